@@ -1,0 +1,1 @@
+"""Pictures to latents with NumPy, Pillow and onnxruntime alone: nothing here imports torch."""
