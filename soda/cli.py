@@ -1,0 +1,115 @@
+"""`soda <stage>`: one line a stage. The only reader of params.yaml; every stage gets the part it needs, and paths."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from soda.config import Config, compose, load, write_params
+
+RAW = Path("data/raw")
+PREPARED = Path("data/prepared")
+MODEL = Path("models/soda")
+ENCODER = Path("models/encoder.onnx")
+RUNS = Path("runs")
+REPORTS = Path("reports")
+VERDICT = REPORTS / "validation.json"
+DATA_DOCS = REPORTS / "data_docs"
+LIVE = REPORTS / "live"
+FIGURES = REPORTS / "figures"
+METRICS = REPORTS / "metrics.json"
+PARTS = {stage: REPORTS / f"{stage}.json" for stage in ("train", "evaluate", "export")}
+HTML = REPORTS / "index.html"
+
+
+def _fetch(config: Config) -> dict[str, Any]:
+    from soda.data.fetch import fetch
+
+    return fetch(config.dataset, RAW)
+
+
+def _prepare(config: Config) -> dict[str, Any]:
+    from soda.data.prepare import prepare
+
+    return prepare(config.dataset, RAW, PREPARED)
+
+
+def _validate(config: Config) -> dict[str, Any]:
+    from soda.data.gate import validate
+
+    return validate(config.gate, PREPARED, VERDICT, DATA_DOCS)
+
+
+def _train(config: Config) -> dict[str, Any]:
+    from soda.training.loop import train
+
+    return train(config, PREPARED, VERDICT, MODEL, RUNS, LIVE, PARTS["train"])
+
+
+def _evaluate(config: Config) -> dict[str, Any]:
+    from soda.evaluation.evaluate import evaluate
+
+    return evaluate(config.evaluate, MODEL, PREPARED, PARTS["evaluate"], FIGURES)
+
+
+def _export(config: Config) -> dict[str, Any]:
+    from soda.export.onnx import export
+
+    return export(config.export, MODEL, PREPARED, PARTS["evaluate"], ENCODER, PARTS["export"])
+
+
+def _report(config: Config) -> dict[str, Any]:
+    from soda.evaluation.report import report
+
+    return report(config, PREPARED, VERDICT, LIVE, list(PARTS.values()), FIGURES, ENCODER, HTML, METRICS)
+
+
+STAGES: dict[str, tuple[Callable[[Config], dict[str, Any]], str]] = {
+    "fetch": (_fetch, "get the raw data and check it"),
+    "prepare": (_prepare, "decode, resize and split it into shards and a manifest"),
+    "validate": (_validate, "the gate: Great Expectations over manifest and shards"),
+    "train": (_train, "train SODA (torchrun -m soda train for several processes)"),
+    "evaluate": (_evaluate, "probes, baselines, reconstructions"),
+    "export": (_export, "models/encoder.onnx, held to the torch model"),
+    "report": (_report, "reports/index.html and reports/metrics.json"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="soda", description="SODA: image encoders by bottleneck diffusion.")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    composing = commands.add_parser("compose", help="compose conf/ into params.yaml")
+    composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. train=long model.latent_dim=64")
+    for name, (_, about) in STAGES.items():
+        commands.add_parser(name, help=about)
+    return parser
+
+
+def _is_expected(error: Exception) -> bool:
+    """Errors that were written for the person; anything else is a fault of ours and keeps its traceback."""
+    return isinstance(error, (ValueError, OSError)) or type(error).__module__.startswith("soda.")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command. Exits 1 with one line on an error, 130 or 143 when asked to stop."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        if args.command == "compose":
+            write_params(compose(args.overrides))
+        else:
+            result = STAGES[args.command][0](load())
+            if int(os.environ.get("RANK", 0)) == 0:
+                print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+    except Exception as error:
+        if args.debug or not _is_expected(error):
+            raise
+        print(f"soda {args.command}: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))

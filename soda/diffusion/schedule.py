@@ -1,0 +1,99 @@
+"""Noise schedules. One table of abar serves training and sampling; entry 0 is the clean picture, entry T the noisiest.
+
+x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+ABAR_FLOOR = 1e-4
+"""Least abar of a table. At abar = 0 a noise-predicting network says nothing about x_0; at 1e-4 (-40 dB) x_0 can still be
+recovered in float32 to 1e-4, and the leak of the picture into x_T is inaudible. Training and sampling see the same floor."""
+
+
+def inverted_abar(t: Tensor, s: float = 0.008) -> Tensor:
+    """The inverted cosine schedule: steep at both ends, so that most of the time is spent at middle noise.
+
+    t: in [0, 1] -> abar in [0, 1]: ((2 (1 + s) / pi) arccos(sqrt(t)) - s), divided by its value at 0 and clamped. Not stated in
+    the paper; the open reproduction's inverse of `cosine_abar`.
+    """
+    return (((2 * (1 + s) / math.pi) * torch.arccos(torch.sqrt(t)) - s) / (2 * (1 + s) / math.pi * (math.pi / 2) - s)).clamp(0, 1)
+
+
+def cosine_abar(t: Tensor, s: float = 0.008) -> Tensor:
+    """The cosine schedule of Nichol & Dhariwal 2021, eq. 17. t: in [0, 1] -> abar in [0, 1]."""
+    return (torch.cos((t + s) / (1 + s) * math.pi / 2) ** 2 / math.cos(s / (1 + s) * math.pi / 2) ** 2).clamp(0, 1)
+
+
+def linear_abar(t: Tensor) -> Tensor:
+    """The linear-beta schedule of Ho et al. 2020 in its continuous limit: beta from 0.1 to 20 over t in [0, 1]."""
+    return torch.exp(-0.1 * t - 0.5 * (20.0 - 0.1) * t**2)
+
+
+SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {"inverted": inverted_abar, "cosine": cosine_abar, "linear": linear_abar}
+
+
+class Schedule(nn.Module):
+    """The table abar_0 = 1 > abar_1 > ... > abar_T >= ABAR_FLOOR, abar_i being the schedule at t = i / T."""
+
+    alphas_cumprod: Tensor
+
+    def __init__(self, name: str, num_timesteps: int) -> None:
+        super().__init__()
+        if name not in SCHEDULES:
+            raise ValueError(f"schedule {name!r} is not one of {', '.join(SCHEDULES)}")
+        if num_timesteps < 2:
+            raise ValueError(f"num_timesteps {num_timesteps} is below 2")
+        t = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps
+        table = SCHEDULES[name](t)
+        # Entries below the floor are lifted to a strictly falling tail, so that log-SNR can be inverted.
+        tail = ABAR_FLOOR * (1 + 1e-3 * torch.arange(num_timesteps, -1, -1, dtype=torch.float64) / num_timesteps)
+        self.register_buffer("alphas_cumprod", torch.maximum(table, tail), persistent=False)
+        self.num_timesteps = num_timesteps
+
+    def abar(self, t: Tensor, like: Tensor) -> Tensor:
+        """abar at the indices t: (B,) in 0 .. T, shaped to broadcast over `like` (B, ...), in float64 for exact coefficients."""
+        return self.alphas_cumprod[t].view(-1, *[1] * (like.ndim - 1))
+
+    def add_noise(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """x_t from x_0 and noise, both (B, C, H, W), at t: (B,) in 0 .. T."""
+        abar = self.abar(t, x_0)
+        return abar.sqrt().to(x_0.dtype) * x_0 + (1 - abar).sqrt().to(x_0.dtype) * eps
+
+    def logsnr(self) -> Tensor:
+        """log(abar / (1 - abar)) of entries 1 .. T, falling; entry 0 would be infinite. (T,) float64."""
+        abar = self.alphas_cumprod[1:]
+        return torch.log(abar) - torch.log1p(-abar)
+
+    def sampling_times(self, steps: int, spacing: str = "logsnr") -> list[int]:
+        """Table indices to sample at: `steps + 1` of them, strictly falling from T to 0.
+
+        spacing: "logsnr" puts the noisy ones evenly in log-SNR, which a schedule that falls steeply at its ends needs; "t" evenly in
+        t. Raises ValueError when there are fewer entries than steps.
+        """
+        T = self.num_timesteps
+        if not 1 <= steps <= T:
+            raise ValueError(f"steps {steps} is not in 1 .. {T}, the entries of the schedule")
+        if spacing == "t":
+            wanted = torch.linspace(T, 0, steps + 1, dtype=torch.float64)[:-1]
+        elif spacing == "logsnr":
+            # From the last entry but one: a schedule may fall off a cliff to its last, and steps placed inside it are wasted.
+            logsnr = self.logsnr()
+            targets = torch.linspace(float(logsnr[-2]), float(logsnr[0]), steps, dtype=torch.float64)[:-1]
+            nearest = torch.searchsorted(-logsnr.contiguous(), -targets.to(logsnr.device)).clamp(max=T - 1)
+            wanted = torch.cat([torch.tensor([float(T)]).double(), nearest.cpu().double() + 1])[:steps]
+        else:
+            raise ValueError(f"spacing {spacing!r} is neither logsnr nor t")
+        times = [int(i) for i in wanted.round()]
+        times[0] = T
+        # Where the table is too coarse for the wanted spacing, neighbours take the next free entry on either side.
+        for k in range(1, steps):
+            times[k] = min(times[k], times[k - 1] - 1)
+        for k in range(steps - 1, 0, -1):
+            times[k] = max(times[k], steps - k)
+        return [*times, 0]

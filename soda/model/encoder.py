@@ -1,0 +1,78 @@
+"""Encoders: a picture of the source view -> z (B, D). ResNets with BatchNorm, which folds into the convolutions on export."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from soda.config import ModelConfig
+
+LARGE_IMAGE = 64
+"""px; pictures larger than this get the usual ImageNet stem under encoder_stem=auto."""
+
+
+def _conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out_channels)
+    )
+
+
+class BasicBlock(nn.Module):
+    """The residual block of ResNet-18 (He et al. 2016)."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv_1 = _conv_bn(in_channels, out_channels, 3, stride)
+        self.conv_2 = _conv_bn(out_channels, out_channels, 3)
+        same = stride == 1 and in_channels == out_channels
+        self.skip: nn.Module = nn.Identity() if same else _conv_bn(in_channels, out_channels, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv_2(F.relu(self.conv_1(x))) + self.skip(x))
+
+
+class TinyEncoder(nn.Module):
+    """A narrow ResNet of three stages for the CPU. The last map is flattened, not averaged: the layout of a small picture counts."""
+
+    def __init__(self, *, image_size: int, channels: int, width: int, latent_dim: int, small_stem: bool) -> None:
+        super().__init__()
+        stride = 2 if small_stem else 4
+        self.stem = nn.Sequential(_conv_bn(channels, width, 2 * stride - 1, stride), nn.ReLU())
+        self.stages = nn.Sequential(
+            BasicBlock(width, width, 1), BasicBlock(width, 2 * width, 2), BasicBlock(2 * width, 2 * width, 2)
+        )
+        self.squeeze = nn.Sequential(_conv_bn(2 * width, width, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        self.head = nn.Linear(16 * width, latent_dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (B, C, S, S) in [-1, 1] -> (B, D)."""
+        return self.head(self.squeeze(self.stages(self.stem(images))))
+
+
+def _torchvision_resnet(name: str, channels: int, latent_dim: int, small_stem: bool) -> nn.Module:
+    from torchvision.models import get_model
+
+    net = get_model(name, weights=None, num_classes=latent_dim)
+    if small_stem:
+        net.conv1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
+        net.maxpool = nn.Identity()
+    elif channels != 3:
+        net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+    return net
+
+
+def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.Module:
+    """The encoder of `model` for pictures (B, channels, image_size, image_size), Xavier-initialised as in the paper."""
+    small_stem = model.encoder_stem == "small" or (model.encoder_stem == "auto" and image_size <= LARGE_IMAGE)
+    if model.encoder == "tiny":
+        encoder: nn.Module = TinyEncoder(
+            image_size=image_size, channels=channels, width=model.encoder_width, latent_dim=model.latent_dim, small_stem=small_stem
+        )
+    else:
+        encoder = _torchvision_resnet(model.encoder, channels, model.latent_dim, small_stem)
+    for module in encoder.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return encoder

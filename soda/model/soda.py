@@ -1,0 +1,154 @@
+"""SODA: encoder and denoiser under one roof, the training loss, and sampling with guidance."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from soda.config import Config, DiffusionConfig, ModelConfig
+from soda.diffusion.sampler import Denoise, invert, prediction_target, sample, split_prediction
+from soda.diffusion.schedule import Schedule
+from soda.model.encoder import build_encoder
+from soda.model.modulation import mask_sections
+from soda.model.unet import UNet
+
+
+class SODA(nn.Module):
+    """Bottleneck diffusion model: z = encoder(source view) is the only path from the source to the drawn target view."""
+
+    def __init__(self, *, model: ModelConfig, diffusion: DiffusionConfig, image_size: int, channels: int) -> None:
+        super().__init__()
+        self.image_size, self.channels = image_size, channels
+        self.latent_dim, self.sections = model.latent_dim, model.sections
+        self.diffusion = diffusion
+        self.schedule = Schedule(diffusion.schedule, diffusion.num_timesteps)
+        self.encoder = build_encoder(model, image_size=image_size, channels=channels)
+        self.denoiser = UNet(
+            in_channels=channels,
+            out_channels=channels,
+            latent_dim=model.latent_dim,
+            patch_size=model.patch_size,
+            channels=model.channels,
+            channel_mult=model.channel_mult,
+            blocks_per_level=model.blocks_per_level,
+            attention_levels=model.attention_levels,
+            head_dim=model.head_dim,
+            dropout=model.dropout,
+            time_dim=model.time_dim,
+            layer_modulation=model.layer_modulation,
+        )
+
+    def encode(self, images: Tensor) -> Tensor:
+        """images: (B, C, S, S) in [-1, 1] -> z: (B, D)."""
+        return self.encoder(images)
+
+    def predict(self, x_t: Tensor, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_0, eps), each (B, C, S, S), as the denoiser sees them. t: (B,) in 1 .. T; z: (B, D), masked or not."""
+        output = self.denoiser(x_t, t / self.schedule.num_timesteps, z).float()
+        return split_prediction(self.diffusion.prediction, output, x_t, self.schedule.abar(t, x_t))
+
+    def loss(
+        self,
+        source: Tensor | None,
+        target: Tensor,
+        t: Tensor,
+        noise: Tensor,
+        *,
+        z: Tensor | None = None,
+        keep: Tensor | None = None,
+        reduction: str = "mean",
+    ) -> Tensor:
+        """Mean squared error of the denoiser's prediction on the noisy target view.
+
+        source, target, noise: (B, C, S, S); t: (B,) in 1 .. T; z: (B, D) stands in for encoding `source`; keep: (B, sections), the
+        layer mask. Returns a scalar, or (B,) with reduction="none".
+        """
+        if z is None:
+            if source is None:
+                raise ValueError("the loss needs a source view or its latent z")
+            z = self.encode(source)
+        if keep is not None:
+            z = mask_sections(z, keep)
+        x_t = self.schedule.add_noise(target, t, noise)
+        output = self.denoiser(x_t, t / self.schedule.num_timesteps, z).float()
+        wanted = prediction_target(self.diffusion.prediction, target, noise, self.schedule.abar(t, target))
+        errors = F.mse_loss(output, wanted, reduction="none").flatten(1).mean(1)  # (B,)
+        return errors if reduction == "none" else errors.mean()
+
+    forward = loss  # what DistributedDataParallel calls
+
+    def denoise_with(self, z: Tensor, *, guidance_scale: float = 1.0, section_scales: dict[int, float] | None = None) -> Denoise:
+        """A denoiser bound to z (B, D), guided.
+
+        eps = eps(0) + guidance_scale * (eps(z) - eps(0)), and for each section k of `section_scales` also
+        + (w_k - 1) * (eps(z on section k alone) - eps(0)): a weight of 1 leaves a section as it is, more stresses it, less plays it
+        down. Each guided term costs one more evaluation. Raises ValueError for a section that does not exist.
+        """
+        scales = {k: w for k, w in (section_scales or {}).items() if w != 1.0}
+        for k in scales:
+            if not 0 <= k < self.sections:
+                raise ValueError(f"section {k} does not exist; this model has sections 0 to {self.sections - 1}")
+        if guidance_scale == 1.0 and not scales:
+            return lambda x_t, t: self.predict(x_t, t, z)
+
+        def denoise(x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            zero = self.predict(x_t, t, torch.zeros_like(z))[1]
+            eps = zero + guidance_scale * (self.predict(x_t, t, z)[1] - zero)
+            for k, weight in scales.items():
+                only = torch.zeros(len(z), self.sections, device=z.device)
+                only[:, k] = 1
+                eps = eps + (weight - 1) * (self.predict(x_t, t, mask_sections(z, only))[1] - zero)
+            return split_prediction("eps", eps, x_t, self.schedule.abar(t, x_t))
+
+        return denoise
+
+    def decode(
+        self,
+        z: Tensor,
+        *,
+        x_T: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        steps: int | None = None,
+        sampler: str | None = None,
+        eta: float | None = None,
+        guidance_scale: float | None = None,
+        section_scales: dict[int, float] | None = None,
+        clip: bool = True,
+    ) -> Tensor:
+        """Draw pictures (B, C, S, S) in [-1, 1] from z (B, D); what is not given comes from the diffusion settings.
+
+        x_T: (B, C, S, S) to start from, else drawn with `generator`.
+        """
+        settings = self.diffusion
+        if x_T is None:
+            shape = (len(z), self.channels, self.image_size, self.image_size)
+            x_T = torch.randn(shape, generator=generator, device=generator.device if generator else z.device).to(z.device)
+        guidance = settings.guidance_scale if guidance_scale is None else guidance_scale
+        return sample(
+            self.denoise_with(z, guidance_scale=guidance, section_scales=section_scales),
+            x_T.contiguous(memory_format=torch.channels_last),
+            self.schedule,
+            steps or settings.sampling_steps,
+            method=sampler or settings.sampler,
+            eta=settings.eta if eta is None else eta,
+            spacing=settings.spacing,
+            generator=generator,
+            clip=clip,
+        ).clamp(-1, 1)
+
+    def invert(self, images: Tensor, z: Tensor, *, steps: int | None = None) -> Tensor:
+        """The x_T (B, C, S, S) from which `decode(z, x_T=..., sampler="ddim", eta=0, clip=False)` returns `images`."""
+        steps = steps or self.diffusion.sampling_steps
+        return invert(self.denoise_with(z), images, self.schedule, steps, spacing=self.diffusion.spacing)
+
+
+def build_model(config: Config) -> SODA:
+    """A freshly initialised model of this configuration, in channels_last, which convolutions on the CPU and tensor cores like."""
+    model = SODA(
+        model=config.model,
+        diffusion=config.diffusion,
+        image_size=config.dataset.image_size,
+        channels=config.dataset.channels,
+    )
+    return model.to(memory_format=torch.channels_last)

@@ -1,0 +1,94 @@
+"""The denoiser: a symmetric U-Net of 2m + 1 modulated blocks h_0 .. h_2m. Section z_i governs the pair (h_i, h_2m-i), z_m the middle."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from soda.model.blocks import Attention, Downsample, ResBlock, TimeEmbedding, Upsample
+from soda.model.modulation import cut_sections, group_count
+
+
+class UNet(nn.Module):
+    """Predicts from x_t, t and z. Input and output channels are separate, so that maps of conditions (rays) can join x_t."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        latent_dim: int,
+        patch_size: int,
+        channels: int,
+        channel_mult: tuple[int, ...],
+        blocks_per_level: int,
+        attention_levels: tuple[int, ...],
+        head_dim: int,
+        dropout: float,
+        time_dim: int,
+        layer_modulation: bool,
+    ) -> None:
+        super().__init__()
+        widths = [channels * mult for mult in channel_mult]
+        self.patch_size = patch_size
+        self.sections = len(widths) * blocks_per_level + 1
+        self.layer_modulation = layer_modulation
+        section_dim = latent_dim // self.sections if layer_modulation else latent_dim
+
+        def block(width_in: int, width_out: int) -> ResBlock:
+            return ResBlock(width_in, width_out, time_dim=time_dim, section_dim=section_dim, dropout=dropout)
+
+        def attention(level: int) -> nn.Module:
+            return Attention(widths[level], head_dim=head_dim) if level in attention_levels else nn.Identity()
+
+        self.time = TimeEmbedding(time_dim)
+        self.conv_in = nn.Conv2d(in_channels * patch_size**2, widths[0], 3, padding=1)
+        # One entry a modulated block, down and up in mirror order: up[i] is the partner of down[i].
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        self.down_attention, self.up_attention = nn.ModuleList(), nn.ModuleList()
+        self.downsample, self.upsample = nn.ModuleDict(), nn.ModuleDict()  # keyed by the index of the block before / after
+        for level, width in enumerate(widths):
+            for _ in range(blocks_per_level):
+                self.down.append(block(width, width))
+                self.up.append(block(2 * width, width))
+                self.down_attention.append(attention(level))
+                self.up_attention.append(attention(level))
+            if level + 1 < len(widths):
+                last = str(len(self.down) - 1)
+                self.downsample[last] = Downsample(width, widths[level + 1])
+                self.upsample[last] = Upsample(widths[level + 1], width)
+        self.middle = block(widths[-1], widths[-1])
+        self.middle_attention = attention(len(widths) - 1)
+        self.norm_out = nn.GroupNorm(group_count(widths[0]), widths[0])
+        self.conv_out = nn.Conv2d(widths[0], out_channels * patch_size**2, 3, padding=1)
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        """Truncated normal of variance 1 / fan_in, biases at zero; the output begins at zero, the modulations did so already."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) or (isinstance(module, nn.Linear) and module.weight.any()):
+                nn.init.trunc_normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+                nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.conv_out.weight)
+
+    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """x_t: (B, C_in, H, W); t: (B,) in [0, 1]; z: (B, D), its sections masked or not -> (B, C_out, H, W)."""
+        time = self.time(t)
+        if self.layer_modulation:
+            sections = list(cut_sections(z, self.sections).unbind(1))
+        else:
+            sections = [z] * self.sections
+        h = self.conv_in(F.pixel_unshuffle(x_t, self.patch_size))  # (B, width, H / patch, W / patch)
+        skips = []
+        for i, (block, attention) in enumerate(zip(self.down, self.down_attention, strict=True)):
+            h = attention(block(h, time, sections[i]))
+            skips.append(h)
+            if str(i) in self.downsample:
+                h = self.downsample[str(i)](h)
+        h = self.middle_attention(self.middle(h, time, sections[-1]))
+        for i in reversed(range(len(self.up))):
+            if str(i) in self.upsample:
+                h = self.upsample[str(i)](h)
+            h = self.up_attention[i](self.up[i](torch.cat([h, skips[i]], dim=1), time, sections[i]))
+        return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h))), self.patch_size)

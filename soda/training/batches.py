@@ -1,0 +1,53 @@
+"""Which pictures a step sees, and with what random numbers: functions of (seed, step), so that a resumed run draws the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from soda.data.dataset import Split
+
+
+def seed_of(*parts: int | str) -> int:
+    """A 63-bit seed from what it depends on, e.g. (seed, rank, step)."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
+
+
+class Order:
+    """The endless order of pictures: one permutation an epoch, each from (seed, epoch)."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        if count < 1:
+            raise ValueError("the train split is empty: nothing to train on")
+        self.count, self.seed = count, seed
+        self._epoch, self._permutation = -1, np.empty(0, dtype=np.int64)
+
+    def indices(self, start: int, length: int) -> np.ndarray:
+        """Positions start .. start + length of the order, as indices into the split. (length,) int64."""
+        positions = np.arange(start, start + length)
+        out = np.empty(length, dtype=np.int64)
+        for epoch in np.unique(positions // self.count):
+            if epoch != self._epoch:
+                generator = np.random.default_rng(seed_of("order", self.seed, int(epoch)))
+                self._epoch, self._permutation = int(epoch), generator.permutation(self.count)
+            here = positions // self.count == epoch
+            out[here] = self._permutation[positions[here] % self.count]
+        return out
+
+
+def batches(split: Split, order: Order, *, batch_size: int, share: slice, first_step: int, last_step: int) -> Iterator[np.ndarray]:
+    """uint8 batches (b, S, S, C), this process's share of each global batch; the next one is read while this one is used."""
+
+    def read(step: int) -> np.ndarray:
+        return split.gather(order.indices(step * batch_size, batch_size)[share])
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = pool.submit(read, first_step)
+        for step in range(first_step, last_step):
+            batch = pending.result()
+            if step + 1 < last_step:
+                pending = pool.submit(read, step + 1)
+            yield batch

@@ -1,0 +1,121 @@
+"""Two kinds of file: the resume state of a run (runs/<key>/checkpoint.pt) and the finished model that others read (models/soda/)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from soda.config import Config, ConfigError, from_dict, to_dict
+from soda.files import whole_file, whole_folder
+from soda.model.soda import SODA, build_model
+
+FORMAT = 1
+_CODE = ("config.py", "files.py", "data/dataset.py", "data/views.py", "diffusion", "model", "training")
+_NOT_PART_OF_A_RUN = ("device", "threads", "log_every_images", "checkpoint_every_images")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint or model that cannot be written or read, or is of another run; the message names the file."""
+
+
+def run_key(config: Config, data_version: str) -> str:
+    """What a run is resumed by: a hash of all that decides its weights: settings, data and the code that trains."""
+    settings = to_dict(config)
+    train = {k: v for k, v in settings["train"].items() if k not in _NOT_PART_OF_A_RUN}
+    parts = [train, settings["model"], settings["diffusion"], settings["views"], data_version]
+    digest = hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode())
+    root = Path(__file__).parents[1]
+    for name in _CODE:
+        for file in sorted((root / name).rglob("*.py")) if (root / name).is_dir() else [root / name]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a resume state, whole or not at all. Raises CheckpointError when the disk is full or refuses."""
+    try:
+        with whole_file(path) as temporary:
+            torch.save({"format": FORMAT, **state}, temporary)
+    except (OSError, RuntimeError) as error:
+        kept = "; the one before it is untouched" if path.exists() else ""
+        raise CheckpointError(f"{path}: the checkpoint could not be written ({error}){kept}") from error
+
+
+def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
+    """Read a resume state of the run `key`. Raises CheckpointError when it is corrupt, foreign or of another run."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        raise CheckpointError(f"{path}: not a readable checkpoint ({_first_line(error)}); remove it to start this run anew") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of this program; remove it to start this run anew")
+    if state["key"] != key:
+        raise CheckpointError(f"{path}: belongs to run {state['key']}, not to {key}: other settings, data or code; remove it to start anew")
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def save_model(folder: Path, model: SODA, config: Config, *, data_version: str, images: int) -> None:
+    """Write weights (safetensors) and the configuration that rebuilds the model, both or none."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"format": "soda", "data_version": data_version, "dataset": config.dataset.name, "images": str(images)}
+    try:
+        with whole_folder(folder) as temporary:
+            save_file(tensors, temporary / "model.safetensors", metadata=metadata)
+            (temporary / "config.yaml").write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: the model could not be written ({error})") from error
+
+
+def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[SODA, Config]:
+    """The model in eval mode, rebuilt from the configuration beside its weights.
+
+    Raises CheckpointError naming the file that is missing, damaged, or does not fit the other.
+    """
+    settings, weights = folder / "config.yaml", folder / "model.safetensors"
+    for file in (settings, weights):
+        if not file.is_file():
+            raise CheckpointError(f"{file}: no such file; is {folder} the folder of a trained model?")
+    try:
+        config = from_dict(yaml.safe_load(settings.read_text()))
+    except (ConfigError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{settings}: {error}") from error
+    model = build_model(config)
+    model.load_state_dict(_read_weights(weights, model.state_dict()))
+    return model.eval().requires_grad_(False).to(device), config
+
+
+def _read_weights(file: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file}: not readable safetensors ({error})") from error
+    different = sorted(set(tensors) ^ set(wanted))
+    if different:
+        where = "missing" if different[0] in wanted else "not of this model"
+        raise CheckpointError(f"{file}: does not fit config.yaml: {different[0]} is {where} ({len(different)} names differ)")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            shapes = f"{tuple(tensor.shape)}, config.yaml makes it {tuple(wanted[name].shape)}"
+            raise CheckpointError(f"{file}: does not fit config.yaml: {name} is {shapes}")
+    return tensors
+
+
+def model_metadata(folder: Path) -> dict[str, str]:
+    """What `save_model` noted: data_version, dataset, images. Raises CheckpointError as `load_model` does."""
+    file = folder / "model.safetensors"
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            return dict(tensors.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file}: not readable safetensors ({error})") from error

@@ -1,0 +1,25 @@
+"""The exponential moving average of the weights, which is what is evaluated and shipped."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def ema_copy(model: nn.Module) -> nn.Module:
+    """A copy of the model to hold the average; it takes no gradients."""
+    return copy.deepcopy(model).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def update_ema(ema: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """ema <- decay * ema + (1 - decay) * model. Early on the decay is (1 + step) / (10 + step), so that the start is forgotten.
+
+    Buffers (BatchNorm's statistics, averages themselves) are copied.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+    for mine, theirs in zip(ema.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)

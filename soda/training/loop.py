@@ -1,0 +1,257 @@
+"""The training stage: validated data in, a model folder out. Progress is counted in images."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from soda.config import Config
+from soda.data.dataset import PreparedData
+from soda.data.verdict import require_verdict
+from soda.data.views import to_float, view_pair
+from soda.files import write_json
+from soda.model.modulation import draw_keep
+from soda.model.soda import SODA, build_model
+from soda.training.batches import Order, batches, seed_of
+from soda.training.checkpoint import load_checkpoint, run_key, save_checkpoint, save_model
+from soda.training.curves import Curves, Row
+from soda.training.distributed import Processes, processes
+from soda.training.ema import ema_copy, update_ema
+from soda.training.interrupt import Interrupted, stop_flag
+from soda.training.optim import build_optimizer, learning_rate, set_learning_rate
+from soda.training.usage import UnusedLatentError, measure_use
+
+log = logging.getLogger(__name__)
+
+USE_PICTURES = 128
+"""Validation pictures on which the use of z is measured."""
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer a number; the message names the step and the last good checkpoint."""
+
+
+@dataclass
+class Run:
+    """All that changes while training; `state` and `restore` are what a checkpoint holds."""
+
+    model: SODA
+    ema: SODA
+    optimizer: torch.optim.Optimizer
+    key: str
+    step: int = 0
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "step": self.step,
+            "seconds": self.seconds,
+            "rows": self.rows,
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.step, self.seconds, self.rows = state["step"], state["seconds"], state["rows"]
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def start_run(config: Config, key: str, device: torch.device) -> Run:
+    """A run at step 0; the weights depend on the seed alone."""
+    torch.manual_seed(seed_of("weights", config.train.seed))
+    model = build_model(config).to(device)
+    ema = ema_copy(model)
+    assert isinstance(ema, SODA)
+    return Run(model, ema, build_optimizer(model, config.train), key)
+
+
+def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int) -> Tensor:
+    """The loss of one batch (b, C, S, S) in [-1, 1]: views, times, noise and layer mask all drawn from `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)  # dropout draws from the global generator
+    source, target = view_pair(images, config.views, generator)
+    t = torch.randint(1, config.diffusion.num_timesteps + 1, (len(images),), generator=generator).to(images.device)
+    noise = torch.randn(images.shape, generator=generator).to(images.device, memory_format=torch.channels_last)
+    keep = draw_keep(
+        len(images), config.model.sections, config.model.section_drop, config.model.latent_drop, generator, images.device
+    )
+    bf16 = config.train.precision == "bf16"
+    with torch.autocast(images.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
+        loss: Tensor = network(source, target, t, noise, keep=keep)
+    return loss
+
+
+def optimise(run: Run, network: nn.Module, config: Config, images: Tensor, rank: int) -> Tensor:
+    """One step: gradients, clipping, AdamW, EMA. Returns the loss, still on its device."""
+    set_learning_rate(run.optimizer, learning_rate(config.train, run.step * config.train.batch_size))
+    loss = step_loss(network, config, images, seed_of("step", config.train.seed, rank, run.step))
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.model.parameters(), config.train.grad_clip)
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    update_ema(run.ema, run.model, config.train.ema_decay, run.step)
+    run.step += 1
+    return loss.detach()
+
+
+def _check_finite(losses: list[Tensor], step: int, checkpoint: Path) -> list[float]:
+    values = torch.stack(losses).tolist()
+    for back, value in enumerate(reversed(values)):
+        if value != value or value in (float("inf"), float("-inf")):
+            good = f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there was no checkpoint yet"
+            raise DivergedError(f"the loss became {value} at step {step - back}; {good}; a lower train.lr is the usual cure")
+    return values
+
+
+def _every(images: int, config: Config) -> int:
+    """A cadence in images as one in steps."""
+    return max(1, round(images / config.train.batch_size))
+
+
+def _log_row(run: Run, config: Config, losses: list[float], held_out: Tensor, rate: float) -> Row:
+    use = measure_use(run.ema, held_out, config.train.seed)
+    return {
+        "images": run.step * config.train.batch_size,
+        "loss": sum(losses) / len(losses),
+        "val_loss": use.loss,
+        "usage_gap": use.gap,
+        "z_grad_norm": use.z_grad_norm,
+        "lr": learning_rate(config.train, run.step * config.train.batch_size),
+        "images_per_second": rate,
+    }
+
+
+def _require_use(row: Row, config: Config, checkpoint: Path) -> None:
+    settings = config.train
+    if row["images"] >= settings.usage_check_images and row["usage_gap"] < settings.min_usage_gap:
+        raise UnusedLatentError(
+            f"after {row['images']:.0f} images the latent is not used: shuffling z raises the loss by {row['usage_gap']:.2%}, "
+            f"train.min_usage_gap asks for {settings.min_usage_gap:.2%}; the encoder learns nothing this way. diffusion.prediction=v "
+            f"weighs high noise more, views=plain is easier; the run so far is in {checkpoint}"
+        )
+
+
+def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoint: Path, live: Path) -> None:
+    """Train `run` in place from its step to the last, checkpointing as it goes.
+
+    Raises Interrupted after saving on SIGINT or SIGTERM, DivergedError, UnusedLatentError, CheckpointError.
+    """
+    settings = config.train
+    steps = -(-settings.images // settings.batch_size)
+    log_every, save_every = _every(settings.log_every_images, config), _every(settings.checkpoint_every_images, config)
+    check_every = 1 if team.device.type == "cpu" else 20  # reading a loss off a GPU stalls it
+    network = team.wrap(run.model)
+    if settings.compile:
+        network = torch.compile(network)  # type: ignore[assignment]
+    val = data.split("val")
+    held_out = to_float(val.gather(range(min(USE_PICTURES, len(val))))).to(team.device)
+    stream = batches(
+        data.split("train"),
+        Order(len(data.split("train")), settings.seed),
+        batch_size=settings.batch_size,
+        share=team.share(settings.batch_size),
+        first_step=run.step,
+        last_step=steps,
+    )
+    pending: list[Tensor] = []
+    losses: list[float] = []
+    network.train()
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(stop_flag())
+        curves = stack.enter_context(Curves(live, run.rows)) if team.leads else None
+        bar = stack.enter_context(
+            tqdm(total=settings.images, initial=run.step * settings.batch_size, unit="img", desc="train", disable=not team.leads)
+        )
+        started, before = time.perf_counter(), run.seconds
+        window = (started, run.step)
+
+        def save() -> None:
+            run.seconds = before + time.perf_counter() - started
+            if team.leads:
+                save_checkpoint(checkpoint, run.state())
+
+        for batch in stream:
+            images = to_float(batch).to(team.device, non_blocking=True)
+            pending.append(optimise(run, network, config, images, team.rank))
+            if run.step % check_every == 0 or run.step % log_every == 0 or run.step % save_every == 0 or run.step == steps:
+                losses += _check_finite(pending, run.step, checkpoint)
+                pending.clear()
+                bar.set_postfix(loss=f"{sum(losses[-50:]) / len(losses[-50:]):.4f}", refresh=False)
+            bar.update(min(settings.batch_size, settings.images - bar.n))
+            if run.step % log_every == 0 or run.step == steps:
+                now = time.perf_counter()
+                row = _log_row(run, config, losses, held_out, (run.step - window[1]) * settings.batch_size / (now - window[0]))
+                run.rows = [*run.rows, row]
+                losses.clear()
+                if curves:
+                    curves.add(row)
+                try:
+                    _require_use(row, config, checkpoint)
+                except UnusedLatentError:
+                    save()
+                    raise
+                window = (time.perf_counter(), run.step)
+            if run.step % save_every == 0 or run.step == steps:
+                save()
+            if team.any(stop.signum is not None):
+                save()
+                message = f"stopped at {run.step * settings.batch_size} of {settings.images} images and saved in {checkpoint}"
+                raise Interrupted(f"{message}; the same command goes on from there", stop.signum or 15)
+        run.seconds = before + time.perf_counter() - started
+
+
+def train(
+    config: Config, prepared: Path, verdict: Path, model_dir: Path, runs: Path, live: Path, metrics: Path
+) -> dict[str, Any]:
+    """Train SODA on data that passed the gate and write its model folder, curves and metrics.
+
+    Goes on from runs/<key>/checkpoint.pt when there is one. Raises GateError when the verdict does not cover the data as it is now, and
+    what `fit` raises.
+    """
+    require_verdict(prepared, verdict)
+    data = PreparedData(prepared)
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    key = run_key(config, data.version)
+    checkpoint = runs / key / "checkpoint.pt"
+    with processes(config.train.device) as team:
+        run = start_run(config, key, team.device)
+        if checkpoint.exists():
+            run.restore(load_checkpoint(checkpoint, key))
+            log.info("going on from %s at %d images", checkpoint, run.step * config.train.batch_size)
+        fit(config, data, run, team, checkpoint, live)
+        team.wait()
+        images = run.step * config.train.batch_size
+        result = {
+            "train": {
+                "images": images,
+                "seconds": round(run.seconds, 1),
+                "images_per_second": round(images / run.seconds, 1),
+                "final_loss": run.rows[-1]["loss"],
+                "val_loss": run.rows[-1]["val_loss"],
+                "usage_gap": run.rows[-1]["usage_gap"],
+                "z_grad_norm": run.rows[-1]["z_grad_norm"],
+                "encoder_parameters": sum(p.numel() for p in run.model.encoder.parameters()),
+                "denoiser_parameters": sum(p.numel() for p in run.model.denoiser.parameters()),
+            }
+        }
+        if team.leads:
+            save_model(model_dir, run.ema, config, data_version=data.version, images=images)
+            write_json(metrics, result)
+            # The result is the model folder from here on; a finished run left here would be taken for one to go on from.
+            shutil.rmtree(checkpoint.parent)
+    return result

@@ -1,0 +1,39 @@
+"""Optimizer and learning rate. Rates depend on the count of images alone."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from soda.config import TrainConfig
+from soda.model.soda import SODA
+
+
+def build_optimizer(model: SODA, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW in four groups: encoder and denoiser, each with weights that decay and norms and biases that do not.
+
+    Each group carries `lr_factor`, its share of the scheduled rate.
+    """
+    groups = []
+    for network, factor in ((model.encoder, config.encoder_lr_factor), (model.denoiser, 1.0)):
+        parameters = list(network.parameters())
+        for decay, chosen in (
+            (config.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
+        ):
+            groups.append({"params": chosen, "weight_decay": decay, "lr_factor": factor})
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), fused=True)
+
+
+def learning_rate(config: TrainConfig, images: int) -> float:
+    """The denoiser's rate after `images` images: linear warm-up, then decay to 0 at config.images (or none)."""
+    warmup = min(1.0, (images + config.batch_size) / max(1, config.warmup_images))
+    progress = min(1.0, images / config.images)
+    decay = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "none": 1.0}[config.lr_decay]
+    return config.lr * warmup * decay
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_factor"]

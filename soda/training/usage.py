@@ -1,0 +1,44 @@
+"""Is the latent used? The denoiser can learn to ignore z; this is measured while training, on fixed validation pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from soda.model.soda import SODA
+
+
+class UnusedLatentError(RuntimeError):
+    """The denoiser draws as well with another picture's z as with the right one: the encoder learns nothing."""
+
+
+@dataclass(frozen=True)
+class LatentUse:
+    """loss: with the right z; gap: loss with z shuffled / loss - 1; z_grad_norm: mean norm of d loss_b / d z_b over the batch."""
+
+    loss: float
+    gap: float
+    z_grad_norm: float
+
+
+def measure_use(model: SODA, images: Tensor, seed: int) -> LatentUse:
+    """Measure on `images` (B, C, S, S) in [-1, 1], each its own source and target, with t and noise fixed by `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    steps = model.schedule.num_timesteps
+    # Evenly over t, in random order: the figure is comparable from step to step and between runs.
+    t = (torch.randperm(len(images), generator=generator) * steps // len(images) + 1).to(images.device)
+    noise = torch.randn(images.shape, generator=generator).to(images.device)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        z = model.encode(images)
+    z.requires_grad_(True)
+    errors = model.loss(None, images, t, noise, z=z, reduction="none")
+    (gradient,) = torch.autograd.grad(errors.sum(), z)
+    with torch.no_grad():
+        shuffled = float(model.loss(None, images, t, noise, z=z.roll(1, 0)))
+    model.train(was_training)
+    loss = float(errors.mean())
+    return LatentUse(loss=loss, gap=shuffled / max(loss, 1e-12) - 1, z_grad_norm=float(gradient.norm(dim=1).mean()))
