@@ -36,7 +36,8 @@ class Split:
 
     def column(self, name: str) -> np.ndarray:
         """A manifest column of this split: (n,). Raises DatasetError when there is no such column."""
-        return self._data.column(name)[self._rows]
+        values: np.ndarray = self._data.column(name)[self._rows]
+        return values
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -121,7 +122,8 @@ class PreparedData:
         column = self._read([name])[name]
         if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
             return np.asarray(column.to_pylist(), dtype=str)
-        return column.to_numpy(zero_copy_only=False)
+        values: np.ndarray = column.to_numpy(zero_copy_only=False)
+        return values
 
     def shard(self, index: int) -> np.ndarray:
         """Shard `index`, memory-mapped and read-only: (n, S, S, C) uint8."""
@@ -145,7 +147,9 @@ class PreparedData:
             with pq.ParquetFile(self.manifest) as file:
                 missing = [name for name in columns if name not in file.schema_arrow.names]
                 if missing:
-                    raise DatasetError(f"{self.manifest}: no column {missing[0]!r}; there are {', '.join(file.schema_arrow.names)}")
+                    raise DatasetError(
+                        f"{self.manifest}: no column {missing[0]!r}; there are {', '.join(file.schema_arrow.names)}"
+                    )
                 return file.read(columns=columns)
         except FileNotFoundError:
             raise DatasetError(f"{self.manifest}: no such file; prepare the data first") from None

@@ -44,7 +44,7 @@ def open_picture(
                 raise PictureError(f"{width} x {height} px is less than the limit of {min_side} px a side")
             image.load()
             return image
-    except Exception as error:  # decoders of damaged files raise nearly anything: SyntaxError, IndexError, zlib.error ...
+    except Exception as error:  # noqa: BLE001 - decoders of damaged files raise nearly anything
         raise PictureError(f"{name}: {_reason(error)}") from None
 
 
@@ -85,7 +85,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return image if image.mode == "RGB" else image.convert("RGB")
     except PictureError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as above
         raise PictureError(f"cannot be converted from mode {image.mode!r} to RGB: {_reason(error)}") from None
 
 
@@ -148,6 +148,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = " ".join(str(error).split())
-    if isinstance(error, (PictureError, Image.DecompressionBombError)) or isinstance(error, OSError):
+    if isinstance(error, (PictureError, Image.DecompressionBombError, OSError)):
         return text or type(error).__name__
     return f"damaged ({type(error).__name__}: {text})" if text else f"damaged ({type(error).__name__})"

@@ -1,0 +1,138 @@
+"""The work of one preparation worker: load pictures, make them square, measure them. NumPy and Pillow only, so it starts quickly."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
+
+
+class ChangedError(ValueError):
+    """A raw file that is no longer what was fetched; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSettings:
+    """The part of the dataset settings that decides a picture's pixels."""
+
+    image_size: int
+    channels: int
+    resize: str
+    max_pixels: int
+    min_side: int
+
+
+class Loader(Protocol):
+    """Reads one picture in a worker; must be picklable."""
+
+    def __call__(self, settings: PixelSettings) -> Image.Image:
+        """The decoded picture as stored. Raises PictureError (its reason is listed) or ChangedError (preparation stops)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePicture:
+    """A picture in a file whose bytes were recorded when it was fetched."""
+
+    path: Path
+    name: str  # for messages
+    sha256: str  # hex; "" when it could not be read even then
+    problem: str = ""  # why it could not
+
+    def __call__(self, settings: PixelSettings) -> Image.Image:
+        if self.problem:
+            raise PictureError(f"{self.name}: {self.problem}")
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise ChangedError(
+                f"{self.path}: it was there when the data was fetched, now: {error.strerror}; fetch again"
+            ) from None
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ChangedError(f"{self.path}: its bytes changed since the data was fetched; fetch again")
+        return open_picture(io.BytesIO(data), name=self.name, max_pixels=settings.max_pixels, min_side=settings.min_side)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelsInFile:
+    """Bare uint8 pixels somewhere in a file: `shape` is (height, width) grey or (height, width, 3) RGB, row by row."""
+
+    path: Path
+    offset: int  # bytes
+    shape: tuple[int, ...]
+
+    def __call__(self, settings: PixelSettings) -> Image.Image:
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.offset)
+            data = file.read(math.prod(self.shape))
+        if len(data) != math.prod(self.shape):
+            raise ChangedError(f"{self.path}: it became shorter while it was read; fetch again")
+        return Image.fromarray(np.frombuffer(data, np.uint8).reshape(self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the manifest records of one picture; width, height (px, upright) and mode are the original's."""
+
+    sha256: str
+    width: int
+    height: int
+    mode: str
+    mean: float
+    std: float
+
+
+def process(loaders: Sequence[Loader], names: Sequence[str], settings: PixelSettings) -> tuple[list[Measured | str], np.ndarray]:
+    """Prepare some pictures: for each what was measured, or the reason why it cannot be used; and the pixels of the former.
+
+    Returns the list (as long as `loaders`) and (n, S, S, C) uint8, n being the number of Measured in it.
+    """
+    results: list[Measured | str] = []
+    pictures: list[np.ndarray] = []
+    with _pillow_for(settings):
+        for load, name in zip(loaders, names, strict=True):
+            try:
+                image = load(settings)
+                mode = image.mode
+                rgb = to_rgb(image)
+            except PictureError as error:
+                results.append(str(error).removeprefix(f"{name}: "))
+                continue
+            pixels = to_square(rgb, settings.image_size, channels=settings.channels, resize=settings.resize)
+            pictures.append(pixels)
+            results.append(
+                Measured(hashlib.sha256(pixels.tobytes()).hexdigest(), rgb.width, rgb.height, mode, *statistics(pixels))
+            )
+    shape = (0, settings.image_size, settings.image_size, settings.channels)
+    return results, np.stack(pictures) if pictures else np.empty(shape, np.uint8)
+
+
+def statistics(pixels: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of uint8 pixels as grey levels in [0, 1]; from whole-number sums, so the same everywhere."""
+    values = pixels.astype(np.int64)
+    count, total, squares = pixels.size, int(values.sum()), int((values * values).sum())
+    variance = max(0, count * squares - total * total) / (count * count)
+    return total / count / 255.0, variance**0.5 / 255.0
+
+
+@contextmanager
+def _pillow_for(settings: PixelSettings) -> Iterator[None]:
+    """Let Pillow's own limit follow `max_pixels`, and keep its warnings about odd files off the screen."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = settings.max_pixels
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

@@ -1,0 +1,18 @@
+"""Sources of pictures, by `dataset.name`."""
+
+from __future__ import annotations
+
+from soda.data.sources import fashion_mnist, folder
+from soda.data.sources.base import Item, Source, SourceError
+
+__all__ = ["Item", "Source", "SourceError", "get_source"]
+
+_REGISTRY: dict[str, Source] = {"fashion_mnist": fashion_mnist, "folder": folder}
+
+
+def get_source(name: str) -> Source:
+    """The source called `name`. Raises SourceError when there is none."""
+    try:
+        return _REGISTRY[name]
+    except KeyError:
+        raise SourceError(f"dataset.name: {name!r} is no source of pictures; there are {', '.join(_REGISTRY)}") from None

@@ -1,0 +1,58 @@
+"""What a source of pictures is. A new one is a module with these names, entered in the registry of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from soda.config import DatasetConfig
+from soda.data.pixels import Loader
+
+
+class SourceError(ValueError):
+    """Raw data that cannot be had or is not what it should be; the message names the file, row or setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture, not read yet."""
+
+    id: str  # unique within the source and the same every time: splits are drawn from it
+    file: str  # where it comes from, for a person to find it
+    load: Loader  # reads it in a worker process
+    label: str = ""  # "" when there is none
+    split: str | None = None  # the official split, when there is one; val is then drawn from "train"
+    extra: Mapping[str, Any] = field(default_factory=dict)  # values of the source's own manifest columns
+
+
+class Source(Protocol):
+    """Attributes and functions of a source module."""
+
+    @property
+    def COLUMNS(self) -> Mapping[str, pa.DataType]:
+        """Manifest columns beyond those that every source has, e.g. known factors or a camera: name -> type."""
+
+    @property
+    def LICENCE(self) -> str: ...
+
+    def origin(self, config: DatasetConfig) -> str:
+        """Where the pictures come from, the same on every machine: goes into summary.json."""
+
+    def fetch(self, config: DatasetConfig, raw: Path) -> dict[str, Any]:
+        """Fill the empty folder `raw`, or raise SourceError. Returns counts worth printing.
+
+        What an earlier fetch left is beside it in `previous(raw)`, for a source that would download it again.
+        """
+
+    def count(self, config: DatasetConfig, raw: Path) -> int:
+        """How many items there are."""
+
+    def items(self, config: DatasetConfig, raw: Path) -> Iterator[Item]:
+        """Every picture, in the same order each time. Called once a split, so it must be cheap: the loaders do the work.
+
+        Raises SourceError when `raw` is not what `fetch` wrote.
+        """

@@ -1,0 +1,164 @@
+"""A person's own folder of pictures, in any formats, sizes and modes.
+
+The pictures stay where they are. `fetch` writes an inventory of them (path, size, SHA-256, label) to raw/inventory.parquet;
+preparation reads them through it and stops at a file that is no longer what was fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from soda.config import DatasetConfig
+from soda.data.parallel import ordered_map, worker_count
+from soda.data.pixels import FilePicture
+from soda.data.sources.base import Item, SourceError
+from soda.data.sources.labels import folder_labels
+
+logger = logging.getLogger(__name__)
+
+COLUMNS: Mapping[str, pa.DataType] = {}
+LICENCE = "the owner's"
+INVENTORY = "inventory.parquet"
+# Formats that cannot be read here are in it too (HEIC where Pillow has no decoder): such files are listed, not passed over.
+EXTENSIONS = frozenset(
+    {
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
+        *(".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".avifs", ".heic", ".heif"),
+    }
+)
+_SCHEMA = pa.schema(
+    {"path": pa.string(), "size": pa.int64(), "sha256": pa.string(), "label": pa.string(), "problem": pa.string()}
+)
+_BATCH = 10_000
+_SETTINGS = ("path", "labels", "csv_file_column", "csv_label_column")  # what the inventory was made with
+
+
+def origin(config: DatasetConfig) -> str:
+    return f"folder {Path(config.path).name}"
+
+
+def fetch(config: DatasetConfig, raw: Path) -> dict[str, Any]:
+    """Write the inventory. Files that are no pictures by their names, and hidden ones, are counted and passed over.
+
+    Raises SourceError for a folder that is missing or holds no picture, and for labels that cannot be resolved.
+    """
+    root = Path(config.path)
+    if not root.is_dir():
+        what = "a file, not a folder" if root.exists() else "no such folder"
+        raise SourceError(f"dataset.path: {root}: {what}")
+    names, ignored = list_pictures(root)
+    if not names:
+        others = f"; {ignored} other files are in it" if ignored else ""
+        raise SourceError(f"dataset.path: {root}: there is no picture in it ({', '.join(sorted(EXTENSIONS))}){others}")
+    labels = folder_labels(config, root, names)
+    size = broken = 0
+    schema = _SCHEMA.with_metadata({key: str(getattr(config, key)) for key in _SETTINGS})
+    with (
+        ThreadPoolExecutor(worker_count(config.workers)) as pool,
+        pq.ParquetWriter(raw / INVENTORY, schema) as writer,
+        tqdm(total=len(names), desc="fetch", unit="file", leave=False) as bar,
+    ):
+        rows: list[dict[str, Any]] = []
+        for name, (row, count) in zip(names, _hashed(pool, root, names), strict=True):
+            rows.append({"path": _printable(name), **row, "label": labels.get(name, "")})
+            size += count
+            broken += bool(row["problem"])
+            bar.update()
+            if len(rows) == _BATCH:
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                rows = []
+        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    return {"files": len(names), "bytes": size, "unreadable": broken, "ignored": ignored, "labels": len(set(labels.values()))}
+
+
+def count(config: DatasetConfig, raw: Path) -> int:
+    with _inventory(config, raw) as file:
+        return int(file.metadata.num_rows)
+
+
+def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+    """Every file of the inventory, by path. Raises SourceError when there is none, or one made with other settings."""
+    root = Path(config.path)
+    with _inventory(config, raw) as file:
+        for batch in file.iter_batches(_BATCH):
+            for row in batch.to_pylist():
+                path = row["path"]
+                load = FilePicture(root / path, path, row["sha256"], row["problem"])
+                yield Item(id=path, file=path, load=load, label=row["label"])
+
+
+def list_pictures(root: Path) -> tuple[list[str], int]:
+    """Pictures (by extension) under `root` as sorted "/"-separated relative paths, and how many other files there are.
+
+    Linked folders are entered, each real folder once.
+    """
+    pictures: list[str] = []
+    ignored = 0
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders.sort()
+        relative = Path(folder).relative_to(root)
+        for name in files:
+            parts = (*relative.parts, name)
+            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+            if hidden or os.path.splitext(name)[1].lower() not in EXTENSIONS:
+                ignored += 1
+            else:
+                pictures.append("/".join(parts))
+    return sorted(pictures), ignored
+
+
+def _hashed(pool: ThreadPoolExecutor, root: Path, names: list[str]) -> Iterator[tuple[dict[str, Any], int]]:
+    jobs = ((None, (root / name, _printable(name) == name)) for name in names)
+    for _, (size, digest, problem) in ordered_map(pool, _hash, jobs, in_flight=1000):
+        yield {"size": size, "sha256": digest, "problem": problem}, size
+
+
+def _hash(path: Path, printable: bool) -> tuple[int, str, str]:
+    if not printable:
+        return 0, "", "its name is not valid UTF-8; rename it"
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        return 0, "", (error.strerror or str(error)).lower()
+    return size, digest.hexdigest(), ""
+
+
+def _printable(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _inventory(config: DatasetConfig, raw: Path) -> pq.ParquetFile:
+    path = raw / INVENTORY
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file; fetch the data first") from None
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: cannot be read ({error}); fetch the data again") from None
+    made_with = file.schema_arrow.metadata or {}
+    for key in _SETTINGS:
+        was, now = made_with.get(key.encode(), b"").decode(), str(getattr(config, key))
+        if was != now:
+            file.close()
+            raise SourceError(f"{path}: fetched with dataset.{key}={was}, which is now {now}; fetch the data again")
+    return file

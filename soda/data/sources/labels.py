@@ -1,0 +1,100 @@
+"""Labels of a folder of pictures: from its sub-folders, from a CSV file, or none."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from soda.config import DatasetConfig
+from soda.data.sources.base import SourceError
+
+_DELIMITERS = (",", ";", "\t")
+_SHOWN = 5  # rows or files that an error names
+
+
+def folder_labels(config: DatasetConfig, root: Path, names: list[str]) -> dict[str, str]:
+    """Label of each picture by its relative path, as `dataset.labels` says; empty when there are no labels.
+
+    auto: as folders if every picture lies in a sub-folder and there are at least two of them, else none. folders: the first
+    sub-folder's name. none. Anything else: the name of a CSV file in `root`. Raises SourceError naming the file, column or rows.
+    """
+    if config.labels == "none":
+        return {}
+    if config.labels in ("auto", "folders"):
+        loose = [name for name in names if "/" not in name]
+        labels = {name: name.split("/", 1)[0] for name in names if "/" in name}
+        if config.labels == "auto":
+            return labels if not loose and len(set(labels.values())) >= 2 else {}
+        if loose:
+            raise SourceError(f"dataset.labels=folders: {_some(loose, 'pictures')} in no sub-folder of {root}")
+        return labels
+    path = root / config.labels
+    if not path.is_file():
+        raise SourceError(
+            f"dataset.labels: {config.labels!r} is neither auto, folders, none nor the name of a CSV file in {root}; "
+            f"CSV files there: {', '.join(sorted(p.name for p in root.glob('*.csv'))) or 'none'}"
+        )
+    return read_label_csv(path, names, file_column=config.csv_file_column, label_column=config.csv_label_column)
+
+
+def read_label_csv(path: Path, names: list[str], *, file_column: str, label_column: str) -> dict[str, str]:
+    """Label of each picture by a CSV file (comma, semicolon or tab; UTF-8) whose `file_column` holds their relative paths.
+
+    Every picture needs one row with a label. Raises SourceError for a missing column, an empty label or file name, a file that
+    does not exist, two rows that disagree, and a picture without a row; rows are named as lines of the file.
+    """
+    known = {_normal(name): name for name in names}
+    labels: dict[str, str] = {}
+    empty: list[str] = []
+    unknown: list[str] = []
+    rows = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            delimiter = max(_DELIMITERS, key=header.count)
+            columns = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            for column, setting in ((file_column, "csv_file_column"), (label_column, "csv_label_column")):
+                if column not in columns:
+                    raise SourceError(
+                        f"{path}: no column {column!r} (dataset.{setting}); its columns are {', '.join(columns) or 'none'}"
+                    )
+            reader = csv.DictReader(file, columns, delimiter=delimiter, restval="")
+            for row in reader:
+                line = reader.line_num + 1
+                rows += 1
+                entry, label = row[file_column].strip(), row[label_column].strip()
+                name = known.get(_normal(entry))
+                if not label or not entry:
+                    empty.append(f"line {line}" + (f" ({entry})" if entry else ""))
+                elif name is None:
+                    unknown.append(f"line {line} ({entry})")
+                elif labels.setdefault(name, label) != label:
+                    raise SourceError(f"{path}, line {line}: {entry} is {label!r}, an earlier line says {labels[name]!r}")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except csv.Error as error:
+        raise SourceError(f"{path}: not a CSV file ({error})") from None
+    if empty:
+        raise SourceError(f"{path}: column {label_column!r} is empty in {len(empty)} of {rows} rows: {_some(empty)}")
+    if unknown:
+        example = f"; paths are like {names[0]}" if names else ""
+        raise SourceError(
+            f"{path}: {len(unknown)} of {rows} rows name files that are no pictures in {path.parent}: {_some(unknown)}{example}"
+        )
+    without = [name for name in names if name not in labels]
+    if without:
+        raise SourceError(f"{path}: no row for {_some(without, 'pictures')}")
+    return labels
+
+
+def _normal(name: str) -> str:
+    """One spelling of a relative path: composed Unicode (macOS stores decomposed), "/" between parts, no leading "./"."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./")
+
+
+def _some(entries: Iterable[str], what: str = "") -> str:
+    entries = list(entries)
+    shown = ", ".join(entries[:_SHOWN]) + (" ..." if len(entries) > _SHOWN else "")
+    return f"{len(entries)} {what} ({shown})" if what else shown
