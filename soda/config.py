@@ -100,7 +100,9 @@ class GateConfig:
     min_val: int
     min_test: int
     classes: int | None  # how many labels there must be; null: any number
+    labels: tuple[str, ...] | None  # the names that they must have; null: any
     max_imbalance: float  # the commonest label's count over the rarest's, in train
+    min_side: int  # px, of the original pictures
     min_std: float  # in [0, 1] grey levels; a flatter picture counts as constant
     reference: str | None  # YAML of recorded mean and std of the train split; null: no comparison
     max_shift: float  # greatest distance from the reference, in grey levels of [0, 1]
@@ -110,6 +112,14 @@ class GateConfig:
         for key in ("min_train", "min_val", "min_test"):
             _check(getattr(self, key) >= 1, f"gate.{key}", getattr(self, key), "1 or more")
         _check(self.classes is None or self.classes >= 1, "gate.classes", self.classes, "1 or more, or null")
+        _check(self.labels is None or bool(self.labels), "gate.labels", self.labels, "at least one name, or null")
+        _check(
+            self.labels is None or self.classes in (None, len(set(self.labels))),
+            "gate.classes",
+            self.classes,
+            f"the number of names in gate.labels ({len(set(self.labels or ()))}), or null",
+        )
+        _positive("gate.min_side", self.min_side)
         _check(self.max_imbalance >= 1, "gate.max_imbalance", self.max_imbalance, "1 or more")
         _share("gate.min_std", self.min_std)
         _share("gate.max_shift", self.max_shift)
