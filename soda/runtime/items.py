@@ -1,0 +1,79 @@
+"""What a person hands to `Encoder.embed` as uint8 pictures of one size: paths, Pillow images and arrays, one or many, mixed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from soda.runtime.preprocess import PictureError, load_picture, to_rgb, to_square
+
+Item: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
+"""One picture: a file, a Pillow image, or uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA."""
+
+_KINDS = "a path, a Pillow image or a uint8 array"
+
+
+def named(items: Item | Iterable[Item]) -> Iterator[tuple[str, Item]]:
+    """Each picture with the name by which errors call it, in order. An array (N, H, W, C) is N pictures.
+
+    Raises TypeError for what is neither a picture nor an iterable of them.
+    """
+    if isinstance(items, (str, os.PathLike, Image.Image)):
+        yield "the picture", items
+    elif isinstance(items, np.ndarray):
+        if items.ndim == 4:
+            _check_array("the array", items, many=True)
+            yield from ((f"picture {i} of the array", picture) for i, picture in enumerate(items))
+        else:
+            yield "the array", items
+    elif isinstance(items, (bytes, bytearray, memoryview, Mapping)) or not isinstance(items, Iterable):
+        raise TypeError(f"cannot embed an object of type {type(items).__name__}: pass {_KINDS}, or several of them")
+    else:
+        yield from ((f"item {i}", item) for i, item in enumerate(items))
+
+
+def square_pixels(name: str, item: Item, *, size: int, resize: str) -> np.ndarray:
+    """One picture as uint8 RGB (size, size, 3), prepared as the training pictures were.
+
+    Raises PictureError for a picture that cannot be read, TypeError for another type or dtype, ValueError for another shape.
+    """
+    if isinstance(item, (str, os.PathLike)):
+        return to_square(load_picture(item), size, resize=resize)
+    if isinstance(item, Image.Image):
+        return _square(name, item, size, resize)
+    if not isinstance(item, np.ndarray):
+        raise TypeError(f"{name} is an object of type {type(item).__name__}; a picture is {_KINDS}")
+    _check_array(name, item, many=False)
+    if item.ndim == 3 and item.shape[2] == 4:
+        return _square(name, Image.fromarray(np.ascontiguousarray(item)), size, resize)
+    pixels = item[:, :, None] if item.ndim == 2 else item
+    pixels = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return _square(name, Image.fromarray(pixels), size, resize)
+
+
+def _square(name: str, image: Image.Image, size: int, resize: str) -> np.ndarray:
+    if 0 in image.size:
+        raise PictureError(f"{name} is of {image.width} x {image.height} px: a picture without pixels")
+    try:
+        return to_square(to_rgb(image), size, resize=resize)
+    except PictureError as error:
+        raise PictureError(f"{name}: {error}") from None
+    except Exception as error:  # a lazily opened image fails only here, and decoders raise nearly anything
+        raise PictureError(f"{name}: the image of {image.width} x {image.height} px cannot be read: {error}") from error
+
+
+def _check_array(name: str, array: np.ndarray, *, many: bool) -> None:
+    if array.dtype != np.uint8:
+        raise TypeError(f"{name} has dtype {array.dtype}; a picture is uint8, 0 to 255")
+    shape = array.shape[1:] if many else array.shape
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
+        wanted = "a picture is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), several are (N, H, W, 3)"
+        raise ValueError(f"{name} has shape {array.shape}; {wanted}")
+    if 0 in shape:
+        raise ValueError(f"{name} has shape {array.shape}: a picture without pixels")

@@ -1,0 +1,314 @@
+"""soda.runtime: any picture in, the same vector out, and a clear error for what is no picture or no encoder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from soda.runtime import Encoder, EncoderError, PictureError
+from soda.runtime.metadata import FORMAT, MetadataError, from_props, to_props
+from soda.runtime.preprocess import load_picture, to_square
+
+SIZE, DIM = 16, 5
+
+
+def metadata(**changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "format": FORMAT,
+        "latent_dim": DIM,
+        "image_size": SIZE,
+        "channels": 3,
+        "resize": "crop",
+        "z_mean": [0.5, -1.0, 0.0, 2.0, 0.25],
+        "z_std": [1.0, 0.5, 2.0, 4.0, 0.125],
+        "dataset": "7e5",
+        "labels": ["cat", "dög"],
+    }
+    return {key: value for key, value in (values | changes).items() if value is not None}
+
+
+def linear_encoder(path: Path, props: dict[str, str], *, input_type: int = TensorProto.UINT8, output: str = "z") -> Path:
+    """z = W x / 255 of the pixels: the smallest model whose vectors tell pictures apart."""
+    weights = np.random.default_rng(0).normal(size=(SIZE * SIZE * 3, DIM)).astype(np.float32) / 255
+    nodes = [
+        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["pixels", "flat"], ["vector"]),
+        helper.make_node("MatMul", ["vector", "weights"], [output]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("images", input_type, ["n", "h", "w", 3])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", DIM])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array([-1, SIZE * SIZE * 3]), "flat")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, props)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return linear_encoder(tmp_path_factory.mktemp("runtime") / "encoder.onnx", to_props(metadata()))
+
+
+@pytest.fixture(scope="module")
+def encoder(file: Path) -> Encoder:
+    return Encoder(file, threads=1)
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_the_file_tells_what_it_is(encoder: Encoder, file: Path) -> None:
+    assert (encoder.latent_dim, encoder.image_size) == (DIM, SIZE)
+    assert encoder.metadata["labels"] == ["cat", "dög"] and encoder.metadata["dataset"] == "7e5"
+    assert encoder.mean.tolist() == metadata()["z_mean"] and encoder.std.dtype == np.float32
+    assert str(file) in repr(encoder)
+
+
+@pytest.mark.parametrize("shape", [(SIZE, SIZE, 3), (40, 23, 3), (7, 9, 3), (1, 1, 3)])
+def test_path_image_and_array_of_one_picture_give_one_vector(encoder: Encoder, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    pixels = noise(*shape)
+    image = Image.fromarray(pixels)
+    path = tmp_path / "a.png"
+    image.save(path)
+    z = encoder.embed([str(path), path, image, pixels, np.asfortranarray(pixels)])
+    assert z.shape == (5, DIM) and z.dtype == np.float32
+    np.testing.assert_allclose(z, np.repeat(z[:1], 5, 0), atol=1e-5)
+
+
+def test_a_turned_photo_is_upright_as_a_path_and_as_an_image(encoder: Encoder, tmp_path: Path) -> None:
+    image = Image.fromarray(noise(24, 24, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    image.save(tmp_path / "turned.png", exif=exif)
+    by_path, by_image = encoder.embed([tmp_path / "turned.png", Image.open(tmp_path / "turned.png")])
+    np.testing.assert_array_equal(by_path, by_image)
+    np.testing.assert_array_equal(by_path, encoder.embed(image.transpose(Image.Transpose.ROTATE_270))[0])
+
+
+def test_grey_arrays_of_every_shape_agree_with_their_rgb(encoder: Encoder) -> None:
+    grey = noise(SIZE, SIZE)
+    z = encoder.embed([grey, grey[:, :, None], np.repeat(grey[:, :, None], 3, 2), Image.fromarray(grey)])
+    np.testing.assert_array_equal(z, np.repeat(z[:1], 4, 0))
+
+
+def test_transparency_shows_white(encoder: Encoder) -> None:
+    rgba = noise(SIZE, SIZE, 4)
+    rgba[:, :, 3] = 0
+    np.testing.assert_array_equal(encoder.embed(rgba), encoder.embed(np.full((SIZE, SIZE, 3), 255, np.uint8)))
+
+
+def test_vectors_come_in_the_order_of_the_pictures_whatever_their_kinds_and_sizes(encoder: Encoder, tmp_path: Path) -> None:
+    items: list[Any] = []
+    for i in range(23):
+        pixels = noise(SIZE + i % 3 * 7, SIZE + i % 4 * 5, 3, seed=i)
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(pixels).save(path)
+        items.append((pixels, path, Image.fromarray(pixels))[i % 3])
+    one_by_one = np.concatenate([encoder.embed(item) for item in items])
+    assert len(np.unique(one_by_one, axis=0)) == 23
+    for batch_size in (1, 4, 64):
+        np.testing.assert_allclose(encoder.embed(items, batch_size=batch_size), one_by_one, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_an_array_of_pictures_is_a_list_of_pictures(encoder: Encoder, channels: int) -> None:
+    pictures = noise(3, SIZE, SIZE, channels)
+    np.testing.assert_array_equal(encoder.embed(pictures), encoder.embed(list(pictures)))
+
+
+def test_one_picture_gives_one_row(encoder: Encoder) -> None:
+    assert encoder.embed(noise(20, 30, 3)).shape == (1, DIM)
+
+
+def test_an_iterator_is_read_a_batch_at_a_time(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    seen: list[tuple[int, int]] = []  # pictures drawn so far and pictures of the batch, at each run
+    run = encoder.run
+
+    def pictures() -> Iterator[np.ndarray]:
+        for i in range(10):
+            drawn.append(i)
+            yield noise(SIZE, SIZE, 3, seed=i)
+
+    def watched(images: np.ndarray) -> np.ndarray:
+        seen.append((len(drawn), len(images)))
+        return run(images)
+
+    monkeypatch.setattr(encoder, "run", watched)
+    assert len(encoder.embed(pictures(), batch_size=4)) == 10
+    assert seen == [(4, 4), (8, 4), (10, 2)]
+
+
+def test_stats_standardises_and_l2_gives_unit_length(encoder: Encoder) -> None:
+    pictures = noise(6, SIZE, SIZE, 3)
+    z = encoder.embed(pictures)
+    np.testing.assert_allclose(encoder.embed(pictures, normalize="stats"), (z - encoder.mean) / encoder.std, rtol=1e-6)
+    unit = encoder.embed(pictures, normalize="l2")
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(unit * np.linalg.norm(z, axis=1, keepdims=True), z, atol=1e-5)
+    assert np.isfinite(encoder.embed(np.zeros((SIZE, SIZE, 3), np.uint8), normalize="l2")).all()
+
+
+def test_threads_share_an_encoder(encoder: Encoder) -> None:
+    pictures = noise(32, SIZE, SIZE, 3)
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(encoder.embed, pictures))
+    np.testing.assert_allclose(np.concatenate(rows), encoder.embed(pictures), atol=1e-5)
+
+
+GOOD = np.zeros((SIZE, SIZE, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("items", "error", "says"),
+    [
+        (np.zeros((SIZE, SIZE, 3), np.float32), TypeError, "the array has dtype float32"),
+        ([GOOD, np.zeros((4, 4, 3), np.int64)], TypeError, "item 1 has dtype int64"),
+        (np.zeros((2, 4, 4, 3), bool), TypeError, "the array has dtype bool"),
+        (np.zeros((5, 8, 8), np.uint8), ValueError, r"the array has shape \(5, 8, 8\)"),
+        (np.zeros(8, np.uint8), ValueError, r"the array has shape \(8,\)"),
+        (np.uint8(3), TypeError, "uint8"),
+        ([GOOD, np.zeros((4, 4, 2), np.uint8)], ValueError, r"item 1 has shape \(4, 4, 2\)"),
+        ([np.zeros((1, 4, 4, 3), np.uint8)], ValueError, r"item 0 has shape \(1, 4, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), ValueError, "without pixels"),
+        (np.zeros((2, 4, 4, 5), np.uint8), ValueError, r"\(2, 4, 4, 5\)"),
+        ([], ValueError, "nothing to embed"),
+        (iter(()), ValueError, "nothing to embed"),
+        (np.zeros((0, 4, 4, 3), np.uint8), ValueError, "nothing to embed"),
+        ([GOOD, 7], TypeError, "item 1 is an object of type int"),
+        ([GOOD, None], TypeError, "item 1 is an object of type NoneType"),
+        ([[GOOD]], TypeError, "item 0 is an object of type list"),
+        (b"\x89PNG", TypeError, "type bytes"),
+        ({"a.png": GOOD}, TypeError, "type dict"),
+        (None, TypeError, "type NoneType"),
+        (3.5, TypeError, "type float"),
+        ("nowhere/lost.png", PictureError, r"nowhere/lost.png: no such file"),
+        ([GOOD, Path("nowhere")], PictureError, "nowhere: no such file"),
+        ([Image.new("RGB", (0, 5))], PictureError, "item 0"),
+    ],
+)
+def test_what_is_no_picture_is_named(encoder: Encoder, items: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        encoder.embed(items)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", "truncated"])
+def test_a_damaged_file_is_named(encoder: Encoder, tmp_path: Path, content: bytes | str) -> None:
+    path = tmp_path / "broken.png"
+    Image.fromarray(noise(64, 64, 3)).save(path)
+    path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:2000])
+    with pytest.raises(PictureError, match=r"broken\.png"):
+        encoder.embed([GOOD, path])
+    if content == "truncated":
+        with pytest.raises(PictureError, match="item 1"):
+            encoder.embed([GOOD, Image.open(path)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"normalize": "max"}, "normalize: 'max'"), ({"batch_size": 0}, "batch_size: 0")],
+)
+def test_impossible_settings_of_embed_are_refused(encoder: Encoder, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        encoder.embed(GOOD, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"threads": -1}, "threads: -1"), ({"providers": ["FPGAExecutionProvider"]}, "no 'FPGAExecutionProvider'; it has .*CPU")],
+)
+def test_impossible_settings_of_the_encoder_are_refused(file: Path, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Encoder(file, **settings)
+
+
+@pytest.mark.parametrize("images", [GOOD, GOOD[None].astype(np.float32), GOOD[None, :0], GOOD[None, :, :, :1], [[1]]])
+def test_run_takes_one_batch_of_uint8_rgb_and_nothing_else(encoder: Encoder, images: Any) -> None:
+    with pytest.raises(ValueError, match=r"uint8 \(N, H, W, 3\)"):
+        encoder.run(images)
+
+
+def props_without(key: str) -> Callable[[Path], object]:
+    return lambda path: linear_encoder(path, to_props(metadata(**{key: None})))
+
+
+def props_with(**changes: Any) -> Callable[[Path], object]:
+    return lambda path: linear_encoder(path, to_props(metadata(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), "is a directory"),
+        (lambda path: path.write_bytes(b""), "not a model that onnxruntime can load"),
+        (lambda path: path.write_bytes(noise(5000).tobytes()), "not a model that onnxruntime can load"),
+        (
+            lambda path: path.write_bytes(linear_encoder(path, to_props(metadata())).read_bytes()[:-900]),
+            "not a model that onnxruntime can load",
+        ),
+        (lambda path: linear_encoder(path, {}), "no soda.format"),
+        (lambda path: linear_encoder(path, {"soda.format": "{"}), "soda.format is not JSON"),
+        (props_with(format="1"), "soda.format is '1'"),
+        (props_with(format=FORMAT + 1), "newer than the 1 that is read here"),
+        (props_without("latent_dim"), "no soda.latent_dim"),
+        (props_without("z_std"), "no soda.z_std"),
+        (props_with(image_size=-3), "soda.image_size is -3"),
+        (props_with(resize="fit"), "soda.resize is 'fit'"),
+        (props_with(z_mean=[0.0] * 4), "soda.z_mean is not a list of 5"),
+        (props_with(z_mean=[float("nan")] * 5), "soda.z_mean is not a list of 5 finite"),
+        (props_with(z_std=[0.0] * 5), "soda.z_std is not a list of 5 numbers above 0"),
+        (props_with(latent_dim=4, z_mean=[0.0] * 4, z_std=[1.0] * 4), r"float \(N, 4\)"),
+        (lambda path: linear_encoder(path, to_props(metadata()), input_type=TensorProto.FLOAT), r"images is tensor\(float\)"),
+        (lambda path: linear_encoder(path, to_props(metadata()), output="logits"), "no output z, only logits"),
+    ],
+)
+def test_a_file_that_is_no_encoder_is_named_with_what_it_lacks(tmp_path: Path, make: Callable[[Path], object], says: str) -> None:
+    path = tmp_path / "other.onnx"
+    make(path)
+    with pytest.raises(EncoderError, match=says) as caught:
+        Encoder(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_metadata_comes_back_as_it_was_written() -> None:
+    assert from_props({**to_props(metadata()), "other.key": "1"}) == metadata()
+    with pytest.raises(MetadataError):
+        from_props({})
+
+
+def test_embedding_prepares_pictures_as_training_did(encoder: Encoder, tmp_path: Path) -> None:
+    Image.fromarray(noise(37, 61, 3)).save(tmp_path / "a.png")
+    prepared = to_square(load_picture(tmp_path / "a.png"), SIZE)
+    np.testing.assert_array_equal(encoder.embed(tmp_path / "a.png"), encoder.run(prepared[None]))
+
+
+def test_the_runtime_loads_no_torch_and_embeds_within_a_second(file: Path, tmp_path: Path) -> None:
+    Image.fromarray(noise(300, 400, 3)).save(tmp_path / "a.jpg")
+    code = (
+        "import sys, time\n"
+        "from soda.runtime import Encoder\n"
+        "z = Encoder(sys.argv[1], threads=1).embed([sys.argv[2]])\n"
+        "assert z.shape == (1, 5), z.shape\n"
+        "heavy = {'torch', 'onnx', 'pandas', 'pyarrow', 'scipy', 'yaml'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "print(time.process_time())\n"  # of the processor, not of the clock: other work on the machine does not count
+    )
+    done = subprocess.run([sys.executable, "-c", code, file, tmp_path / "a.jpg"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.0
