@@ -8,7 +8,7 @@ from typing import Any
 
 from soda.config import DatasetConfig
 from soda.data.sources import get_source
-from soda.data.swap import replacing
+from soda.files import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ def fetch(config: DatasetConfig, raw: Path) -> dict[str, Any]:
 
     Raises SourceError (or OSError, e.g. on a full disk) and then leaves an earlier `raw` as it was.
     """
-    with replacing(Path(raw)) as new:
-        metrics = get_source(config.name).fetch(config, new)
+    with whole_folder(Path(raw)) as new:
+        metrics = get_source(config.name).fetch(config, new, Path(raw))
     logger.info("fetched %s: %s", config.name, ", ".join(f"{key} {value}" for key, value in metrics.items()))
     return metrics

@@ -1,9 +1,8 @@
-"""The work of one preparation worker: load pictures, make them square, measure them. NumPy and Pillow only, so it starts quickly."""
+"""The work of one preparation worker: load, make square, measure. NumPy and Pillow only, so that it starts quickly."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -53,14 +52,15 @@ class FilePicture:
         if self.problem:
             raise PictureError(f"{self.name}: {self.problem}")
         try:
-            data = self.path.read_bytes()
+            file = self.path.open("rb")
         except OSError as error:
-            raise ChangedError(
-                f"{self.path}: it was there when the data was fetched, now: {error.strerror}; fetch again"
-            ) from None
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise ChangedError(f"{self.path}: its bytes changed since the data was fetched; fetch again")
-        return open_picture(io.BytesIO(data), name=self.name, max_pixels=settings.max_pixels, min_side=settings.min_side)
+            now = (error.strerror or str(error)).lower()
+            raise ChangedError(f"{self.path}: it could be read when the data was fetched, now: {now}; fetch again") from None
+        with file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
+                raise ChangedError(f"{self.path}: its bytes changed since the data was fetched; fetch again")
+            file.seek(0)
+            return open_picture(file, name=self.name, max_pixels=settings.max_pixels, min_side=settings.min_side)
 
 
 @dataclass(frozen=True, slots=True)

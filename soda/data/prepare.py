@@ -7,7 +7,6 @@ one after the other, test first, so that a copy of a picture is always met after
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 from collections import Counter
@@ -26,7 +25,7 @@ from soda.data.manifest import PreparedWriter, sha256_file
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.pixels import ChangedError, Measured, PixelSettings, process
 from soda.data.sources import Item, Source, get_source
-from soda.data.swap import replacing
+from soda.files import whole_folder, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +45,14 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
 
     Unreadable pictures are left out and listed with the reason in rejected.csv. Raises PrepareError when they are more than
     `max_unreadable` of all, or nothing is left (the list is then beside the folder: `<prepared>.rejected.csv`), or a worker was
-    killed; SourceError and ChangedError for raw data that is not what was fetched. `prepared` is then left as it was.
+    killed, or a file is no longer what was fetched; SourceError for missing or damaged raw data. `prepared` then stays as it was.
 
     Memory does not grow with the data, but for one digest and id a picture when `duplicates` is "drop".
     """
     prepared = Path(prepared)
     source = get_source(config.name)
     kept_list = prepared.with_name(prepared.name + ".rejected.csv")
-    with replacing(prepared) as new:
+    with whole_folder(prepared) as new:
         tally = _Tally()
         shape = (config.image_size, config.image_size, config.channels)
         with PreparedWriter(new, shape, config.shard_size, source.COLUMNS) as writer:
@@ -62,7 +61,7 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
             shutil.copyfile(new / "rejected.csv", kept_list)
             raise PrepareError(_too_many(config, tally, kept_list))
         summary = _summary(config, source, new, writer, tally)
-        (new / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(new / "summary.json", summary)
     kept_list.unlink(missing_ok=True)
     if tally.rejected:
         logger.warning("%d of %d pictures cannot be used: %s", tally.rejected, tally.total, prepared / "rejected.csv")

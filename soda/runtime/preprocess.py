@@ -7,6 +7,7 @@ transparency over white, CMYK converted (Pillow undoes the inversion of Adobe's 
 from __future__ import annotations
 
 import os
+import re
 import struct
 from typing import BinaryIO
 
@@ -14,8 +15,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
-# What is tried whatever the file is called. Formats that run a program (EPS) or decode as they open (ICO) are left out.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
+# Tried whatever the file is called; Pillow knows them all from 11.3 on. What runs a program (EPS) or decodes as it opens (ICO)
+# is left out.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
 RESIZES = ("crop", "stretch")
 _BLOCK = 1 << 22  # values scaled at once, so that a large 16-bit picture needs little more than its own memory
 
@@ -44,7 +46,12 @@ def open_picture(
                 raise PictureError(f"{width} x {height} px is less than the limit of {min_side} px a side")
             image.load()
             return image
-    except Exception as error:  # noqa: BLE001 - decoders of damaged files raise nearly anything
+    except Image.DecompressionBombError as error:
+        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        found = re.search(r"(\d+) pixels", str(error))
+        size = f"{int(found[1]):,} pixels is" if found else "it has"
+        raise PictureError(f"{name}: {size} more than the limit of {limit:,} pixels") from None
+    except Exception as error:
         raise PictureError(f"{name}: {_reason(error)}") from None
 
 
@@ -85,7 +92,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return image if image.mode == "RGB" else image.convert("RGB")
     except PictureError:
         raise
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:
         raise PictureError(f"cannot be converted from mode {image.mode!r} to RGB: {_reason(error)}") from None
 
 
@@ -148,6 +155,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = " ".join(str(error).split())
-    if isinstance(error, (PictureError, Image.DecompressionBombError, OSError)):
+    if isinstance(error, (PictureError, OSError)):
         return text or type(error).__name__
     return f"damaged ({type(error).__name__}: {text})" if text else f"damaged ({type(error).__name__})"

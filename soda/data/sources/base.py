@@ -42,10 +42,10 @@ class Source(Protocol):
     def origin(self, config: DatasetConfig) -> str:
         """Where the pictures come from, the same on every machine: goes into summary.json."""
 
-    def fetch(self, config: DatasetConfig, raw: Path) -> dict[str, Any]:
+    def fetch(self, config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
         """Fill the empty folder `raw`, or raise SourceError. Returns counts worth printing.
 
-        What an earlier fetch left is beside it in `previous(raw)`, for a source that would download it again.
+        `earlier` is what the last fetch left, if anything, for a source that would else download the same again.
         """
 
     def count(self, config: DatasetConfig, raw: Path) -> int:

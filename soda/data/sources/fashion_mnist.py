@@ -23,7 +23,6 @@ from soda.config import DatasetConfig
 from soda.data.download import DownloadError, copy_from_folder, debian_package, download
 from soda.data.pixels import PixelsInFile
 from soda.data.sources.base import Item, SourceError
-from soda.data.swap import previous
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def origin(config: DatasetConfig) -> str:
     return "https://github.com/zalandoresearch/fashion-mnist"
 
 
-def fetch(config: DatasetConfig, raw: Path) -> dict[str, Any]:
+def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     """Take the files from the first place that has them all with the right MD5: an earlier fetch, the Debian package's folder,
     the package itself (unpacked without root), the mirrors. Raises SourceError naming every place and what was wrong there.
 
@@ -55,7 +54,7 @@ def fetch(config: DatasetConfig, raw: Path) -> dict[str, Any]:
     """
     sums = read_checksums(Path(config.path))
     failures: list[str] = []
-    for place, get in places(previous(raw)):
+    for place, get in places(earlier):
         try:
             get(list(sums), raw)
             for name, wanted in sums.items():

@@ -47,7 +47,7 @@ def origin(config: DatasetConfig) -> str:
     return f"folder {Path(config.path).name}"
 
 
-def fetch(config: DatasetConfig, raw: Path) -> dict[str, Any]:
+def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     """Write the inventory. Files that are no pictures by their names, and hidden ones, are counted and passed over.
 
     Raises SourceError for a folder that is missing or holds no picture, and for labels that cannot be resolved.
@@ -100,12 +100,12 @@ def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
 def list_pictures(root: Path) -> tuple[list[str], int]:
     """Pictures (by extension) under `root` as sorted "/"-separated relative paths, and how many other files there are.
 
-    Linked folders are entered, each real folder once.
+    Linked folders are entered, each real folder once. Raises SourceError for a folder that may not be listed.
     """
     pictures: list[str] = []
     ignored = 0
     seen: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_stop):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()
@@ -121,6 +121,10 @@ def list_pictures(root: Path) -> tuple[list[str], int]:
             else:
                 pictures.append("/".join(parts))
     return sorted(pictures), ignored
+
+
+def _stop(error: OSError) -> None:
+    raise SourceError(f"dataset.path: {error.filename}: the folder cannot be listed ({error.strerror})")
 
 
 def _hashed(pool: ThreadPoolExecutor, root: Path, names: list[str]) -> Iterator[tuple[dict[str, Any], int]]:
@@ -140,7 +144,7 @@ def _hash(path: Path, printable: bool) -> tuple[int, str, str]:
                 size += len(block)
     except OSError as error:
         return 0, "", (error.strerror or str(error)).lower()
-    return size, digest.hexdigest(), ""
+    return size, digest.hexdigest(), "" if size else "the file is empty"
 
 
 def _printable(name: str) -> str:
