@@ -1,0 +1,76 @@
+"""How values of every kind are written on the report's page. Escaping is the template's."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+MAX_TEXT = 240  # characters of one value
+
+
+def number(value: float) -> str:
+    """Whole numbers with thousands marked, others to four figures: 70,000 · 0.8713 · 1.2e-06."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def compact(value: float) -> str:
+    """Short, for axes: 150k · 1.2M · 0.002 · 2e-5."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    text = f"{value:.3g}"
+    if 0 < abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        text = f"{float(mantissa):g}e{int(exponent)}"
+    return text
+
+
+def percent(value: float) -> str:
+    """A share as 87.1%, beyond the whole as 141%."""
+    return f"{100 * value:.1f}%" if abs(value) <= 1 else f"{100 * value:.0f}%"
+
+
+def size(count: float) -> str:
+    """Bytes as kB or MB (powers of ten)."""
+    if count >= 1e6:
+        return f"{count / 1e6:.1f} MB"
+    return f"{count / 1e3:.1f} kB" if count >= 1e3 else f"{int(count)} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 9 min 41 s."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def shorten(text: str, length: int = MAX_TEXT) -> str:
+    """The text, cut to `length` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def plain(value: Any) -> str:
+    """Any JSON value in a line: numbers by `number`, lists of numbers longer than a line by count and range."""
+    if value is None:
+        return "none"
+    if isinstance(value, (bool, int, float)):
+        return number(value)
+    if isinstance(value, str):
+        return shorten(value)
+    if isinstance(value, list):
+        numeric = bool(value) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
+        if numeric and len(value) > 8:
+            return f"{len(value):,} numbers from {number(min(value))} to {number(max(value))}"
+        return shorten(", ".join(plain(v) for v in value) or "none")
+    if isinstance(value, dict) and all(not isinstance(v, (dict, list)) for v in value.values()):
+        return shorten(", ".join(f"{key}: {plain(v)}" for key, v in value.items()) or "none")
+    return shorten(json.dumps(value, ensure_ascii=False))
