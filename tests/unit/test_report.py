@@ -119,7 +119,7 @@ def inputs(tmp_path: Path, model: bytes) -> Inputs:
     made.verdict()
     made.json("train.json", {"train": {"images": 640, "seconds": 61.2, "images_per_second": 10.4, "final_loss": 0.5}})
     probe = {"linear_top1": 0.871, "pixels_linear_top1": 0.844, "random_linear_top1": 0.776, "supervised_top1": 0.905}
-    measures = {"psnr": 18.93, "mean_picture_psnr": 11.6, "shuffled_psnr": 8.62, "ssim": 0.69}
+    measures = {"psnr": 18.93, "psnr_mean_picture": 11.6, "psnr_shuffled_z": 8.62, "ssim": 0.69}
     notes = {"notes": [f"A note with {EVIL}."]}
     self_use = {"usage_gap": 1.41}
     made.json("evaluate.json", {"probe": {**probe, **notes}, "reconstruction": measures, "latent": self_use, **notes})

@@ -28,6 +28,10 @@ PICTURES: dict[str, tuple[str, str]] = {
         "A map of the latents",
         "Test pictures placed in the plane by their latents alone. Labels, where it shows them, took no part in the training.",
     ),
+    "latent_map_pictures": (
+        "The same map in pictures",
+        "In each cell of the plane the test picture that lies nearest to its centre.",
+    ),
 }
 CHARTS: dict[str, tuple[str, str]] = {
     "probe": ("Probes side by side", "Test accuracy of classifiers on the frozen latent, beside their baselines."),

@@ -19,10 +19,11 @@ MEASURES: dict[str, tuple[str, bool, str]] = {
     "lpips_like": ("LPIPS-like distance", False, "{:.3f}"),
     "fid_like": ("FID-like distance", False, "{:.2f}"),
 }
-# What the same measure gives without the latent's help: heading, the affixes that its key may carry.
-BASELINES: dict[str, tuple[str, ...]] = {
-    "Another picture’s latent": ("shuffled", "shuffled_z", "z_shuffled"),
-    "The mean picture": ("mean_picture", "mean_image", "mean"),
+# Other pictures in the reconstructions' place: heading, what the key adds to the measure's.
+BASELINES: dict[str, str] = {
+    "Another picture’s latent": "shuffled_z",
+    "The mean picture": "mean_picture",
+    "Real training pictures": "train",
 }
 
 
@@ -65,11 +66,11 @@ def probe_bars(parts: Parts, commonest: float | None) -> list[Bar]:
         found = PROBE.match(key)
         if value is None:
             continue
-        if key in ("chance", "chance_top1", "majority_top1"):
+        if key == "majority_top1":
             chance = value
         elif key == "supervised_top1":
             bars.append((3, 0, Bar("Supervised network", "same encoder, trained with labels", value, False)))
-        elif found and found["on"] not in ("val",) and not (found["on"] or "").endswith("_val"):
+        elif found:
             on = found["on"] or ""
             rank = list(ON).index(on) if on in ON else 2
             name = ON.get(on, on.replace("_", " ").capitalize())
@@ -81,19 +82,14 @@ def probe_bars(parts: Parts, commonest: float | None) -> list[Bar]:
     return [bar for _, _, bar in sorted(bars, key=lambda item: item[:2])]
 
 
-def _variant(parts: Parts, measure: str, affixes: tuple[str, ...]) -> float | None:
-    for affix in affixes:
-        for key in (f"{measure}_{affix}", f"{affix}_{measure}", f"{affix}.{measure}"):
-            value = parts.number(f"reconstruction.{key}")
-            if value is not None:
-                return value
-    return None
+def _variant(parts: Parts, measure: str, baseline: str) -> float | None:
+    return parts.number(f"reconstruction.{measure}_{BASELINES[baseline]}")
 
 
 def reconstruction_table(parts: Parts) -> tuple[list[str], list[MeasureRow]]:
     """(headings of the baselines, rows): only measures that were taken, only baselines that some measure has."""
     taken = {name: parts.number(f"reconstruction.{name}") for name in MEASURES}
-    found = {title: {name: _variant(parts, name, affixes) for name in taken} for title, affixes in BASELINES.items()}
+    found = {title: {name: _variant(parts, name, title) for name in taken} for title in BASELINES}
     titles = [title for title, values in found.items() if any(v is not None for v in values.values())]
     rows = []
     for name, value in taken.items():
@@ -118,8 +114,8 @@ def key_figures(parts: Parts, bars: list[Bar]) -> list[KeyFigure]:
         figures.append(KeyFigure(percent(linear), "linear probe on the frozen latent", text))
     psnr = parts.number("reconstruction.psnr")
     if psnr is not None:
-        mean = _variant(parts, "psnr", BASELINES["The mean picture"])
-        shuffled = _variant(parts, "psnr", BASELINES["Another picture’s latent"])
+        mean = _variant(parts, "psnr", "The mean picture")
+        shuffled = _variant(parts, "psnr", "Another picture’s latent")
         pairs = (("another’s latent", shuffled), ("mean picture", mean))
         text = [f"{word} {value:.1f} dB" for word, value in pairs if value is not None]
         figures.append(KeyFigure(f"{psnr:.1f} dB", "PSNR of reconstructions from the latent alone", text))
