@@ -1,0 +1,107 @@
+"""Does encoder.onnx compute what the torch model computes? Asked of real pictures, as prepared and at other sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+import torch
+from PIL import Image
+
+from soda.config import ExportConfig
+from soda.data.dataset import Split
+from soda.export import ExportError
+from soda.export.graph import DeployedEncoder
+from soda.export.statistics import evenly_spaced
+from soda.runtime import Encoder
+from soda.runtime.preprocess import to_square
+
+BATCHES = (1, 3, 17, 64)
+"""Batch sizes that the check walks through in turn."""
+
+SIZES = ((0.875, 0.875), (2.0, 1.5), (1.0, 2.25), (6.25, 9.375))
+"""Other sizes than S x S that are tried, as (height, width) in units of S: 28x28, 64x48, 32x72 and 200x300 at S = 32."""
+
+RESIZED = 4
+"""Pictures tried at each of these sizes."""
+
+MAX_LEVELS = 1.0
+"""Greatest difference of a prepared pixel from Pillow's, in grey levels (soda.export.graph says where it is not 0)."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Over all pictures: differences of z standardised by the training statistics, cosines of z itself, picture by picture."""
+
+    parity_images: int
+    max_abs_diff: float
+    mean_cosine: float
+    min_cosine: float
+
+
+@torch.inference_mode()
+def check_parity(encoder: Encoder, module: DeployedEncoder, split: Split, config: ExportConfig) -> Parity:
+    """Compare the exported encoder with the torch module on `config.parity_images` pictures of the split.
+
+    Raises ExportError naming the picture and the value when a difference exceeds `config.max_abs_diff`, when the graph prepares a
+    picture otherwise than Pillow does, or when there is no picture to compare on.
+    """
+    diffs, cosines = [], []
+    for names, images in _batches(split, config.parity_images):
+        tensor = torch.from_numpy(images)
+        _check_pixels(names, images, module.pixels(tensor).numpy(), module)
+        z, wanted = encoder.run(images), module(tensor).numpy()
+        diff = np.nan_to_num(np.abs(z - wanted) / encoder.std, nan=np.inf)  # (n, D)
+        worst = int(diff.max(1).argmax())
+        if diff[worst].max() > config.max_abs_diff:
+            raise ExportError(
+                f"the exported encoder differs from the torch model by {diff[worst].max():.3g} standard deviations "
+                f"(component {diff[worst].argmax()} of z of {names[worst]}, batch of {len(images)}); "
+                f"export.max_abs_diff allows {config.max_abs_diff:g}"
+            )
+        diffs.append(diff.max(1))
+        cosines.append(_cosine(z, wanted))
+    if not diffs:
+        raise ExportError(f"the {split.name} split has no pictures, so the export cannot be compared with the torch model")
+    diff, cosine = np.concatenate(diffs), np.concatenate(cosines)
+    return Parity(len(diff), float(diff.max()), float(cosine.mean()), float(cosine.min()))
+
+
+def _batches(split: Split, count: int) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Names and pictures, uint8 RGB (n, H, W, 3): as prepared, in batches of changing size; then some of them at other sizes."""
+    indices = evenly_spaced(len(split), count)
+    start, sizes = 0, cycle(BATCHES)
+    while len(batch := indices[start : start + next(sizes)]):
+        start += len(batch)
+        yield [_name(split, i) for i in batch], _rgb(split.gather(batch))
+    few = indices[evenly_spaced(len(indices), RESIZED)]
+    pictures = _rgb(split.gather(few))
+    for factors in SIZES if len(few) else ():
+        height, width = (max(1, round(factor * pictures.shape[1])) for factor in factors)
+        resized = [Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC) for p in pictures]
+        yield [f"{_name(split, i)} at {height} x {width} px" for i in few], np.stack([np.asarray(p) for p in resized])
+
+
+def _name(split: Split, index: int) -> str:
+    return f"{split.name} picture {split.ids[index]} ({split.files[index]})"
+
+
+def _rgb(pictures: np.ndarray) -> np.ndarray:
+    return pictures.repeat(3, axis=3) if pictures.shape[3] == 1 else pictures
+
+
+def _check_pixels(names: list[str], images: np.ndarray, pixels: np.ndarray, module: DeployedEncoder) -> None:
+    """Hold the graph's preprocessing to Pillow's. images: uint8 (n, H, W, 3); pixels: (n, C, S, S), of the graph."""
+    for name, image, found in zip(names, images, pixels, strict=True):
+        square = to_square(Image.fromarray(image), module.image_size, channels=module.channels, resize=module.resize)
+        levels = np.abs(found.transpose(1, 2, 0) - square).max()
+        if not levels <= MAX_LEVELS:
+            raise ExportError(f"the graph prepares {name} otherwise than Pillow does: {levels:.3g} grey levels apart")
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of each row: (n, D), (n, D) -> (n,); 1 for two zero vectors."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.where(lengths > 0, (a * b).sum(1) / np.maximum(lengths, np.finfo(np.float32).tiny), 1.0)
