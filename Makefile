@@ -1,0 +1,73 @@
+# Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
+.DEFAULT_GOAL := help
+.PHONY: help setup pipeline test lint bench server worker deploy clean
+
+PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
+OVERRIDES ?=# settings, e.g. OVERRIDES="train=long model.latent_dim=64"
+FROM ?=# leave the stages before this one as they are
+FORCE ?=# 1: run stages that are up to date, too
+ARGS ?=# further arguments of pytest and of the benchmarks
+
+# Programs installed in .venv come first; Prefect's database is the project's own; nothing reports home.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export OVERRIDES
+export PREFECT_HOME := $(CURDIR)/.prefect
+export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 120
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export GX_ANALYTICS_ENABLED := false
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make pipeline OVERRIDES="dataset=folder dataset.path=/home/me/pictures"   your own pictures'
+	@echo '  make pipeline OVERRIDES="train=long"                                      two hours instead of ten minutes'
+	@echo '  make pipeline FROM=evaluate FORCE=1                                       the last stages once more'
+
+setup: .venv/.installed ## The environment in .venv (the other targets make it too)
+
+.venv/.installed: pyproject.toml constraints.txt
+	@python=; \
+	for candidate in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14; do \
+		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "make: no Python of 3.11 or newer found; install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	if [ ! -x .venv/bin/pip ]; then \
+		"$$python" -m venv .venv || { echo "make: $$python cannot make .venv; Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	fi
+	@echo "installing into .venv: about 5 minutes and 6.5 GB the first time (log: .venv/install.log)"
+	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[all]' \
+		> .venv/install.log 2>&1 || { tail -n 40 .venv/install.log >&2; echo "make: the installation failed; all of it: .venv/install.log" >&2; exit 1; }
+	@touch $@
+
+pipeline: setup ## Raw pictures to encoder.onnx and reports/index.html
+	@python -m flows.pipeline --overrides "$$OVERRIDES" $(if $(FROM),--from-stage $(FROM)) $(if $(FORCE),--force)
+
+lint: setup ## ruff, mypy and the layers of the architecture
+	@ruff check soda flows tests benchmarks
+	@ruff format --check soda flows tests benchmarks
+	@mypy
+	@lint-imports
+
+test: lint ## All tests, after lint
+	@python -m pytest -q $(ARGS)
+
+bench: setup ## Speed and memory on this machine
+	@python -m benchmarks $(ARGS)
+
+server: setup ## Prefect's server and pages on http://127.0.0.1:4200
+	@prefect server start --host 127.0.0.1 --port 4200
+
+worker: setup ## A worker that carries out deployment runs on this machine
+	@prefect worker start --pool local --type process
+
+deploy: setup ## Register the pipeline with the server
+	@prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process
+	@prefect --no-prompt deploy --all
+
+clean: ## Caches; data, models, reports, unfinished training (runs/) and .venv stay
+	@rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	@find soda flows tests benchmarks apps -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,93 @@
+"""Publishes what a stage left behind as Prefect artifacts, also when the stage failed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prefect.artifacts import create_markdown_artifact
+
+from flows.pages import metrics_markdown, picture_markdown, preparation_markdown, verdict_markdown
+
+VERDICT = Path("reports/validation.json")
+FIGURES = Path("reports/figures")
+REPORT = Path("reports/index.html")
+
+
+class Page(NamedTuple):
+    """One artifact: its key (lower case and dashes), its one-line description and its Markdown."""
+
+    key: str
+    description: str
+    markdown: str
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: not a JSON object")
+    return values
+
+
+def _prepare(path: Path) -> Page:
+    markdown = preparation_markdown(_read(path), path.with_name("rejected.csv"))
+    return Page("prepared-data", "What was prepared, and what was left out", markdown)
+
+
+def _verdict(path: Path) -> Page:
+    verdict = _read(path)
+    outcome = "passed" if verdict.get("success") else "FAILED"
+    description = f"The gate {outcome}: {verdict.get('rows', 0):,} rows of {verdict.get('dataset')}"
+    return Page("verdict", description, verdict_markdown(verdict))
+
+
+def _metrics(key: str) -> Callable[[Path], Page]:
+    return lambda path: Page(key, f"Figures of {path.name}", metrics_markdown(_read(path)))
+
+
+def _picture(path: Path) -> Page:
+    key = "picture-" + re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    return Page(key, f"Figure {path.stem.replace('_', ' ')}", picture_markdown(path))
+
+
+def _report(path: Path) -> Page:
+    markdown = f"# [{path.name}]({path.as_uri()})\n\nOpen it in a browser; it works offline:\n\n`{path}`"
+    return Page("report", "The page with everything", markdown)
+
+
+# What a stage leaves to look at: a glob of files, and the page that is made of each.
+PAGES: dict[str, list[tuple[str, Callable[[Path], Page]]]] = {
+    "prepare": [("data/prepared/summary.json", _prepare)],
+    "validate": [(str(VERDICT), _verdict)],
+    "train": [("reports/train.json", _metrics("metrics-train"))],
+    "evaluate": [("reports/evaluate.json", _metrics("metrics-evaluate")), (f"{FIGURES}/*.png", _picture)],
+    "export": [("reports/export.json", _metrics("metrics-export"))],
+    "report": [("reports/metrics.json", _metrics("metrics")), (str(REPORT), _report)],
+}
+
+
+def _sources(stage: str, root: Path, since: float) -> Iterator[tuple[Callable[[Path], Page], Path]]:
+    for pattern, make in PAGES.get(stage, []):
+        for path in sorted(root.glob(pattern)):
+            if path.stat().st_mtime >= since:
+                yield make, path
+
+
+def publish(stage: str, root: Path, log: logging.Logger | logging.LoggerAdapter[Any], since: float = 0.0) -> list[str]:
+    """Publish the pages of a stage and return their keys; files written before `since` (seconds since the epoch) are left out.
+
+    A page that cannot be made is a warning: it must not fail the run, nor hide why the stage failed.
+    """
+    keys = []
+    for make, path in _sources(stage, root, since):
+        try:
+            page = make(path)
+            create_markdown_artifact(page.markdown, key=page.key, description=page.description)
+            keys.append(page.key)
+        except Exception as error:
+            log.warning("no artifact of %s: %s: %s", path, type(error).__name__, error)
+    return keys

@@ -1,0 +1,42 @@
+"""params.yaml, composed from conf/ and a person's overrides before DVC looks at it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from flows.pages import flatten
+from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, compose, write_params
+
+
+def split_overrides(overrides: list[str] | str) -> list[str]:
+    """Settings as a list; a string is split as a shell would, so that quotes hold a value with spaces together."""
+    if not isinstance(overrides, str):
+        return list(overrides)
+    try:
+        return shlex.split(overrides)
+    except ValueError as error:
+        raise ConfigError(f"overrides: {overrides!r}: {error}") from None
+
+
+def write_composed(root: Path, overrides: list[str]) -> list[str]:
+    """Compose `root`/conf with the overrides into `root`/params.yaml and return what changed, a line a key.
+
+    The file is left untouched when nothing changes. Raises ConfigError naming the override or the key that is wrong, and then
+    leaves it untouched as well.
+    """
+    import yaml
+
+    composed, path = compose(overrides, root / CONF_DIR), root / PARAMS_FILE
+    try:
+        present = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        present = None
+    if present == composed:
+        return []
+    write_params(composed, path)
+    if not isinstance(present, dict):
+        return ["composed anew"]
+    before, after = flatten(present), flatten(composed)
+    changed = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
+    return [f"{key} {before.get(key, '(none)')} -> {after.get(key, '(none)')}" for key in changed]

@@ -1,0 +1,200 @@
+"""dvc.yaml: its edges, what its stages depend on, and what plain DVC makes of it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from flows.stages import StageError, changed_stages, run_stage, stage_order
+from tests.pipeline.conftest import PROJECT, repro
+
+ORDER = ["fetch", "prepare", "validate", "train", "evaluate", "export", "report"]
+STAGE_MODULES = {
+    "fetch": "soda.data.fetch",
+    "prepare": "soda.data.prepare",
+    "validate": "soda.data.gate",
+    "train": "soda.training.loop",
+    "evaluate": "soda.evaluation.evaluate",
+    "export": "soda.export.onnx",
+    "report": "soda.evaluation.report",
+}
+CARRIED_BY_PARAMS = {"soda.config", "soda.files"}
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, Any]:
+    return yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph("soda")
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_a_stage_depends_on_all_the_code_that_it_imports(stage: str, stages: dict[str, Any], imports: grimp.ImportGraph) -> None:
+    module = STAGE_MODULES[stage]
+    used = {module, *imports.find_upstream_modules(module)} - CARRIED_BY_PARAMS
+    files = {Path(*name.split(".")) for name in used if not (PROJECT / Path(*name.split("."))).is_dir()}
+    declared = {Path(dependency).with_suffix("") for dependency in stages[stage]["deps"] if dependency.startswith("soda/")}
+    missing = sorted(str(file) for file in files if not declared & {file, *file.parents})
+    assert not missing, f"dvc.yaml: stage {stage} runs {missing} and does not depend on them"
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_a_stage_depends_on_no_code_that_it_never_imports(stage: str, stages: dict[str, Any], imports: grimp.ImportGraph) -> None:
+    module = STAGE_MODULES[stage]
+    used = {Path(*name.split(".")) for name in {module, *imports.find_upstream_modules(module)}}
+    for dependency in (Path(text) for text in stages[stage]["deps"] if text.startswith("soda/")):
+        assert (PROJECT / dependency).exists(), f"dvc.yaml: stage {stage} depends on {dependency}, which is not there"
+        code = dependency.with_suffix("")
+        assert any(code in {file, *file.parents} for file in used) or dependency.suffix not in {"", ".py"}, (
+            f"{stage}: {dependency}"
+        )
+
+
+def test_every_output_stays_until_its_stage_replaces_it_and_git_keeps_the_figures(stages: dict[str, Any]) -> None:
+    for name, stage in stages.items():
+        for out in stage["outs"]:
+            (path, options), *_ = out.items()
+            assert options.get("persist") is True, f"{name}: {path}"
+            assert options.get("cache", True) is (not path.endswith(".json")), f"{name}: {path}"
+
+
+def test_the_order_is_the_one_in_which_dvc_runs_the_stages(finished: Path) -> None:
+    assert (finished / "ran.log").read_text().split() == stage_order(finished) == ORDER
+
+
+def test_a_second_repro_runs_nothing_within_5_s(project: Path, ran: Callable[[], list[str]]) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "dvc", "repro"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ran() == []
+    # Processor time: what the machine does besides is not the project's.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+
+
+def test_a_setting_runs_only_the_stages_that_read_it(project: Path, ran: Callable[[], list[str]]) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["export"]["parity_images"] += 1
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    assert changed_stages(project) == {"export", "report"}
+    repro(project)
+    assert ran() == ["export", "report"]
+
+
+def test_metrics_are_shown_once(project: Path) -> None:
+    with Repo(str(project)) as repo:
+        shown = repo.metrics.show()
+    assert list(shown[""]["data"]) == [str(Path("reports/metrics.json"))]
+
+
+@pytest.mark.parametrize("where", ["relative", "absolute"])
+def test_a_persons_folder_is_a_dependency_wherever_it_is(
+    where: str, project: Path, tmp_path: Path, ran: Callable[[], list[str]]
+) -> None:
+    folder = (project if where == "relative" else tmp_path) / "my pictures (1), été"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"one")
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["dataset"]["path"] = folder.name if where == "relative" else str(folder)
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    repro(project, "fetch")
+    repro(project, "fetch")
+    assert ran() == ["fetch"]
+    (folder / "b.png").write_bytes(b"two")
+    repro(project, "fetch")
+    assert ran() == ["fetch", "fetch"]
+
+
+def test_a_folder_that_is_not_there_is_named(project: Path) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["dataset"]["path"] = "/no/such/folder"
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(StageError, match="/no/such/folder") as caught:
+        run_stage(project, "fetch")
+    assert caught.value.exit_code is None
+
+
+def test_the_launcher_finds_the_nearest_environment_upwards(tmp_path: Path) -> None:
+    project, copy = tmp_path / "a project", tmp_path / "a project/.dvc/tmp/exps/tmp1"
+    copy.mkdir(parents=True)
+    (project / ".venv/bin").mkdir(parents=True)
+    fake = project / ".venv/bin/python"
+    fake.write_text('#!/bin/sh\necho "nearest $*"\n')
+    fake.chmod(0o755)
+    (copy / "stage").write_text((PROJECT / "stage").read_text())
+    (copy / "stage").chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin"}
+    run = [str(copy / "stage"), "train"]
+    found = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "nearest -m soda train\n"
+    named = subprocess.run([*run], env={**environment, "SODA_PYTHON": "/bin/echo"}, capture_output=True, text=True, check=True)
+    assert named.stdout == "-m soda train\n"
+
+
+def test_an_experiment_composes_what_soda_compose_writes(tmp_path: Path) -> None:
+    from dvc.utils.hydra import compose_and_dump
+
+    from soda.config import compose, write_params
+
+    for overrides in ([], ["train=long", "model.latent_dim=64"], ["train.lr=1e-5", "dataset=folder", "dataset.path='/a b/ü'"]):
+        compose_and_dump(tmp_path / "dvc.yaml", str(PROJECT / "conf"), None, "config", "", list(overrides))
+        write_params(compose(overrides, PROJECT / "conf"), tmp_path / "soda.yaml")
+        assert (tmp_path / "dvc.yaml").read_bytes() == (tmp_path / "soda.yaml").read_bytes(), overrides
+
+
+@pytest.mark.slow
+def test_dvc_exp_run_composes_runs_and_leaves_the_settings_in_params_yaml(project: Path, ran: Callable[[], list[str]]) -> None:
+    (project / ".dvc/config.local").unlink()
+    (project / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (project / ".gitignore").write_text((PROJECT / ".gitignore").read_text())
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    subprocess.run(["git", "config", "user.name", "t"], cwd=project, check=True)
+    subprocess.run(["git", "config", "user.email", "t@example.org"], cwd=project, check=True)
+    settings = ["-S", "train=long", "-S", "model.latent_dim=64"]
+    subprocess.run([sys.executable, "-m", "dvc", "exp", "run", *settings], check=True)
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    assert params["model"]["latent_dim"] == 64
+    assert params["train"]["images"] == yaml.safe_load((PROJECT / "conf/train/long.yaml").read_text())["images"]
+    assert ran() == ["train", "report"]  # what evaluate and export read did not change
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, TimeoutError])
+def test_whatever_interrupts_a_stage_lets_it_save_and_leaves_nothing_running(
+    interruption: type[BaseException], project: Path
+) -> None:
+    (project / "misbehave").mkdir()
+    (project / "misbehave/export").write_text("hang")
+    said = []
+
+    def interrupt(line: str) -> None:
+        said.append(line)
+        if line == "working":
+            raise interruption
+
+    with pytest.raises(interruption):
+        run_stage(project, "export", force=True, log=interrupt)
+    assert (project / "saved").exists() and said[-1] == "saved the checkpoint"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((project / "pid").read_text()), 0)
+
+
+def test_a_progress_bar_does_not_flood_the_log(project: Path) -> None:
+    (project / "misbehave").mkdir()
+    (project / "misbehave/export").write_text("progress")
+    said: list[str] = []
+    assert run_stage(project, "export", force=True, log=said.append).ran
+    assert "step 0" not in said and "step 999" in said and "done" in said

@@ -1,0 +1,190 @@
+"""The flow on a real DVC project with a real Prefect server: what runs, what is shown, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.states import Running
+
+from flows import pipeline as flow_module
+from flows.lock import WorkspaceBusyError, workspace_lock
+from flows.pipeline import pipeline
+from tests.pipeline.conftest import PROJECT
+from tests.pipeline.test_dvc import ORDER
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+Ran = Callable[[], list[str]]
+
+
+def _run(**parameters: Any) -> Any:
+    return pipeline(return_state=True, **parameters)
+
+
+def _artifacts(state: Any) -> dict[str, str]:
+    run = state.state_details.flow_run_id
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
+    return {str(artifact.key): str(artifact.data) for artifact in found}
+
+
+def _tasks(state: Any) -> dict[str, str]:
+    """The task runs of a run and their states, in the order in which they started; Prefect records them with a delay."""
+    chosen = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        for _ in range(50):
+            runs = client.read_task_runs(flow_run_filter=chosen)
+            if all(run.state and run.state.is_final() for run in runs):
+                break
+            time.sleep(0.2)
+    return {run.name: str(run.state_name) for run in sorted(runs, key=lambda run: run.start_time or run.expected_start_time)}
+
+
+def _misbehave(project: Path, stage: str, how: str) -> None:
+    (project / "misbehave").mkdir(exist_ok=True)
+    (project / "misbehave" / stage).write_text(how)
+
+
+def test_a_forced_run_makes_the_files_of_plain_dvc_repro_one_task_a_stage_in_its_order(
+    project: Path, finished: Path, ran: Ran
+) -> None:
+    state = _run(force=True)
+    assert state.is_completed(), state.message
+    assert ran() == ORDER
+    assert list(_tasks(state)) == ORDER
+    assert (project / "dvc.lock").read_text() == (finished / "dvc.lock").read_text()
+    artifacts = _artifacts(state)
+    assert "PASSED" in artifacts["verdict"]
+    assert "raw pixels" in artifacts["metrics"] and "+7.0 points" in artifacts["metrics"]
+    assert artifacts["picture-reconstructions"].startswith("![reconstructions](data:image/")
+    assert "reports/index.html" in artifacts["report"]
+
+
+def test_an_up_to_date_project_runs_nothing_and_still_shows_what_it_has(project: Path, ran: Ran) -> None:
+    before = (project / "params.yaml").stat().st_mtime_ns
+    state = _run()
+    assert state.is_completed() and ran() == []
+    assert (project / "params.yaml").stat().st_mtime_ns == before
+    assert "verdict" in _artifacts(state)
+
+
+def test_a_set_that_fails_the_gate_fails_the_run_shows_the_verdict_and_trains_nothing(project: Path, ran: Ran) -> None:
+    earlier = (project / "reports/train.json").read_text()
+    _misbehave(project, "validate", "fail")
+    state = _run(overrides="gate.min_std=0.006 train=smoke")
+    assert state.is_failed() and "picture test-17 is in train as well" in state.message
+    assert "Traceback" not in state.message
+    assert ran() == ["validate"]
+    artifacts = _artifacts(state)
+    assert "FAILED" in artifacts["verdict"] and "test-17" in artifacts["verdict"] and "cats/a\\|b.jpg" in artifacts["verdict"]
+    assert _tasks(state)["validate"] == "Failed"
+    assert (project / "reports/train.json").read_text() == earlier
+
+
+def test_a_failed_stage_does_not_show_what_an_earlier_run_left(project: Path) -> None:
+    _misbehave(project, "train", "fail")
+    state = _run(overrides=["train=smoke"])
+    assert state.is_failed() and state.message.startswith("stage train failed:")
+    assert "metrics-train" not in _artifacts(state)
+
+
+def test_from_stage_leaves_those_before_and_the_settings_as_they_are(project: Path, ran: Ran) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["export"]["parity_images"] += 1
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    state = _run(from_stage="export", force=True)
+    assert state.is_completed(), state.message
+    assert ran() == ["export", "report"]
+    assert yaml.safe_load((project / "params.yaml").read_text()) == params
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"overrides": "train.imagse=3"}, "imagse"),
+        ({"overrides": "train.images=-3"}, "train.images: -3"),
+        ({"overrides": "train='long"}, "No closing quotation"),
+        ({"from_stage": "trian"}, "trian"),
+    ],
+)
+def test_what_is_not_possible_is_named_and_changes_nothing(
+    parameters: dict[str, str], named: str, project: Path, ran: Ran
+) -> None:
+    before = (project / "params.yaml").read_bytes()
+    state = _run(**parameters)
+    assert state.is_failed() and named in state.message
+    assert ran() == [] and (project / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(("how", "tries", "completed"), [("away", 2, True), ("fail", 1, False)])
+def test_fetch_is_tried_again_only_when_nothing_could_be_reached(
+    how: str, tries: int, completed: bool, project: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(flow_module.RETRY_DELAYS, "fetch", [0.0, 0.0])
+    (project / "my pictures").mkdir()
+    (project / "my pictures/a.png").touch()
+    _misbehave(project, "fetch", how)
+    _misbehave(project, "prepare", "fail")
+    state = _run(overrides=["dataset=folder", "dataset.path='my pictures'"])
+    assert ran().count("fetch") == tries
+    assert ("prepare" in ran()) is completed, state.message
+
+
+def test_a_second_run_in_the_workspace_is_refused_at_once(project: Path, ran: Ran) -> None:
+    with workspace_lock(project, "another"):
+        state = _run(force=True)
+    assert state.is_failed() and f"process {os.getpid()}" in state.message
+    assert ran() == []
+
+
+def test_a_stage_that_outlives_its_run_keeps_the_workspace(project: Path) -> None:
+    with workspace_lock(project, "run") as lock:
+        left_behind = subprocess.Popen(["sleep", "30"], pass_fds=[lock.descriptor])
+    try:
+        with pytest.raises(WorkspaceBusyError), workspace_lock(project, "next"):
+            pass
+    finally:
+        left_behind.kill()
+        left_behind.wait()
+    with workspace_lock(project, "next"):
+        pass
+
+
+def test_a_run_whose_process_was_killed_is_closed_by_the_next(project: Path) -> None:
+    with get_client(sync_client=True) as client:
+        killed = client.create_flow_run(pipeline, state=Running())
+        (project / ".dvc/tmp/pipeline.lock").write_text(json.dumps({"pid": 2**22 + 1, "run": str(killed.id)}))
+        assert _run().is_completed()
+        assert client.read_flow_run(killed.id).state_name == "Crashed"
+
+
+def test_a_run_that_is_stopped_stops_its_stage_which_saves_first(project: Path, prefect_server: str) -> None:
+    _misbehave(project, "train", "hang")
+    command = [sys.executable, "-m", "flows.pipeline", "--from-stage", "train", "--force"]
+    environment = {**os.environ, "PREFECT_API_URL": prefect_server, "PYTHONPATH": str(PROJECT)}
+    run = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not (project / "pid").exists() and time.monotonic() < deadline and run.poll() is None:
+            time.sleep(0.1)
+        run.send_signal(signal.SIGTERM)
+        _, words = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert (project / "saved").exists(), words
+    assert "saved the checkpoint" in words
+    assert run.returncode == 128 + signal.SIGTERM
+    with workspace_lock(project, "next") as lock:
+        assert lock.abandoned_run is None
