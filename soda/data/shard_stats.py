@@ -64,7 +64,7 @@ def _measure(pictures: np.ndarray, digest: str) -> ShardReading:
     for start in range(0, count, block):
         pixels = np.ascontiguousarray(pictures[start : start + block]).reshape(-1, size)
         here = slice(start, start + len(pixels))
-        hashes += [hashlib.sha256(row).hexdigest() for row in pixels]
+        hashes += [hashlib.sha256(row.tobytes()).hexdigest() for row in pixels]
         total = pixels.sum(1, dtype=np.int64)
         squares = np.square(pixels, dtype=np.int32).sum(1, dtype=np.int64)
         mean[here] = total / size / 255.0

@@ -14,7 +14,7 @@ _KEYS = {"success": bool, "allowed": bool, "data_version": str, "rows": int, "ch
 
 
 class GateError(ValueError):
-    """Prepared data that did not pass the gate, or a verdict that is missing or not about this data. The message names the files."""
+    """Prepared data that did not pass the gate, or a verdict that is missing or of other data. The message names the files."""
 
 
 def file_sha256(path: Path) -> str:
@@ -73,7 +73,9 @@ def _require_unaltered(prepared: Path, summary_path: Path, version: str) -> None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GateError(f"{summary_path}: cannot be read ({type(error).__name__}: {error}); prepare the data again") from None
     if recorded != version:
-        raise GateError(f"{prepared / 'manifest.parquet'}: altered since the data was prepared; prepare it again (`soda prepare`)")
+        raise GateError(
+            f"{prepared / 'manifest.parquet'}: altered since it was prepared; prepare the data again (`soda prepare`)"
+        )
     for name, wanted in shards:
         if _sha256(prepared / name) != wanted:
             raise GateError(

@@ -30,8 +30,8 @@ def make_prepared(
     """Write `n` random pictures as prepared data into `folder` and return it.
 
     `labels` are dealt out in turn within each split (None: no labels). `splits`: shares of val and test; the first pictures are
-    train. `pixels`: (n, size, size, channels) uint8 instead of random ones. `edit` changes the manifest before it is written, as if
-    preparation had made it so (checksums fit); edit the files afterwards for data that was tampered with.
+    train. `pixels`: (n, size, size, channels) uint8 instead of random ones. `edit` changes the manifest before it is written, as
+    if preparation had made it so (checksums fit); edit the files afterwards for data that was tampered with.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "shards").mkdir(exist_ok=True)
@@ -63,7 +63,9 @@ def make_prepared(
     for start in range(0, n, shard_size):
         path = folder / "shards" / f"{start // shard_size:05d}.npy"
         np.save(path, pixels[start : start + shard_size])
-        shards.append({"file": f"shards/{path.name}", "sha256": sha256_of(path), "count": len(pixels[start : start + shard_size])})
+        shards.append(
+            {"file": f"shards/{path.name}", "sha256": sha256_of(path), "count": len(pixels[start : start + shard_size])}
+        )
     write_manifest(folder, manifest)
     summary: dict[str, Any] = {
         "dataset": "folder",

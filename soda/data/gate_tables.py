@@ -1,0 +1,90 @@
+"""The small tables that the gate judges beside the pictures: splits, labels, and statistics against the recorded reference."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from soda.config import GateConfig
+from soda.data.dataset import SPLITS
+from soda.data.verdict import GateError
+
+
+def split_table(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> pd.DataFrame:
+    """One row a split: how many pictures it has, must have, and had when it was prepared."""
+    counts = pictures["split"].value_counts()
+    return pd.DataFrame(
+        {
+            "split": SPLITS,
+            "pictures": [int(counts.get(name, 0)) for name in SPLITS],
+            "minimum": [config.min_train, config.min_val, config.min_test],
+            "prepared": [int(summary["splits"].get(name, 0)) for name in SPLITS],
+        }
+    )
+
+
+def is_labelled(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> bool:
+    """Whether there are labels, or the settings ask for some."""
+    return bool(summary["labels"] or config.labels or config.classes or pictures["label"].fillna("").ne("").any())
+
+
+def label_table(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> pd.DataFrame:
+    """One row a label that is found, prepared or asked for. `times_rarer`: the commonest label's count in train over its own."""
+    labelled = pictures[pictures["label"].fillna("").ne("")]
+    names = sorted(set(labelled["label"]) | set(summary["labels"]) | set(config.labels or ()))
+    counts = labelled.groupby(["label", "split"]).size()
+    table = pd.DataFrame({"label": names})
+    for split in SPLITS:
+        table[split] = [int(counts.get((name, split), 0)) for name in names]
+    total = labelled["label"].value_counts()
+    table["pictures"] = [int(total.get(name, 0)) for name in names]
+    most = int(table["train"].max()) if names else 0
+    table["times_rarer"] = [most / count if count else math.nan for count in table["train"]]
+    return table
+
+
+def statistics_table(
+    config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any], notes: list[str]
+) -> pd.DataFrame | None:
+    """Mean and standard deviation over all pixels of train beside the reference; None (and a note) when there is none.
+
+    Raises GateError when `gate.reference` cannot be read.
+    """
+    if config.reference is None:
+        notes.append("gate.reference is null, so the statistics of the pictures were not compared with a recorded reference.")
+        return None
+    reference = _read_reference(Path(config.reference))
+    train = pictures[(pictures["split"] == "train") & pictures["pixels_mean"].notna()]
+    if train.empty:
+        notes.append("No picture of train could be read, so its statistics were not compared with the reference.")
+        return None
+    mean = float(train["pixels_mean"].mean())
+    square = float((train["pixels_std"] ** 2 + train["pixels_mean"] ** 2).mean())
+    found = {"mean": mean, "std": math.sqrt(max(0.0, square - mean * mean))}
+    if (summary["image_size"], summary["channels"]) != (reference["image_size"], reference["channels"]):
+        del found["std"]
+        notes.append(
+            f"The reference is of {reference['image_size']} px in {reference['channels']} channel(s), these pictures are of "
+            f"{summary['image_size']} px in {summary['channels']}: the mean was compared, the deviation was not."
+        )
+    table = pd.DataFrame({"statistic": list(found), "train": list(found.values())})
+    table["reference"] = [float(reference[name]) for name in found]
+    table["distance"] = (table["train"] - table["reference"]).abs()
+    table["file"] = str(config.reference)
+    return table
+
+
+def _read_reference(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise GateError(f"gate.reference: {path} cannot be read: {error}") from None
+    for key in ("mean", "std", "image_size", "channels"):
+        value = values.get(key) if isinstance(values, dict) else None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise GateError(f"gate.reference: {path}: {key!r} is {value!r}; it wants a number")
+    return values
