@@ -27,7 +27,7 @@ def prepared(tmp_path: Path, dataset_config: MakeConfig, album: Path) -> Path:
 
 def test_gather_returns_the_pictures_that_were_asked_for(prepared: Path, album: Path) -> None:
     split = PreparedData(prepared).split("train")
-    wanted = np.array([len(split) - 1, 0, 3, 3, len(split) // 2])
+    wanted = np.array([len(split) - 1, 5, 0, 3, 3, len(split) // 2, 1])
     pictures = split.gather(wanted)
     assert pictures.dtype == np.uint8
     for index, pixels in zip(wanted, pictures, strict=True):
@@ -106,11 +106,12 @@ def test_missing_and_damaged_files_are_named(prepared: Path) -> None:
 
 def test_a_manifest_that_points_outside_its_shards_is_refused(prepared: Path) -> None:
     summary = json.loads((prepared / "summary.json").read_text())
-    summary["shards"] = summary["shards"][:-1]
-    (prepared / "summary.json").write_text(json.dumps(summary))
-    with pytest.raises(DatasetError, match=r"manifest\.parquet: it names pictures that are not in the shards"):
-        for name in ("train", "val", "test"):
-            PreparedData(prepared).split(name)
+    fewer = [*summary["shards"][:-1], {**summary["shards"][-1], "count": summary["shards"][-1]["count"] - 1}]
+    for shards in (summary["shards"][:-1], fewer):
+        (prepared / "summary.json").write_text(json.dumps({**summary, "shards": shards}))
+        with pytest.raises(DatasetError, match=r"manifest\.parquet: it names pictures that are not in the shards"):
+            for name in ("train", "val", "test"):
+                PreparedData(prepared).split(name)
 
 
 def test_shards_are_mapped_and_read_only(prepared: Path) -> None:
