@@ -15,7 +15,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_logger
-from prefect.runtime import flow_run, task_run
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from flows.artifacts import REPORT, publish
@@ -33,12 +33,11 @@ RETRY_DELAYS = {"fetch": [10.0, 60.0]}  # seconds; only fetch meets the network,
 UNREACHABLE = 75  # exit code (EX_TEMPFAIL of sysexits.h) of a stage that could not reach what it needs; all else needs a person
 
 
-def _worth_another_try(stage: str, error: StageError) -> bool:
-    tries = task_run.get_run_count() or 1
-    return tries <= len(RETRY_DELAYS.get(stage, [])) and error.exit_code == UNREACHABLE
+def _worth_another_try(_task: object, _run: object, state: State[Any]) -> bool:
+    return state.name == "Unreachable"
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_worth_another_try)
 def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) -> StageResult | State[StageResult]:
     """Bring one stage up to date and publish what it left; when it fails, publish what it wrote before it failed."""
     log = get_run_logger()
@@ -51,10 +50,8 @@ def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) ->
         result = run_stage(root, stage, force=force, log=log.info, inherit=[lock])
     except StageError as error:
         publish(stage, root, log, since=started)
-        if _worth_another_try(stage, error):
-            raise
         # Not raised: Prefect would put a page of traceback over the stage's own words.
-        return Failed(message=str(error))
+        return Failed(message=str(error), name="Unreachable" if error.exit_code == UNREACHABLE else "Failed")
     publish(stage, root, log)
     return result
 
