@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +174,8 @@ def _join(manifest: pd.DataFrame, shards: list[ShardReading]) -> pd.DataFrame:
         if kind == TEXT:
             pictures[name] = pictures[name].astype(object).where(pictures[name].notna(), None)
     blank = pictures.isna()
-    pictures["empty_fields"] = None
-    for row in np.flatnonzero(blank.any(axis=1)):
-        pictures.loc[row, "empty_fields"] = ", ".join(blank.columns[blank.iloc[row]])
+    names = list(COLUMNS)
+    pictures["empty_fields"] = [", ".join(compress(names, row)) or None for row in blank[names].to_numpy().tolist()]
     count = len(pictures)
     hashes = np.full(count, None, dtype=object)
     found = {name: np.full(count, np.nan) for name in ("mean", "std", "min", "max")}
@@ -194,17 +194,15 @@ def _join(manifest: pd.DataFrame, shards: list[ShardReading]) -> pd.DataFrame:
     return pictures
 
 
-def _copies(pictures: pd.DataFrame) -> pd.Series:
+def _copies(pictures: pd.DataFrame) -> np.ndarray:
     """For each picture that occurs in another split too: the file and split of that copy; else None. By content, not by name."""
     content = pictures["pixels_sha256"].where(pictures["pixels_sha256"].notna(), pictures["sha256"])
-    copies = pd.Series(None, index=pictures.index, dtype=object)
+    several = np.flatnonzero(content.duplicated(keep=False) & content.notna() & pictures["split"].isin(SPLITS))
+    contents, splits, files = (column.to_numpy(dtype=object) for column in (content, pictures["split"], pictures["file"]))
     firsts: dict[str, dict[str, str]] = {}
-    several = pictures.index[content.duplicated(keep=False) & content.notna() & pictures["split"].isin(SPLITS)]
     for row in several:
-        split = str(pictures.at[row, "split"])
-        firsts.setdefault(content.at[row], {}).setdefault(split, f"{pictures.at[row, 'file']} ({split})")
+        firsts.setdefault(contents[row], {}).setdefault(splits[row], f"{files[row]} ({splits[row]})")
+    copies = np.full(len(pictures), None, dtype=object)
     for row in several:
-        others = [name for split, name in firsts[content.at[row]].items() if split != pictures.at[row, "split"]]
-        if others:
-            copies.at[row] = others[0]
+        copies[row] = next((name for split, name in firsts[contents[row]].items() if split != splits[row]), None)
     return copies
