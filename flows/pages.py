@@ -19,10 +19,20 @@ _RED, _GREEN = "#c62828", "#2e7d32"
 _MAX_ROWS = 20
 
 BASELINES = {
-    "probe.linear_top1": ("probe.pixels_linear_top1", "probe.random_linear_top1", "probe.supervised_top1"),
-    "probe.knn_top1": ("probe.pixels_knn_top1", "probe.random_knn_top1"),
+    "probe.linear_top1": (
+        "probe.pixels_linear_top1",
+        "probe.random_linear_top1",
+        "probe.supervised_top1",
+        "probe.majority_top1",
+    ),
+    "probe.knn_top1": ("probe.pixels_knn_top1", "probe.random_knn_top1", "probe.majority_top1"),
 }
-BASELINE_NAMES = {"pixels": "raw pixels", "random": "untrained encoder", "supervised": "supervised network"}
+BASELINE_NAMES = {
+    "pixels": "raw pixels",
+    "random": "untrained encoder",
+    "supervised": "supervised network of the same encoder",
+    "majority": "always the commonest label",
+}
 
 
 def banner(text: str, *, good: bool) -> str:
@@ -59,7 +69,7 @@ def verdict_markdown(verdict: dict[str, Any]) -> str:
     checks = verdict.get("checks", [])
     for check in (check for check in checks if not check["success"] and check.get("failing_rows")):
         rows = check["failing_rows"][:_MAX_ROWS]
-        parts.append(f"### {check['about']}\n{check.get('failing_count', len(rows)):,} failing rows; the first {len(rows)}:")
+        parts.append(f"### {check['about']}\nFailing rows ({len(rows)} of {check.get('failing_count', len(rows)):,}):")
         parts.append(_table(("id", "file", "value"), [(row.get("id"), row.get("file"), row.get("value")) for row in rows]))
     parts.append("## Checks")
     ordered = sorted(checks, key=lambda check: bool(check["success"]))
