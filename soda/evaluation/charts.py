@@ -138,7 +138,7 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, names: list[str], pa
             axes.grid(which="minor", color=RULE, linewidth=0.5)
             for row, column in zip(*np.nonzero(count), strict=True):
                 percent = 100 * share[row, column]
-                text = f"{percent:.0f}" if percent >= 0.5 else "·"
+                text = str(int(percent + 0.5)) if percent >= 0.5 else "·"
                 colour = "white" if percent > 55 else INK
                 axes.text(float(column), float(row), text, ha="center", va="center", color=colour, fontsize=7.5)
         axes.tick_params(which="minor", length=0)

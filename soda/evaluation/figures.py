@@ -97,7 +97,7 @@ def reconstruction_grid(
         for text, row, colour in (("original", 0, INK), ("from z", 1, ACCENT)):
             axes.text(-14, top + rows[row] + cell / 2, text, ha="right", va="center", color=colour, clip_on=False)
         for row in range(2, len(tiles)):
-            axes.text(-14, top + rows[row] + cell / 2, "other noise", ha="right", va="center", color=SOFT, clip_on=False)
+            axes.text(-14, top + rows[row] + cell / 2, "again", ha="right", va="center", color=SOFT, clip_on=False)
     save(figure, path)
 
 

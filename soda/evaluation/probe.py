@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ROWS = 4096  # rows a product: the (ROWS, K) logits stay in the cache, and memory flat in the number of pictures
+ROUND, TOLERANCE = 10, 1e-3
+ROWS = 2048  # rows a product: they stay in the cache for the gradient, and memory flat in the number of pictures
 
 
 class Features(NamedTuple):
@@ -48,13 +49,14 @@ def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:
 
 
 def fit_logistic(
-    x: Tensor, y: Tensor, classes: int, l2: float, *, start: tuple[Tensor, Tensor] | None = None, max_iter: int = 200
+    x: Tensor, y: Tensor, classes: int, l2: float, *, start: tuple[Tensor, Tensor] | None = None, max_rounds: int = 30
 ) -> tuple[Tensor, Tensor]:
     """Minimise mean cross-entropy + l2 / 2 * |W|^2 (the bias is not penalised) by full-batch L-BFGS.
 
     x: (N, D) centred; y: (N,) in [0, classes); returns W (classes, D) and b (classes,). The search runs in coordinates V with
     W = V L^-1, L L^T = X^T X / 2N + l2: an upper bound of the Hessian (Boehning 1992), so that correlated features, such as
-    neighbouring pixels, converge in tens of steps. Raises ValueError on features that are not finite.
+    neighbouring pixels, converge in tens of steps. It ends when ROUND steps together gain less than TOLERANCE of the loss. Raises
+    ValueError on features that are not finite.
     """
     if not bool(torch.isfinite(x).all()):
         raise ValueError("the features hold values that are not finite; a probe on them would mean nothing")
@@ -66,11 +68,10 @@ def fit_logistic(
     theta = torch.cat([weight @ chol, bias[:, None]], dim=1).requires_grad_()  # (K, D + 1)
     optimizer = torch.optim.LBFGS(
         [theta],
-        max_iter=max_iter,
-        max_eval=2 * max_iter,
+        max_iter=ROUND,
         history_size=20,
-        tolerance_grad=1e-5,
-        tolerance_change=1e-5,
+        tolerance_grad=1e-7,
+        tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
 
@@ -91,7 +92,12 @@ def fit_logistic(
         theta.grad = torch.cat([grad_v, grad_b[:, None] / count], dim=1)
         return loss / count + 0.5 * l2 * float(w.square().sum())
 
-    optimizer.step(closure)
+    before = math.inf
+    for _ in range(max_rounds):
+        loss = float(optimizer.step(closure))  # at the start of the round
+        if before - loss < TOLERANCE * loss:
+            break
+        before = loss
     solution = theta.detach()
     return to_weight(solution[:, :-1]), solution[:, -1].clone()
 
@@ -112,7 +118,8 @@ def ci95(share: float, count: int) -> float:
 
 
 def linear_probe(train: Features, val: Features, test: Features, *, classes: int, l2: tuple[float, ...]) -> ProbeResult:
-    """Fit on train for every candidate of `l2`, keep the best on validation (of equals the greatest), report on test.
+    """Fit on train with the candidates of `l2` from the greatest down until one is worse on validation than the best so far;
+    report that best (of equals the greatest) on test.
 
     Unlabelled pictures are left out. A class that train lacks can never be answered, so its pictures count as wrong.
     Raises ValueError when train holds fewer than two classes or test no label.
@@ -122,6 +129,9 @@ def linear_probe(train: Features, val: Features, test: Features, *, classes: int
     if kinds < 2 or not len(test.y):
         raise ValueError(f"a probe wants two labels in train and a labelled test picture, got {kinds} and {len(test.y)} of these")
     train_x, val_x, test_x = standardise(train.x, val.x, test.x)
+    varies = train_x.any(0)  # what is constant in train, like the border of a padded picture, can tell nothing
+    if not bool(varies.all()):
+        train_x, val_x, test_x = train_x[:, varies], val_x[:, varies], test_x[:, varies]
     candidates = sorted(set(l2), reverse=True)
     if not len(val.y):
         candidates = candidates[:1]
@@ -133,5 +143,7 @@ def linear_probe(train: Features, val: Features, test: Features, *, classes: int
         if best is None or (score or 0.0) > (best.val_top1 or 0.0):
             answers = predict(test_x, *fitted)
             best = ProbeResult(top1(answers, test.y), score, penalty, answers, test.y)
+        elif (score or 0.0) < (best.val_top1 or 0.0):
+            break
     assert best is not None
     return best
