@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 MAX_PICTURES = 60_000  # of a split: memory stays flat as the data grows
 MAX_BYTES = 400_000_000  # of pictures that are held at once
-USE_PICTURES = 256
+USE_PICTURES = 512
 BASELINE_PICTURES = 250  # on which a wrong z and the mean picture are judged, for comparison
 GRID, GRID_SAMPLES, QUERIES, NEIGHBOURS = 24, 3, 12, 8
 
