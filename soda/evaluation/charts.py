@@ -57,15 +57,14 @@ def palette(count: int) -> list[str]:
     return (ten + light)[:count]
 
 
-def latent_map(points: np.ndarray, labels: np.ndarray, names: list[str], pictures: np.ndarray, path: Path) -> None:
-    """Points (N, 2) coloured by label, the legend outside; thumbnails in their places where there are no or too many labels.
+def can_be_coloured(labels: np.ndarray) -> bool:
+    """Whether there are labels, and few enough for colours to tell them apart. labels: (N,) int64, -1 for none."""
+    return 1 <= len(np.unique(labels[labels >= 0])) <= MAX_COLOURS
 
-    labels: (N,) int64, -1 for none; pictures: (N, S, S, C) uint8.
-    """
+
+def latent_map(points: np.ndarray, labels: np.ndarray, names: list[str], path: Path) -> None:
+    """Points (N, 2) coloured by label, the legend outside. labels: (N,) int64, -1 for none, that `can_be_coloured`."""
     present = [int(label) for label in np.unique(labels) if label >= 0]
-    if not present or len(present) > MAX_COLOURS:
-        picture_map(points, pictures, path)
-        return
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 5.6), dpi=100)
         axes = figure.add_axes((0, 0, 1, 1))
@@ -90,10 +89,13 @@ def latent_map(points: np.ndarray, labels: np.ndarray, names: list[str], picture
     save(figure, path)
 
 
-def picture_map(
-    points: np.ndarray, pictures: np.ndarray, path: Path, *, columns: int = 27, rows: int = 19, cell: int = 66
-) -> None:
-    """Thumbnails near their points (N, 2): the plane is cut in cells, each showing the picture nearest to its centre."""
+def picture_map(points: np.ndarray, pictures: np.ndarray, path: Path, *, width: int = 1782) -> None:
+    """Thumbnails near their points (N, 2): the plane is cut in cells, each showing the picture nearest to its centre.
+
+    pictures: (N, S, S, C) uint8; width: of the figure in px, about. The fewer the pictures, the larger.
+    """
+    columns = int(np.clip(round(2 * np.sqrt(len(points))), 6, 27))
+    rows, cell = round(0.7 * columns), width // columns
     low, high = points.min(0), points.max(0)
     place = (points - low) / np.where(high > low, high - low, 1) * (np.array([columns, rows]) - 1)
     cells = place.round().astype(int)
@@ -134,8 +136,9 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, names: list[str], pa
             spine.set_visible(False)
         axes.set_xticks(np.arange(kinds + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(kinds + 1) - 0.5, minor=True)
-        if kinds <= MAX_CELL_NUMBERS:
+        if labels:
             axes.grid(which="minor", color=RULE, linewidth=0.5)
+        if kinds <= MAX_CELL_NUMBERS:
             for row, column in zip(*np.nonzero(count), strict=True):
                 percent = 100 * share[row, column]
                 text = str(int(percent + 0.5)) if percent >= 0.5 else "·"

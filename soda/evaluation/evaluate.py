@@ -18,7 +18,7 @@ import torch
 from soda.config import Config, EvaluateConfig
 from soda.data.dataset import PreparedData
 from soda.data.views import to_float
-from soda.evaluation.charts import MAX_MAP, confusion, latent_map, picture_map, plane, probe_bars
+from soda.evaluation.charts import MAX_MAP, can_be_coloured, confusion, latent_map, picture_map, plane, probe_bars
 from soda.evaluation.comparison import SPLITS, Comparison, Protocol, compare
 from soda.evaluation.figures import neighbour_rows, reconstruction_grid, spread_picks
 from soda.evaluation.knn import neighbours
@@ -194,9 +194,11 @@ def _neighbours(latents: dict[str, Features], samples: dict[str, Sample], config
 def _map(z: Features, test: Sample, names: list[str], config: EvaluateConfig, folder: Path) -> None:
     chosen = _draw(test, MAX_MAP, config.seed)
     points, pictures, labels = plane(z.x[chosen].numpy(), config.seed), test.gather(chosen), test.labels[chosen]
-    latent_map(points, labels, names, pictures, folder / "latent_map.png")
-    if (labels >= 0).any():
+    if can_be_coloured(labels):
+        latent_map(points, labels, names, folder / "latent_map.png")
         picture_map(points, pictures, folder / "latent_map_pictures.png")
+    else:
+        picture_map(points, pictures, folder / "latent_map.png")
 
 
 def _charts(comparison: Comparison, names: list[str], folder: Path) -> None:
