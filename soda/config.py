@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import types
 import typing
 from dataclasses import dataclass
@@ -380,7 +381,7 @@ def load(path: str | os.PathLike[str] = PARAMS_FILE) -> Config:
     """Read params.yaml. Raises ConfigError when it is missing, is no YAML, or holds a wrong setting."""
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; make it with `soda compose`") from None
     except yaml.YAMLError as error:
@@ -389,6 +390,16 @@ def load(path: str | os.PathLike[str] = PARAMS_FILE) -> Config:
         return from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _plain_path(override: str) -> str:
+    """Quote the folder of `dataset.path=`: Hydra's grammar refuses much that people's folders are called (é, parentheses)."""
+    key, equals, value = override.partition("=")
+    if key != "dataset.path" or not value or value[0] in "'\"?":
+        return override
+    # Hydra takes a backslash as it is, but for those before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), os.path.expanduser(value))
+    return f"{key}{equals}'{escaped}'"
 
 
 def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str] = CONF_DIR) -> dict[str, Any]:
@@ -405,17 +416,20 @@ def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str]
     conf_dir = Path(conf_dir).resolve()
     try:
         with initialize_config_dir(str(conf_dir), version_base="1.3"):
-            composed = hydra_compose("config", overrides=list(overrides or []))
+            composed = hydra_compose("config", overrides=[_plain_path(override) for override in overrides or []])
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"cannot compose {conf_dir.name}/ with {overrides or 'no overrides'}: {error}") from None
-    config = from_dict(typing.cast(dict[str, Any], values))
-    return to_dict(config)
+    composed_values = typing.cast(dict[str, Any], values)
+    from_dict(composed_values)  # checked, and left in the order and with the numbers that `dvc exp run` would write
+    return composed_values
 
 
 def write_params(values: dict[str, Any], path: str | os.PathLike[str] = PARAMS_FILE) -> None:
-    """Write params.yaml, whole or not at all."""
+    """Write params.yaml, whole or not at all, in the form that `dvc exp run` gives it."""
+    from omegaconf import OmegaConf
+
     path = Path(path)
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(values)), encoding="utf-8")
     os.replace(temporary, path)

@@ -30,8 +30,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; it takes the place of `path` when the block ends well, else it vanishes."""
+    """Yield an empty temporary folder beside `path`; it takes the place of `path` when the block ends well, else it vanishes.
+
+    What a killed run left is put right first: half-filled folders go, and a result set aside for its successor comes back.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in sorted(path.parent.glob(f".{path.name}.old-*")):
+        if path.exists():
+            shutil.rmtree(left)
+        else:
+            os.replace(left, path)
+    for left in path.parent.glob(f".{path.name}.new-*"):
+        shutil.rmtree(left)
     temporary, old = _sibling(path, "new"), _sibling(path, "old")
     temporary.mkdir()
     try:
@@ -41,10 +51,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON, whole or not at all."""
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
