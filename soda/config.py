@@ -188,7 +188,9 @@ class ModelConfig:
         for level in self.attention_levels:
             _check(level in levels, "model.attention_levels", level, f"levels from 0 to {len(levels) - 1}")
             width = self.channels * self.channel_mult[level]
-            _check(width % self.head_dim == 0, "model.head_dim", self.head_dim, f"a divisor of the {width} channels of level {level}")
+            _check(
+                width % self.head_dim == 0, "model.head_dim", self.head_dim, f"a divisor of the {width} channels of level {level}"
+            )
         for key in ("dropout", "section_drop", "latent_drop"):
             _share(f"model.{key}", getattr(self, key))
         _check(
@@ -263,7 +265,15 @@ class TrainConfig:
     min_usage_gap: float  # ... and a run whose gap (loss with z shuffled / loss with z - 1) stays below fails
 
     def __post_init__(self) -> None:
-        for key in ("images", "batch_size", "lr", "encoder_lr_factor", "grad_clip", "log_every_images", "checkpoint_every_images"):
+        for key in (
+            "images",
+            "batch_size",
+            "lr",
+            "encoder_lr_factor",
+            "grad_clip",
+            "log_every_images",
+            "checkpoint_every_images",
+        ):
             _positive(f"train.{key}", getattr(self, key))
         _check(self.images >= self.batch_size, "train.images", self.images, f"at least one batch ({self.batch_size})")
         _check(self.batch_size >= 2, "train.batch_size", self.batch_size, "2 or more (z is shuffled across the batch)")
@@ -289,7 +299,9 @@ class EvaluateConfig:
     batch_size: int
 
     def __post_init__(self) -> None:
-        _check(bool(self.probe_l2) and all(v >= 0 for v in self.probe_l2), "evaluate.probe_l2", self.probe_l2, "numbers of 0 or more")
+        _check(
+            bool(self.probe_l2) and all(v >= 0 for v in self.probe_l2), "evaluate.probe_l2", self.probe_l2, "numbers of 0 or more"
+        )
         _check(bool(self.knn_k) and all(k >= 1 for k in self.knn_k), "evaluate.knn_k", self.knn_k, "whole numbers from 1 up")
         for key in ("reconstructions", "fid_images", "batch_size"):
             _positive(f"evaluate.{key}", getattr(self, key))

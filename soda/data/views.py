@@ -54,7 +54,7 @@ def _matrices(batch: int, device: torch.device) -> Tensor:
 
 
 def _crop_and_flip(config: AugmentConfig, draws: Draws) -> Tensor:
-    """Matrices (B, 3, 3) from output to input coordinates in [-1, 1]: a random resized crop (aspect 3/4 to 4/3), then a mirror."""
+    """Matrices (B, 3, 3) from output to input coordinates in [-1, 1]: a random resized crop (aspect 3/4 to 4/3) and a mirror."""
     cropped = draws.chance(config.crop_prob)
     area = draws.uniform(config.crop_scale_min, 1.0)
     log_aspect = draws.uniform(math.log(3 / 4), math.log(4 / 3))

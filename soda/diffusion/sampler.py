@@ -80,8 +80,8 @@ def sample(
 ) -> Tensor:
     """Draw x_0 (B, C, H, W) from x_T in `steps` evaluations of the denoiser.
 
-    method: "ddpm", "ddim" (with eta in [0, 1]) or "dpm++2m". clip: keep each predicted x_0 in [-1, 1]. generator: the noise of the
-    stochastic ones. Raises ValueError for an unknown method or a step count outside 1 .. T.
+    method: "ddpm", "ddim" (with eta in [0, 1]) or "dpm++2m". clip: keep each predicted x_0 in [-1, 1]. generator: the noise of
+    the stochastic ones. Raises ValueError for an unknown method or a step count outside 1 .. T.
     """
     if method not in ("ddpm", "ddim", "dpm++2m"):
         raise ValueError(f"sampler {method!r} is not one of ddpm, ddim, dpm++2m")

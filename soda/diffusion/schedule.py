@@ -73,8 +73,8 @@ class Schedule(nn.Module):
     def sampling_times(self, steps: int, spacing: str = "logsnr") -> list[int]:
         """Table indices to sample at: `steps + 1` of them, strictly falling from T to 0.
 
-        spacing: "logsnr" puts the noisy ones evenly in log-SNR, which a schedule that falls steeply at its ends needs; "t" evenly in
-        t. Raises ValueError when there are fewer entries than steps.
+        spacing: "logsnr" puts the noisy ones evenly in log-SNR, which a schedule that falls steeply at its ends needs; "t" evenly
+        in t. Raises ValueError when there are fewer entries than steps.
         """
         T = self.num_timesteps
         if not 1 <= steps <= T:

@@ -32,7 +32,7 @@ class BasicBlock(nn.Module):
 
 
 class TinyEncoder(nn.Module):
-    """A narrow ResNet of three stages for the CPU. The last map is flattened, not averaged: the layout of a small picture counts."""
+    """A narrow ResNet of three stages for the CPU. The last map is flattened, not averaged: layout counts."""
 
     def __init__(self, *, image_size: int, channels: int, width: int, latent_dim: int, small_stem: bool) -> None:
         super().__init__()
@@ -66,7 +66,11 @@ def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.M
     small_stem = model.encoder_stem == "small" or (model.encoder_stem == "auto" and image_size <= LARGE_IMAGE)
     if model.encoder == "tiny":
         encoder: nn.Module = TinyEncoder(
-            image_size=image_size, channels=channels, width=model.encoder_width, latent_dim=model.latent_dim, small_stem=small_stem
+            image_size=image_size,
+            channels=channels,
+            width=model.encoder_width,
+            latent_dim=model.latent_dim,
+            small_stem=small_stem,
         )
     else:
         encoder = _torchvision_resnet(model.encoder, channels, model.latent_dim, small_stem)

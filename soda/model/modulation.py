@@ -1,4 +1,4 @@
-"""Layer modulation and layer masking: how the sections of z reach the layers of the U-Net (soda.md's "method", paper section 3)."""
+"""Layer modulation and layer masking (paper, section 3): how the sections of z reach the layers of the U-Net."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ def mask_sections(z: Tensor, keep: Tensor) -> Tensor:
 
 
 def draw_keep(
-    batch: int, sections: int, section_drop: float, latent_drop: float, generator: torch.Generator, device: torch.device | str = "cpu"
+    batch: int,
+    sections: int,
+    section_drop: float,
+    latent_drop: float,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """A random mask for training: each section dropped on its own, and all of them together. (batch, sections) of 0 and 1."""
     draws = torch.rand(batch, sections + 1, generator=generator, device=generator.device).to(device)

@@ -61,8 +61,8 @@ class SODA(nn.Module):
     ) -> Tensor:
         """Mean squared error of the denoiser's prediction on the noisy target view.
 
-        source, target, noise: (B, C, S, S); t: (B,) in 1 .. T; z: (B, D) stands in for encoding `source`; keep: (B, sections), the
-        layer mask. Returns a scalar, or (B,) with reduction="none".
+        source, target, noise: (B, C, S, S); t: (B,) in 1 .. T; z: (B, D) stands in for encoding `source`;
+        keep: (B, sections), the layer mask. Returns a scalar, or (B,) with reduction="none".
         """
         if z is None:
             if source is None:
@@ -82,8 +82,8 @@ class SODA(nn.Module):
         """A denoiser bound to z (B, D), guided.
 
         eps = eps(0) + guidance_scale * (eps(z) - eps(0)), and for each section k of `section_scales` also
-        + (w_k - 1) * (eps(z on section k alone) - eps(0)): a weight of 1 leaves a section as it is, more stresses it, less plays it
-        down. Each guided term costs one more evaluation. Raises ValueError for a section that does not exist.
+        + (w_k - 1) * (eps(z on section k alone) - eps(0)): a weight of 1 leaves a section as it is, more stresses it, less
+        plays it down. Each guided term costs one more evaluation. Raises ValueError for a section that does not exist.
         """
         scales = {k: w for k, w in (section_scales or {}).items() if w != 1.0}
         for k in scales:
@@ -144,7 +144,7 @@ class SODA(nn.Module):
 
 
 def build_model(config: Config) -> SODA:
-    """A freshly initialised model of this configuration, in channels_last, which convolutions on the CPU and tensor cores like."""
+    """A freshly initialised model of this configuration, in channels_last, which CPUs and tensor cores like."""
     model = SODA(
         model=config.model,
         diffusion=config.diffusion,

@@ -1,4 +1,7 @@
-"""The denoiser: a symmetric U-Net of 2m + 1 modulated blocks h_0 .. h_2m. Section z_i governs the pair (h_i, h_2m-i), z_m the middle."""
+"""The denoiser: a symmetric U-Net of 2m + 1 modulated blocks h_0 .. h_2m.
+
+Section z_i governs the pair (h_i, h_2m-i), z_m the middle (paper, section 3).
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,8 @@ class UNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d) or (isinstance(module, nn.Linear) and module.weight.any()):
                 nn.init.trunc_normal_(module.weight, std=module.weight[0].numel() ** -0.5)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.zeros_(self.conv_out.weight)
 
     def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:

@@ -38,7 +38,9 @@ class Order:
         return out
 
 
-def batches(split: Split, order: Order, *, batch_size: int, share: slice, first_step: int, last_step: int) -> Iterator[np.ndarray]:
+def batches(
+    split: Split, order: Order, *, batch_size: int, share: slice, first_step: int, last_step: int
+) -> Iterator[np.ndarray]:
     """uint8 batches (b, S, S, C), this process's share of each global batch; the next one is read while this one is used."""
 
     def read(step: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Two kinds of file: the resume state of a run (runs/<key>/checkpoint.pt) and the finished model that others read (models/soda/)."""
+"""Two kinds of file: a run's resume state (runs/<key>/checkpoint.pt) and the finished model that others read (models/soda/)."""
 
 from __future__ import annotations
 
@@ -53,11 +53,15 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        raise CheckpointError(f"{path}: not a readable checkpoint ({_first_line(error)}); remove it to start this run anew") from error
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint ({_first_line(error)}); remove it to start this run anew"
+        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this program; remove it to start this run anew")
     if state["key"] != key:
-        raise CheckpointError(f"{path}: belongs to run {state['key']}, not to {key}: other settings, data or code; remove it to start anew")
+        raise CheckpointError(
+            f"{path}: belongs to run {state['key']}, not to {key}: other settings, data or code; remove it to start anew"
+        )
     return state
 
 

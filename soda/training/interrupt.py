@@ -33,7 +33,7 @@ def stop_flag() -> Iterator[StopFlag]:
 
     def handle(signum: int, frame: FrameType | None) -> None:
         flag.signum = signum
-        signal.signal(signum, before[signum])
+        signal.signal(signum, before[signal.Signals(signum)])
 
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     for signum in before:

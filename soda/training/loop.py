@@ -140,8 +140,8 @@ def _require_use(row: Row, config: Config, checkpoint: Path) -> None:
     if row["images"] >= settings.usage_check_images and row["usage_gap"] < settings.min_usage_gap:
         raise UnusedLatentError(
             f"after {row['images']:.0f} images the latent is not used: shuffling z raises the loss by {row['usage_gap']:.2%}, "
-            f"train.min_usage_gap asks for {settings.min_usage_gap:.2%}; the encoder learns nothing this way. diffusion.prediction=v "
-            f"weighs high noise more, views=plain is easier; the run so far is in {checkpoint}"
+            f"train.min_usage_gap asks for {settings.min_usage_gap:.2%}; the encoder learns nothing this way. "
+            f"diffusion.prediction=v weighs high noise more, views=plain is easier; the run so far is in {checkpoint}"
         )
 
 
@@ -158,7 +158,7 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
     if settings.compile:
         network = torch.compile(network)  # type: ignore[assignment]
     val = data.split("val")
-    held_out = to_float(val.gather(range(min(USE_PICTURES, len(val))))).to(team.device)
+    held_out = to_float(val.gather(list(range(min(USE_PICTURES, len(val)))))).to(team.device)
     stream = batches(
         data.split("train"),
         Order(len(data.split("train")), settings.seed),
@@ -219,8 +219,8 @@ def train(
 ) -> dict[str, Any]:
     """Train SODA on data that passed the gate and write its model folder, curves and metrics.
 
-    Goes on from runs/<key>/checkpoint.pt when there is one. Raises GateError when the verdict does not cover the data as it is now, and
-    what `fit` raises.
+    Goes on from runs/<key>/checkpoint.pt when there is one. Raises GateError when the verdict does not cover the data
+    as it is now, and what `fit` raises.
     """
     require_verdict(prepared, verdict)
     data = PreparedData(prepared)

@@ -40,5 +40,5 @@ def measure_use(model: SODA, images: Tensor, seed: int) -> LatentUse:
     with torch.no_grad():
         shuffled = float(model.loss(None, images, t, noise, z=z.roll(1, 0)))
     model.train(was_training)
-    loss = float(errors.mean())
+    loss = float(errors.detach().mean())
     return LatentUse(loss=loss, gap=shuffled / max(loss, 1e-12) - 1, z_grad_norm=float(gradient.norm(dim=1).mean()))

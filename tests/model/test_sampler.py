@@ -67,7 +67,9 @@ def test_second_order_beats_first_order_at_few_steps() -> None:
     x_T = torch.randn(2000, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     denoise = gaussian(0.3, schedule)
     exact = sample(denoise, x_T, schedule, 1000, method="ddim", clip=False)
-    errors = {m: float((sample(denoise, x_T, schedule, 10, method=m, clip=False) - exact).abs().mean()) for m in ("ddim", "dpm++2m")}
+    errors = {
+        m: float((sample(denoise, x_T, schedule, 10, method=m, clip=False) - exact).abs().mean()) for m in ("ddim", "dpm++2m")
+    }
     assert errors["dpm++2m"] < 0.5 * errors["ddim"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -41,7 +43,7 @@ def test_table_starts_clean_and_falls_strictly(name: str, num_timesteps: int) ->
 def test_sampling_times_fall_from_T_to_the_clean_end(name: str, spacing: str, steps: int) -> None:
     times = Schedule(name, 100).sampling_times(steps, spacing)
     assert len(times) == steps + 1 and times[0] == 100 and times[-1] == 0
-    assert all(later < earlier for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(times))
 
 
 def test_logsnr_spacing_is_even_in_logsnr_where_the_table_is_fine() -> None:

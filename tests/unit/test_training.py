@@ -55,7 +55,9 @@ def test_the_rate_warms_up_and_decays_to_nought() -> None:
     config = make_config("train.images=1000", "train.batch_size=10", "train.warmup_images=100", "train.lr=0.5").train
     rates = [learning_rate(config, images) for images in range(0, 1001, 10)]
     assert rates[0] == pytest.approx(0.05) and max(rates) == max(rates[5:20]) and rates[-1] == pytest.approx(0, abs=1e-12)
-    flat = make_config("train.images=1000", "train.batch_size=10", "train.warmup_images=0", "train.lr_decay=none", "train.lr=0.5").train
+    flat = make_config(
+        "train.images=1000", "train.batch_size=10", "train.warmup_images=0", "train.lr_decay=none", "train.lr=0.5"
+    ).train
     assert {learning_rate(flat, images) for images in (0, 500, 1000)} == {0.5}
 
 
