@@ -17,6 +17,12 @@ class SourceError(ValueError):
     """Raw data that cannot be had or is not what it should be; the message names the file, row or setting."""
 
 
+class UnreachableError(SourceError):
+    """No place that has the data could be reached; later may be better, so the command ends with EX_TEMPFAIL."""
+
+    exit_code = 75
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One picture, not read yet."""

@@ -22,7 +22,7 @@ import pyarrow as pa
 from soda.config import DatasetConfig
 from soda.data.download import DownloadError, copy_from_folder, debian_package, download
 from soda.data.pixels import PixelsInFile
-from soda.data.sources.base import Item, SourceError
+from soda.data.sources.base import Item, SourceError, UnreachableError
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
             continue
         logger.info("Fashion-MNIST from %s", place)
         return {"files": len(sums), "bytes": sum((raw / name).stat().st_size for name in sums), "from": place}
-    raise SourceError(
+    raise UnreachableError(
         "Fashion-MNIST could not be had from any of these places:\n"
         + "\n".join(failures)
         + f"\nEither let one of them be reached, or put {', '.join(name + '.gz' for name in sums)} into {FOLDER} by hand."

@@ -1,0 +1,77 @@
+"""The training step: how much of what the machine can do it uses, and what share of it is not the network."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from soda.config import Config, compose, from_dict
+from soda.data.views import to_float, view_pair
+from soda.training.loop import optimise, start_run
+
+Figures = dict[str, tuple[float, str]]
+
+
+def median_seconds(work: Callable[[], object], seconds: float) -> float:
+    """The median time of one call, after two to warm up, over at least five calls and about `seconds`."""
+    work()
+    work()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 5 or time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def convolution_gflops(channels: int, side: int, batch: int, seconds: float) -> float:
+    """Forward and backward of one 3x3 convolution, channels_last, in GFLOP/s (a multiply-add counts two)."""
+    convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+    x = torch.randn(batch, channels, side, side).to(memory_format=torch.channels_last).requires_grad_()
+    gradient = torch.randn(batch, channels, side, side).to(memory_format=torch.channels_last)
+    flops = 3 * 2 * 9 * channels * channels * side * side * batch
+    return flops / median_seconds(lambda: convolution(x).backward(gradient), seconds) / 1e9
+
+
+def measure(config: Config, *, seconds: float) -> Figures:
+    """Measure the training step of `config` on random pictures of its size, on the CPU."""
+    batch, size, channels = config.train.batch_size, config.dataset.image_size, config.dataset.channels
+    pictures = np.random.default_rng(0).integers(0, 256, (4096, size, size, channels), dtype=np.uint8)
+    images = to_float(pictures[:batch])
+    run = start_run(config, "bench", torch.device("cpu"))
+    run.model.train()
+    with FlopCounterMode(display=False) as counter:
+        optimise(run, run.model, config, images, 0)
+    step_flops = counter.get_total_flops()
+    step = median_seconds(lambda: optimise(run, run.model, config, images, 0), seconds)
+    convolution = convolution_gflops(64, 16, batch, seconds)
+
+    generator = torch.Generator().manual_seed(0)
+    views = {name: from_dict(compose([f"views={name}"])).views for name in ("plain", "paper")}
+    view_seconds = {name: median_seconds(lambda v=v: view_pair(images, v, generator), seconds) for name, v in views.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "shard.npy"
+        np.save(file, pictures)
+        shard = np.load(file, mmap_mode="r")
+        order = np.random.default_rng(0).permutation(len(pictures))[:batch]
+        loading = median_seconds(lambda: to_float(shard[order]), seconds)
+    gflops = step_flops / step / 1e9
+    return {
+        "training step: images a second": (batch / step, "images/s"),
+        "training step: work (forward and backward) an image": (step_flops / batch / 1e6, "MFLOP"),
+        "training step: throughput": (gflops, "GFLOP/s"),
+        "3x3 convolution, 64 channels at 16 px: throughput": (convolution, "GFLOP/s"),
+        "training step over convolution": (100 * gflops / convolution, "%"),
+        "loading a batch, share of a step": (100 * loading / step, "%"),
+        "views=plain, share of a step": (100 * view_seconds["plain"] / step, "%"),
+        "views=paper, share of a step": (100 * view_seconds["paper"] / step, "%"),
+    }
