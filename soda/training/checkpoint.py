@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def _first_line(error: Exception) -> str:
 def save_model(folder: Path, model: SODA, config: Config, *, data_version: str, images: int) -> None:
     """Write weights (safetensors) and the configuration that rebuilds the model, both or none."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"format": "soda", "data_version": data_version, "dataset": config.dataset.name, "images": str(images)}
+    notes = {"data_version": data_version, "dataset": config.dataset.name, "images": str(images)}
+    metadata = {"soda": json.dumps(notes)}  # one entry: safetensors writes several in an order that changes from run to run
     try:
         with whole_folder(folder) as temporary:
             save_file(tensors, temporary / "model.safetensors", metadata=metadata)
@@ -120,6 +122,6 @@ def model_metadata(folder: Path) -> dict[str, str]:
     file = folder / "model.safetensors"
     try:
         with safe_open(file, framework="pt") as tensors:
-            return dict(tensors.metadata() or {})
-    except (SafetensorError, OSError) as error:
+            return dict(json.loads((tensors.metadata() or {})["soda"]))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{file}: not readable safetensors ({error})") from error

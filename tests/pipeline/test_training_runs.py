@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import random
 import shutil
@@ -9,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,30 +20,31 @@ import torch
 import torch.multiprocessing as mp
 
 from soda.config import Config, to_dict, write_params
-from soda.files import write_json
+from soda.data.gate import validate
 from soda.model.soda import SODA, build_model
 from soda.training.distributed import processes
 from tests.conftest import ROOT, make_config
-from tests.data.prepared_factory import make_prepared, sha256_of
+from tests.data.prepared_factory import make_prepared
 
 RUN = ("train.images=1280", "train.checkpoint_every_images=160", "train.log_every_images=320", "model.dropout=0.1")
 COMMAND = [sys.executable, "-m", "soda"]
 
 
+@functools.cache
+def validated() -> Path:
+    """Prepared data with the gate's own verdict on it, made once."""
+    folder = Path(tempfile.mkdtemp(prefix="soda-validated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    make_prepared(folder / "data" / "prepared", n=300, size=16, channels=1)
+    reports = folder / "reports"
+    validate(make_config("gate=folder").gate, folder / "data" / "prepared", reports / "validation.json", reports / "data_docs")
+    return folder
+
+
 def project(folder: Path, *overrides: str) -> Path:
     """A folder with params.yaml, prepared data and a passing verdict on it."""
-    folder.mkdir()
+    shutil.copytree(validated(), folder)
     write_params(to_dict(make_config(*RUN, *overrides)), folder / "params.yaml")
-    prepared = folder / "data" / "prepared"
-    make_prepared(prepared, n=300, size=16, channels=1)
-    verdict = {
-        "success": True,
-        "allowed": False,
-        "data_version": sha256_of(prepared / "manifest.parquet"),
-        "checks": [],
-        "failures": [],
-    }
-    write_json(folder / "reports" / "validation.json", verdict)
     return folder
 
 
