@@ -28,7 +28,7 @@ STAGE_MODULES = {
     "export": "soda.export.onnx",
     "report": "soda.evaluation.report",
 }
-CARRIED_BY_PARAMS = {"soda.config", "soda.files"}
+CARRIED_BY_PARAMS = {"soda.config", "soda.settings", "soda.files"}
 
 
 @pytest.fixture(scope="module")

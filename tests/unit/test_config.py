@@ -1,0 +1,83 @@
+"""Settings: what is unknown, missing or impossible is refused with its key and value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from soda.config import ConfigError, compose, from_dict, load, to_dict, write_params
+from tests.conftest import ROOT, make_config
+
+CONF = ROOT / "conf"
+
+
+@pytest.mark.parametrize(
+    ("override", "names"),
+    [
+        ("train.lr=-1", ["train.lr", "-1"]),
+        ("train.lr=fast", ["train.lr", "'fast'"]),
+        ("train.batch_size=1", ["train.batch_size", "1"]),
+        ("train.images=10", ["train.images", "10"]),
+        ("train.precision=fp8", ["train.precision", "'fp8'", "bf16"]),
+        ("model.latent_dim=66", ["model.latent_dim", "66", "4 sections"]),
+        ("model.latent_dim=12.5", ["model.latent_dim", "12.5"]),
+        ("model.encoder=vit", ["model.encoder", "'vit'", "resnet18"]),
+        ("model.section_drop=1.5", ["model.section_drop", "1.5"]),
+        ("model.attention_levels=[7]", ["model.attention_levels", "7"]),
+        ("diffusion.schedule=quadratic", ["diffusion.schedule", "'quadratic'", "inverted"]),
+        ("diffusion.sampling_steps=2000", ["diffusion.sampling_steps", "2000", "1000"]),
+        ("dataset.image_size=30", ["dataset.image_size", "30", "multiple of 8"]),
+        ("dataset.val_fraction=0.95", ["dataset.val_fraction", "1.05"]),
+        ("views.source.crop_prob=2", ["crop_prob", "2"]),
+        ("gate.min_train=0", ["gate.min_train", "0"]),
+        ("evaluate.knn_k=[]", ["evaluate.knn_k"]),
+        ("export.opset=9", ["export.opset", "9"]),
+        ("+model.depth=3", ["model.depth", "3", "no such setting"]),
+        ("model.depth=3", ["model.depth"]),
+        ("train=forever", ["train", "forever", "long"]),
+        ("dataset=folder", ["dataset.path"]),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(override: str, names: list[str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        compose([override], CONF)
+    assert all(name in str(refused.value) for name in names), str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "group", [p.relative_to(CONF) for p in sorted(CONF.glob("*/*.yaml")) if p.stem not in ("base", "folder")]
+)
+def test_every_choice_of_every_group_composes(group: Path) -> None:
+    assert compose([f"{group.parent}={group.stem}"], CONF)
+
+
+def test_a_persons_folder_composes(tmp_path: Path) -> None:
+    folder = tmp_path / "Bilder, März 2024"
+    assert compose(["dataset=folder", f"dataset.path={folder}"], CONF)["dataset"]["path"] == str(folder)
+
+
+def test_params_come_back_as_they_went(tmp_path: Path) -> None:
+    config = make_config()
+    write_params(to_dict(config), tmp_path / "params.yaml")
+    assert load(tmp_path / "params.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("train: [", "not valid YAML"), ("", "params.yaml"), ("train: 3", "missing"), ("colour: red", "colour")],
+)
+def test_a_broken_params_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"params\.yaml") as refused:
+        load(tmp_path / "params.yaml")
+    assert says in str(refused.value)
+    with pytest.raises(ConfigError, match="soda compose"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_missing_setting_is_named() -> None:
+    values = to_dict(make_config())
+    del values["train"]["lr"]
+    with pytest.raises(ConfigError, match=r"train\.lr"):
+        from_dict(values)
