@@ -51,6 +51,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # since the last row
 
     def state(self) -> dict[str, Any]:
         return {
@@ -58,13 +59,15 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "rows": self.rows,
+            "losses": self.losses,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.step, self.seconds, self.rows = state["step"], state["seconds"], state["rows"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.rows, self.losses = state["rows"], state["losses"]
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -122,11 +125,11 @@ def _every(images: int, config: Config) -> int:
     return max(1, round(images / config.train.batch_size))
 
 
-def _log_row(run: Run, config: Config, losses: list[float], held_out: Tensor, rate: float) -> Row:
+def _log_row(run: Run, config: Config, held_out: Tensor, rate: float) -> Row:
     use = measure_use(run.ema, held_out, config.train.seed)
     return {
         "images": run.step * config.train.batch_size,
-        "loss": sum(losses) / len(losses),
+        "loss": sum(run.losses) / len(run.losses),
         "val_loss": use.loss,
         "usage_gap": use.gap,
         "z_grad_norm": use.z_grad_norm,
@@ -168,7 +171,6 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
         last_step=steps,
     )
     pending: list[Tensor] = []
-    losses: list[float] = []
     network.train()
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stop_flag())
@@ -179,7 +181,13 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
         started, before = time.perf_counter(), run.seconds
         window = (started, run.step)
 
+        def read_losses() -> None:
+            if pending:
+                run.losses += _check_finite(pending, run.step, checkpoint)
+                pending.clear()
+
         def save() -> None:
+            read_losses()  # what a checkpoint holds is known to be finite
             run.seconds = before + time.perf_counter() - started
             if team.leads:
                 save_checkpoint(checkpoint, run.state())
@@ -188,15 +196,15 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
             images = to_float(batch).to(team.device, non_blocking=True)
             pending.append(optimise(run, network, config, images, team.rank))
             if run.step % check_every == 0 or run.step % log_every == 0 or run.step % save_every == 0 or run.step == steps:
-                losses += _check_finite(pending, run.step, checkpoint)
-                pending.clear()
-                bar.set_postfix(loss=f"{sum(losses[-50:]) / len(losses[-50:]):.4f}", refresh=False)
+                read_losses()
+                recent = run.losses[-50:]
+                bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
             bar.update(min(settings.batch_size, settings.images - bar.n))
             if run.step % log_every == 0 or run.step == steps:
                 now = time.perf_counter()
-                row = _log_row(run, config, losses, held_out, (run.step - window[1]) * settings.batch_size / (now - window[0]))
+                row = _log_row(run, config, held_out, (run.step - window[1]) * settings.batch_size / (now - window[0]))
                 run.rows = [*run.rows, row]
-                losses.clear()
+                run.losses = []
                 if curves:
                     curves.add(row)
                 try:
