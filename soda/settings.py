@@ -112,7 +112,7 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How one view is made from a picture (soda.md section 3). Every probability is per picture."""
+    """How one view is made from a picture. Every probability is per picture."""
 
     crop_prob: float
     crop_scale_min: float  # least share of the area that a crop keeps
