@@ -61,9 +61,13 @@ def fit_logistic(
     if not bool(torch.isfinite(x).all()):
         raise ValueError("the features hold values that are not finite; a probe on them would mean nothing")
     count, dim = x.shape
-    moment = x.T @ x / (2 * count)
+    # In float64: with fewer pictures than features, float32's rounding alone would make the moment indefinite.
+    moment = torch.zeros(dim, dim, dtype=torch.float64, device=x.device)
+    for rows in x.split(ROWS):
+        wide = rows.double()
+        moment += wide.T @ wide / (2 * count)
     ridge = l2 + 1e-6 * float(moment.diagonal().mean()) + 1e-12  # the second term: l2 = 0 with features that repeat one another
-    chol = torch.linalg.cholesky(moment.double() + ridge * torch.eye(dim, dtype=torch.float64, device=x.device)).float()
+    chol = torch.linalg.cholesky(moment + ridge * torch.eye(dim, dtype=torch.float64, device=x.device)).float()
     weight, bias = start if start is not None else (x.new_zeros(classes, dim), x.new_zeros(classes))
     theta = torch.cat([weight @ chol, bias[:, None]], dim=1).requires_grad_()  # (K, D + 1)
     optimizer = torch.optim.LBFGS(

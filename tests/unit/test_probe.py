@@ -132,6 +132,16 @@ def test_constant_and_repeated_components_do_no_harm() -> None:
     assert standardise(sets[0].x)[0][:, -2:].abs().max() == 0
 
 
+def test_fewer_pictures_than_correlated_features_do_no_harm() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(120) % 2
+    scene = torch.randn(120, 4, generator=generator) + 3 * y[:, None]
+    x = scene @ torch.randn(4, 1500, generator=generator) + 1e-3 * torch.randn(120, 1500, generator=generator)
+    (x,) = standardise(x)
+    result = linear_probe(Features(x, y), Features(x, y), Features(x, y), classes=2, l2=(1e-7, 1e-4))
+    assert result.test_top1 > 0.9
+
+
 def test_features_that_are_not_finite_are_refused() -> None:
     data = clouds(20)
     data.x[3, 2] = torch.nan
