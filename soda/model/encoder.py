@@ -34,7 +34,7 @@ class BasicBlock(nn.Module):
 class TinyEncoder(nn.Module):
     """A narrow ResNet of three stages for the CPU. The last map is flattened, not averaged: layout counts."""
 
-    def __init__(self, *, image_size: int, channels: int, width: int, latent_dim: int, small_stem: bool) -> None:
+    def __init__(self, *, channels: int, width: int, latent_dim: int, small_stem: bool) -> None:
         super().__init__()
         stride = 2 if small_stem else 4
         self.stem = nn.Sequential(_conv_bn(channels, width, 2 * stride - 1, stride), nn.ReLU())
@@ -66,7 +66,6 @@ def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.M
     small_stem = model.encoder_stem == "small" or (model.encoder_stem == "auto" and image_size <= LARGE_IMAGE)
     if model.encoder == "tiny":
         encoder: nn.Module = TinyEncoder(
-            image_size=image_size,
             channels=channels,
             width=model.encoder_width,
             latent_dim=model.latent_dim,
