@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from soda.data.dataset import SPLITS
 from soda.data.shard_stats import ShardReading, read_shard
-from soda.data.verdict import file_sha256
+from soda.files import file_sha256
 
 TEXT, WHOLE, NUMBER = "text", "whole number", "number"
 COLUMNS = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,8 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from soda.files import file_sha256
 
 BASE_COLUMNS: Mapping[str, pa.DataType] = {
     "id": pa.string(),
@@ -27,12 +28,6 @@ BASE_COLUMNS: Mapping[str, pa.DataType] = {
     "shard": pa.int32(),
     "row": pa.int32(),
 }
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class ShardFile:
@@ -109,7 +104,7 @@ class PreparedWriter:
         self._shard.close()
         path, count = self._shard.path, self._shard.count
         self._manifest.write_table(pa.Table.from_pylist(self._rows, schema=self._schema), row_group_size=count)
-        self.shards.append({"file": f"shards/{path.name}", "sha256": sha256_file(path), "count": count})
+        self.shards.append({"file": f"shards/{path.name}", "sha256": file_sha256(path), "count": count})
         self._shard, self._rows = None, []
 
     def __enter__(self) -> Self:

@@ -21,11 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from soda.config import DatasetConfig
-from soda.data.manifest import PreparedWriter, sha256_file
+from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.pixels import ChangedError, Measured, PixelSettings, process
 from soda.data.sources import Item, Source, get_source
-from soda.files import whole_folder, write_json
+from soda.files import file_sha256, whole_folder, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def _summary(config: DatasetConfig, source: Source, folder: Path, writer: Prepar
         "count": tally.count,
         "splits": {name: tally.splits[name] for name in reversed(SPLIT_ORDER)},
         "labels": sorted(tally.labels - {""}),
-        "manifest_sha256": sha256_file(folder / "manifest.parquet"),
+        "manifest_sha256": file_sha256(folder / "manifest.parquet"),
         "shards": writer.shards,
         "rejected": tally.rejected,
         "duplicates_dropped": tally.duplicates,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soda.data.verdict import file_sha256
+from soda.files import file_sha256
 
 _BLOCK_BYTES = 8 << 20  # of pixels read at a time
 

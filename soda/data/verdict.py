@@ -5,22 +5,17 @@ Does not import Great Expectations.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+from soda.files import file_sha256
 
 _KEYS = {"success": bool, "allowed": bool, "data_version": str, "rows": int, "checks": list, "failures": list}
 
 
 class GateError(ValueError):
     """Prepared data that did not pass the gate, or a verdict that is missing or of other data. The message names the files."""
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_verdict(path: Path) -> dict[str, Any]:
