@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -92,6 +91,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _summary(result: dict[str, Any]) -> str:
+    """What a stage returned, in one line a group; lists and sentences are in the files that it wrote."""
+    plain = {key: value for key, value in result.items() if not isinstance(value, (dict, list))}
+    groups = [("", plain)] + [(key, value) for key, value in result.items() if isinstance(value, dict)]
+    lines = []
+    for name, group in groups:
+        figures = [f"{key} {_short(value)}" for key, value in group.items() if not isinstance(value, (dict, list))]
+        if figures:
+            lines.append(f"{name}: {', '.join(figures)}" if name else ", ".join(figures))
+    return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else str(value)
+
+
 def _is_expected(error: Exception) -> bool:
     """Errors that were written for the person; anything else is a fault of ours and keeps its traceback."""
     return isinstance(error, (ValueError, OSError)) or type(error).__module__.startswith("soda.")
@@ -107,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
         else:
             result = STAGES[args.command][0](load())
             if int(os.environ.get("RANK", 0)) == 0:
-                print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+                print(_summary(result))
     except Exception as error:
         if args.debug or not _is_expected(error):
             raise

@@ -39,9 +39,9 @@ class TinyEncoder(nn.Module):
         stride = 2 if small_stem else 4
         self.stem = nn.Sequential(_conv_bn(channels, width, 2 * stride - 1, stride), nn.ReLU())
         self.stages = nn.Sequential(
-            BasicBlock(width, width, 1), BasicBlock(width, 2 * width, 2), BasicBlock(2 * width, 2 * width, 2)
+            BasicBlock(width, width, 1), BasicBlock(width, 2 * width, 2), BasicBlock(2 * width, 4 * width, 2)
         )
-        self.squeeze = nn.Sequential(_conv_bn(2 * width, width, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        self.squeeze = nn.Sequential(_conv_bn(4 * width, width, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
         self.head = nn.Linear(16 * width, latent_dim)
 
     def forward(self, images: Tensor) -> Tensor:
