@@ -25,6 +25,7 @@ FIGURES = REPORTS / "figures"
 METRICS = REPORTS / "metrics.json"
 PARTS = {stage: REPORTS / f"{stage}.json" for stage in ("train", "evaluate", "export")}
 HTML = REPORTS / "index.html"
+ZOO, RESULTS = Path("zoo"), Path("docs/results")
 
 
 def _fetch(config: Config) -> dict[str, Any]:
@@ -88,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. train=long model.latent_dim=64")
     for name, (_, about) in STAGES.items():
         commands.add_parser(name, help=about)
+    shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME and docs/results/NAME.json, with its card")
+    shipping.add_argument("name", metavar="NAME")
+    shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
     return parser
 
 
@@ -119,6 +123,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if args.command == "compose":
             write_params(compose(args.overrides))
+        elif args.command == "ship":
+            from soda.export.ship import ship
+
+            print(_summary(ship(args.name, MODEL, ENCODER, METRICS, FIGURES, ZOO, RESULTS, command=args.made_by)))
         else:
             result = STAGES[args.command][0](load())
             if int(os.environ.get("RANK", 0)) == 0:

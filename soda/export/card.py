@@ -1,0 +1,87 @@
+"""The model card of a shipped model, written from its run; nothing in it is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from soda.config import Config
+
+_PROBES = {"": "**SODA latent, frozen**", "pixels_": "raw pixels", "random_": "untrained encoder"}
+
+
+def card(
+    name: str, config: Config, facts: Mapping[str, Any], metrics: Mapping[str, Any], *, images: int, command: str, date: str
+) -> str:
+    """Markdown. facts: encoder.onnx's metadata; metrics: reports/metrics.json of the run; images: seen in training."""
+    model, train, export = config.model, metrics["train"], metrics["export"]
+    licence, source = facts.get("data_licence"), facts.get("data_source")
+    parts = [
+        f"# {name}: a SODA encoder",
+        f"A picture of any size in, {model.latent_dim} numbers out, learned without labels on **{config.dataset.name}**"
+        + (f" ({source})" if source else "")
+        + (f", licence of the data: {licence}" if licence else "")
+        + ".",
+        "![originals over pictures drawn from their latents alone](reconstructions.png)",
+        "```python\nfrom soda.runtime import Encoder  # NumPy, Pillow and onnxruntime; no torch\n\n"
+        f'z = Encoder("zoo/{name}/encoder.onnx").embed(["a.jpg", "b.png"])  # (2, {model.latent_dim})\n```',
+        "## Figures, on the test split",
+        *_probe_table(metrics.get("probe", {})),
+        _bullets(_measures(metrics)),
+        "## Training",
+        _bullets(
+            [
+                f"finished {date} (UTC), seed {config.train.seed}" + (f": `{command}`" if command else ""),
+                f"{images:,} images in {train['seconds'] / 60:.0f} minutes ({train['images_per_second']:.0f} images/s), batch "
+                f"{config.train.batch_size}, no labels",
+                f"encoder {model.encoder}, {train['encoder_parameters'] / 1e6:.2f} M parameters; denoiser "
+                f"{train['denoiser_parameters'] / 1e6:.2f} M, {model.sections} sections",
+                f"{config.diffusion.prediction}-prediction, {config.diffusion.schedule} schedule; all settings in config.yaml",
+                f"data version {facts.get('data_version', 'unknown')}, code {facts.get('code_version', 'unknown')}",
+            ]
+        ),
+        "## Files",
+        _bullets(
+            [
+                f"encoder.onnx: {export['bytes'] / 1e6:.2f} MB, within {export['max_abs_diff']:.1e} of torch",
+                "model.safetensors and config.yaml: encoder and denoiser",
+            ]
+        ),
+        "## Limits",
+        f"It saw pictures of {config.dataset.image_size} px"
+        + (", grey" if config.dataset.channels == 1 else "")
+        + f" of {config.dataset.name} and nothing else: others get a vector too, but what it tells is untested. One seed, so the "
+        "figures have no spread over seeds. Reconstructions are drawn from the latent and a seed, and differ in detail from "
+        "their originals.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _probe_table(probe: Mapping[str, Any]) -> list[str]:
+    """One table, or a sentence that there is none."""
+    rows = [
+        f"| {title} | {probe[prefix + 'linear_top1']:.3f} | {probe[prefix + 'knn_top1']:.3f} |"
+        for prefix, title in _PROBES.items()
+        if prefix + "linear_top1" in probe
+    ]
+    if not rows:
+        return ["The data has no labels, so nothing was probed."]
+    if "supervised_top1" in probe:
+        rows.append(f"| the same encoder, trained with the labels | {probe['supervised_top1']:.3f} | |")
+    return ["\n".join(["| top-1 | linear probe | nearest neighbours |", "|---|---|---|", *rows])]
+
+
+def _measures(metrics: Mapping[str, Any]) -> list[str]:
+    drawn, latent = metrics["reconstruction"], metrics["latent"]
+    lines = [
+        f"reconstruction from z alone, {drawn['sampling_steps']} steps: PSNR {drawn['psnr']:.2f} dB (mean picture "
+        f"{drawn['psnr_mean_picture']:.2f}), SSIM {drawn['ssim']:.3f}, {drawn['pictures']:,} pictures"
+    ]
+    if "usage_gap" in latent:
+        lines.append(f"use of the latent: the loss grows {latent['usage_gap']:.1f}-fold on top when z is another picture's")
+    lines.append(f"effective dimensions of z: {latent['effective_dim']:.0f}")
+    return lines

@@ -1,0 +1,86 @@
+"""Shipping a run: the folder is whole, the card says what the run measured, and what does not belong together is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from soda.export import ExportError
+from soda.export import ship as module
+from soda.export.ship import ship
+from soda.runtime import Encoder
+from soda.training.checkpoint import load_model
+from tests.conftest import make_config
+from tests.unit.test_export import Workspace
+
+FIGURES: dict[str, Any] = {
+    "train": {"seconds": 90.0, "images_per_second": 211.4, "encoder_parameters": 120_000, "denoiser_parameters": 340_000},
+    "probe": {f"{who}{how}_top1": 0.5 + i / 50 + j / 10 for i, who in enumerate(("", "pixels_", "random_"))
+              for j, how in enumerate(("linear", "knn"))} | {"supervised_top1": 0.931},
+    "reconstruction": {"psnr": 21.347, "psnr_mean_picture": 11.2, "ssim": 0.8, "sampling_steps": 10, "pictures": 1000},
+    "latent": {"usage_gap": 6.1, "effective_dim": 17.4},
+    "export": {"bytes": 901_234, "max_abs_diff": 2e-5},
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> dict[str, Path]:
+    made = Workspace(tmp_path, make_config("dataset.channels=1", "export.parity_images=8"))
+    made.export()
+    (tmp_path / "figures").mkdir()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "figures/reconstructions.png")
+    (tmp_path / "metrics.json").write_text(json.dumps(FIGURES))
+    return {
+        "model_dir": made.model_dir,
+        "encoder": made.encoder,
+        "metrics": tmp_path / "metrics.json",
+        "figures": tmp_path / "figures",
+        "zoo": tmp_path / "zoo",
+        "results": tmp_path / "results",
+    }
+
+
+def test_what_is_shipped_works_and_its_card_tells_the_run(run: dict[str, Path]) -> None:
+    shipped = ship("mine", **run, command="make pipeline")
+    folder = run["zoo"] / "mine"
+    names = ["README.md", "config.yaml", "encoder.onnx", "model.safetensors", "reconstructions.png"]
+    assert sorted(path.name for path in folder.iterdir()) == names == sorted(shipped["files"])
+    assert shipped["bytes"] == sum(path.stat().st_size for path in folder.iterdir())
+    assert json.loads((run["results"] / "mine.json").read_text()) == FIGURES
+    load_model(folder)
+    assert Encoder(folder / "encoder.onnx").embed([np.zeros((9, 9, 3), np.uint8)]).shape == (1, 16)
+    card = (folder / "README.md").read_text()
+    for said in ("`make pipeline`", "CC0-1.0", "drawn at random", "21.35 dB", "0.500 | 0.600", "0.931", "96 images in 2 minutes"):
+        assert said in card, said
+
+
+def test_a_run_without_labels_ships_with_a_card_that_says_so(run: dict[str, Path]) -> None:
+    run["metrics"].write_text(json.dumps(FIGURES | {"probe": {"notes": []}}))
+    ship("mine", **run)
+    assert "no labels" in (run["zoo"] / "mine/README.md").read_text()
+
+
+def test_refused_with_the_reason_and_nothing_changes(run: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    ship("mine", **run)
+    before = {path: path.read_bytes() for path in run["zoo"].rglob("*") if path.is_file()}
+    with pytest.raises(ExportError, match=r"\.\./up"):
+        ship("../up", **run)
+    half = run["metrics"].with_name("half.json")
+    half.write_text('{"train": {}}')
+    with pytest.raises(ExportError, match=r"half\.json"):
+        ship("mine", **(run | {"metrics": half}))
+    with pytest.raises(ExportError, match=r"none\.json"):
+        ship("mine", **(run | {"metrics": half.with_name("none.json")}))
+    with monkeypatch.context() as patch, pytest.raises(ExportError, match="bytes"):
+        patch.setattr(module, "MAX_BYTES", 10_000)
+        ship("mine", **run)
+    other = Workspace(run["zoo"].parent / "other", make_config("dataset.channels=1", "export.parity_images=8"))
+    other.save("another version")
+    with pytest.raises(ExportError, match="another model"):
+        ship("mine", **(run | {"model_dir": other.model_dir}))
+    assert {path: path.read_bytes() for path in run["zoo"].rglob("*") if path.is_file()} == before
