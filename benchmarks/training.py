@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,13 +34,38 @@ def median_seconds(work: Callable[[], object], seconds: float) -> float:
     return statistics.median(times)
 
 
-def convolution_gflops(channels: int, side: int, batch: int, seconds: float) -> float:
-    """Forward and backward of one 3x3 convolution, channels_last, in GFLOP/s (a multiply-add counts two)."""
-    convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
-    x = torch.randn(batch, channels, side, side).to(memory_format=torch.channels_last).requires_grad_()
-    gradient = torch.randn(batch, channels, side, side).to(memory_format=torch.channels_last)
-    flops = 3 * 2 * 9 * channels * channels * side * side * batch
-    return flops / median_seconds(lambda: convolution(x).backward(gradient), seconds) / 1e9
+Shape = tuple[int, int, int, int, int]  # in channels, out channels, stride, side in px, batch
+
+
+def convolution_seconds(shape: Shape, seconds: float) -> float:
+    """Median time of one 3x3 convolution, channels_last, forward and backward."""
+    c_in, c_out, stride, side, batch = shape
+    convolution = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False).to(memory_format=torch.channels_last)
+    x = torch.randn(batch, c_in, side, side).to(memory_format=torch.channels_last).requires_grad_()
+    gradient = torch.randn_like(convolution(x))
+    return median_seconds(lambda: convolution(x).backward(gradient), seconds)
+
+
+def convolution_flops(shape: Shape) -> int:
+    """Forward and both gradients; a multiply-add counts two."""
+    c_in, c_out, stride, side, batch = shape
+    return 3 * 2 * 9 * c_in * c_out * (-(-side // stride)) ** 2 * batch
+
+
+def convolutions_of(model: nn.Module, work: Callable[[], object]) -> Counter[Shape]:
+    """How often each shape of 3x3 convolution occurs in one forward pass of `work`."""
+    found: Counter[Shape] = Counter()
+
+    def note(module: nn.Conv2d, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
+        batch, c_in, side, _width = inputs[0].shape
+        found[c_in, module.out_channels, module.stride[0], side, batch] += 1
+
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    work()
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def measure(config: Config, *, seconds: float) -> Figures:
@@ -53,7 +79,11 @@ def measure(config: Config, *, seconds: float) -> Figures:
         optimise(run, run.model, config, images, 0)
     step_flops = counter.get_total_flops()
     step = median_seconds(lambda: optimise(run, run.model, config, images, 0), seconds)
-    convolution = convolution_gflops(64, 16, batch, seconds)
+    wide = (64, 64, 1, 16, batch)
+    convolution = convolution_flops(wide) / convolution_seconds(wide, seconds) / 1e9
+    shapes = convolutions_of(run.model, lambda: optimise(run, run.model, config, images, 0))
+    own_seconds = sum(count * convolution_seconds(shape, seconds / len(shapes)) for shape, count in shapes.items())
+    own = sum(count * convolution_flops(shape) for shape, count in shapes.items()) / own_seconds / 1e9
 
     generator = torch.Generator().manual_seed(0)
     views = {name: from_dict(compose([f"views={name}"])).views for name in ("plain", "paper")}
@@ -70,7 +100,9 @@ def measure(config: Config, *, seconds: float) -> Figures:
         "training step: work (forward and backward) an image": (step_flops / batch / 1e6, "MFLOP"),
         "training step: throughput": (gflops, "GFLOP/s"),
         "3x3 convolution, 64 channels at 16 px: throughput": (convolution, "GFLOP/s"),
-        "training step over convolution": (100 * gflops / convolution, "%"),
+        "training step over that convolution": (100 * gflops / convolution, "%"),
+        "the step's own 3x3 convolutions, one by one: throughput": (own, "GFLOP/s"),
+        "training step over its own convolutions": (100 * gflops / own, "%"),
         "loading a batch, share of a step": (100 * loading / step, "%"),
         "views=plain, share of a step": (100 * view_seconds["plain"] / step, "%"),
         "views=paper, share of a step": (100 * view_seconds["paper"] / step, "%"),
