@@ -1,0 +1,160 @@
+"""Directions of z that change something in the picture: kept in one file beside the model, used by number or by a given name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from soda.files import whole_file
+
+FORMAT = 1
+SUFFIX = ".directions.safetensors"
+
+
+class DirectionError(ValueError):
+    """A direction that does not exist, a name that is not possible, or a file of directions that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A line through z. `vector` (D,) has length 1; moving by `sigma` along it is one standard deviation over the data set."""
+
+    vector: Tensor
+    sigma: float
+    kind: str  # how it was found: pca, section, sparse or ica
+    section: int | None  # the only section that it touches
+    share: float  # of the variance of z
+    change: float  # mean absolute difference of the pictures at -2 and +2 sigma, in [0, 1] of the grey scale
+    name: str | None = None
+
+    def __str__(self) -> str:
+        where = self.kind if self.section is None else f"{self.kind} {self.section}"
+        return f"{self.name or where}: change {self.change:.3f}, {self.share:.1%} of the variance of z"
+
+
+@dataclass(frozen=True)
+class Directions:
+    """All directions of a model, those that change its pictures most first; a direction's number is its place.
+
+    model: SHA-256 of the weights that they were found with. notes: how they were found (pictures, seed, data version).
+    """
+
+    items: tuple[Direction, ...]
+    model: str
+    notes: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Direction]:
+        return iter(self.items)
+
+    def __getitem__(self, key: int | str) -> Direction:
+        return self.items[self.number(key)]
+
+    @property
+    def names(self) -> dict[str, int]:
+        """Given names and the numbers that they stand for."""
+        return {item.name: number for number, item in enumerate(self.items) if item.name is not None}
+
+    def number(self, key: int | str) -> int:
+        """The number of a direction given by its number (3 or "3") or its name. Raises DirectionError for what does not exist."""
+        if isinstance(key, str) and key in self.names:
+            return self.names[key]
+        try:
+            number = int(key)
+        except ValueError:
+            number = -1
+        if not 0 <= number < len(self.items):
+            names = f" and the names {', '.join(self.names)}" if self.names else "; none has been given a name yet"
+            raise DirectionError(f"direction {key!r} does not exist; this model has 0 to {len(self.items) - 1}{names}")
+        return number
+
+    def named(self, key: int | str, name: str | None) -> Directions:
+        """The same directions, one of them with another name, or none. Raises DirectionError for a name that cannot be one."""
+        number = self.number(key)
+        if name is not None:
+            name = name.strip()
+            if not name or any(sign in name for sign in "=,\n") or name.lstrip("+-").isdigit():
+                raise DirectionError(f"{name!r} cannot be a name: it wants a word that is no number and has no '=' or ','")
+            if self.names.get(name, number) != number:
+                raise DirectionError(f"direction {self.names[name]} is already called {name!r}")
+        items = [replace(item, name=name) if i == number else item for i, item in enumerate(self.items)]
+        return replace(self, items=tuple(items))
+
+    def move(self, z: Tensor, amounts: Mapping[int | str, float]) -> Tensor:
+        """z (B, D) moved by so many sigmas along each direction. Raises DirectionError for one that does not exist."""
+        for key, amount in amounts.items():
+            item = self[key]
+            if not torch.isfinite(torch.tensor(float(amount))):
+                raise DirectionError(f"direction {key!r}: {amount!r} is not possible; an amount is a finite number of sigmas")
+            z = z + float(amount) * item.sigma * item.vector.to(z)
+        return z
+
+
+def directions_file(model_folder: Path) -> Path:
+    """Where a model's directions are kept: beside its folder, which belongs to the train stage."""
+    folder = model_folder.resolve()
+    return folder.with_name(folder.name + SUFFIX)
+
+
+def find_file(model_folder: Path) -> Path:
+    """The person's file beside the folder, else the one that came inside it. Raises DirectionError when there is neither."""
+    for file in (directions_file(model_folder), model_folder / ("model" + SUFFIX)):
+        if file.is_file():
+            return file
+    raise DirectionError(f"{model_folder}: no directions were found for this model yet; `soda attributes` finds them")
+
+
+def weights_sha256(model_folder: Path) -> str:
+    """What directions are tied to: another training gives another latent space."""
+    with open(model_folder / "model.safetensors", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_directions(path: Path, directions: Directions) -> None:
+    """Write them, whole or not at all: vectors and numbers as tensors, the rest as JSON in the metadata."""
+    tensors = {
+        "vectors": torch.stack([item.vector.float() for item in directions]).contiguous(),
+        "sigma": torch.tensor([item.sigma for item in directions], dtype=torch.float64),
+        "share": torch.tensor([item.share for item in directions], dtype=torch.float64),
+        "change": torch.tensor([item.change for item in directions], dtype=torch.float64),
+    }
+    about = {
+        "format": FORMAT,
+        "model": directions.model,
+        "notes": directions.notes,
+        "items": [{"kind": item.kind, "section": item.section, "name": item.name} for item in directions],
+    }
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"soda": json.dumps(about, ensure_ascii=False)})
+
+
+def load_directions(path: Path, *, model: str, latent_dim: int) -> Directions:
+    """Read what `save_directions` wrote. Raises DirectionError for a damaged file, or one that is about other weights."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["soda"])
+            vectors, sigma = file.get_tensor("vectors"), file.get_tensor("sigma").tolist()
+            share, change = file.get_tensor("share").tolist(), file.get_tensor("change").tolist()
+        if about["format"] != FORMAT:
+            raise DirectionError(f"{path}: format {about['format']} is not read here, only {FORMAT}: update the package")
+        rows = zip(vectors, sigma, about["items"], share, change, strict=True)
+        items = tuple(Direction(v, s, item["kind"], item["section"], p, c, item["name"]) for v, s, item, p, c in rows)
+        found = Directions(items, about["model"], about["notes"])
+    except DirectionError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise DirectionError(f"{path}: not a readable file of directions ({error})") from error
+    if found.model != model or vectors.shape[1:] != (latent_dim,):
+        raise DirectionError(f"{path}: these directions were found with other weights; `soda attributes --find` finds new ones")
+    return found

@@ -1,0 +1,104 @@
+"""Encoding, sampling and inverting in batches, on the model's device, with a progress bar; in and out on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from soda.diffusion.sampler import Denoise, sample
+from soda.gallery.inversion import ROUNDS, invert_exactly
+from soda.gallery.mixing import Guidance, read_guidance
+from soda.model.soda import SODA as Network
+from soda.training.batches import seed_of
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw. What is None comes from the model's own settings."""
+
+    seed: int = 0
+    steps: int | None = None
+    guidance: Guidance | None = None
+
+
+class Drawer:
+    """A network and how much of it is seen: batch_size pictures at once, a bar or none."""
+
+    def __init__(self, network: Network, *, batch_size: int, progress: bool) -> None:
+        self.network, self.batch_size, self.progress = network, batch_size, progress
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def noise(self, count: int, seed: int) -> Tensor:
+        """x_T (count, C, S, S), drawn on the CPU: the same on every device, and the first the same for every count."""
+        generator = torch.Generator().manual_seed(seed_of("x_T", seed, 0))
+        shape = (self.network.channels, self.network.image_size, self.network.image_size)
+        return torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, C, S, S) in [-1, 1] -> z (B, D) float32."""
+        blocks = images.split(self.batch_size)
+        return torch.cat([self.network.encode(block.to(self.device)).float().cpu() for block in blocks])
+
+    @torch.no_grad()
+    def draw(self, z: Tensor, x_T: Tensor, sampling: Sampling, *, exact: bool = False, label: str = "draw") -> Tensor:
+        """(B, C, S, S) in [-1, 1] from z (B, D) and x_T (B, C, S, S).
+
+        exact: as the inversion has it, by deterministic DDIM without clipping; else by the model's own sampler.
+        """
+        settings, blocks, steps = self.network.diffusion, [], self._steps(sampling)
+        generator = torch.Generator(device=self.device).manual_seed(seed_of("sampling", sampling.seed))
+        with self._bar(label, steps * len(z)) as bar:
+            for latents, noise in zip(z.split(self.batch_size), x_T.split(self.batch_size), strict=True):
+                drawn = sample(
+                    self._denoiser(latents, sampling, bar),
+                    self._place(noise),
+                    self.network.schedule,
+                    steps,
+                    method="ddim" if exact else settings.sampler,
+                    eta=0.0 if exact else settings.eta,
+                    spacing=settings.spacing,
+                    generator=generator,
+                    clip=not exact,
+                )
+                blocks.append(drawn.clamp(-1, 1).cpu())
+        return torch.cat(blocks)
+
+    @torch.no_grad()
+    def invert(self, images: Tensor, z: Tensor, sampling: Sampling) -> Tensor:
+        """The x_T from which `draw(z, x_T, exact=True)` gives `images`. Raises ValueError for unequal numbers of them."""
+        if len(images) != len(z):
+            raise ValueError(f"{len(z)} latents for {len(images)} pictures")
+        blocks, steps = [], self._steps(sampling)
+        with self._bar("invert", steps * ROUNDS * len(z)) as bar:
+            for block, latents in zip(images.split(self.batch_size), z.split(self.batch_size), strict=True):
+                denoise = self._denoiser(latents, sampling, bar)
+                spacing = self.network.diffusion.spacing
+                blocks.append(invert_exactly(denoise, self._place(block), self.network.schedule, steps, spacing=spacing).cpu())
+        return torch.cat(blocks)
+
+    def _place(self, images: Tensor) -> Tensor:
+        return images.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def _steps(self, sampling: Sampling) -> int:
+        return self.network.diffusion.sampling_steps if sampling.steps is None else sampling.steps
+
+    def _bar(self, label: str, evaluations: int) -> Any:
+        return tqdm(total=evaluations, desc=label, unit="eval", disable=not self.progress, leave=False)
+
+    def _denoiser(self, z: Tensor, sampling: Sampling, bar: Any) -> Denoise:
+        whole, sections = read_guidance(sampling.guidance, self.network.sections, self.network.diffusion.guidance_scale)
+        denoise = self.network.denoise_with(z.to(self.device), guidance_scale=whole, section_scales=sections)
+
+        def counted(x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            bar.update(len(x_t))
+            return denoise(x_t, t)
+
+        return counted

@@ -1,0 +1,83 @@
+"""Style and content: sections of z from one picture, the others from another. Section 0 is the finest, the last the coarsest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from soda.model.modulation import mask_sections
+
+Guidance = float | Sequence[float] | Mapping[int, float]
+"""One weight for all of z, or a weight for each section (all of them in order, or some by their number)."""
+
+
+def require_sections(latent_dim: int, sections: int) -> None:
+    """Raise ValueError when z does not fall into equal sections (a model without layer modulation may have such a z)."""
+    if latent_dim % sections:
+        raise ValueError(f"{sections} sections do not divide a latent of {latent_dim}: this model has no sections to work on")
+
+
+def default_cut(sections: int) -> int:
+    """The finer half of the sections, the middle one not among them."""
+    return sections // 2
+
+
+def fine_sections(cut: int, sections: int) -> list[int]:
+    """The `cut` finest sections. Raises ValueError for a cut outside 0 (none) to `sections` (all)."""
+    if not 0 <= cut <= sections:
+        raise ValueError(f"cut: {cut!r} is not possible; it wants 0 (all from the content) to {sections} (all from the style)")
+    return list(range(cut))
+
+
+def keep_only(chosen: Iterable[int], sections: int) -> Tensor:
+    """A mask (1, sections) of 1 at `chosen`. Raises ValueError for a section that does not exist."""
+    keep = torch.zeros(1, sections)
+    for k in chosen:
+        if not 0 <= k < sections:
+            raise ValueError(f"section {k} does not exist; this model has sections 0 to {sections - 1}")
+        keep[0, k] = 1
+    return keep
+
+
+def mix(style: Tensor, content: Tensor, chosen: Iterable[int], sections: int) -> Tensor:
+    """The sections `chosen` from `style`, the others from `content`: (B, D) and (B, D) -> (B, D)."""
+    require_sections(style.shape[1], sections)
+    keep = keep_only(chosen, sections).to(style)
+    return mask_sections(style, keep) + mask_sections(content, 1 - keep)
+
+
+def mix_every_cut(style: Tensor, content: Tensor, sections: int) -> Tensor:
+    """One style and one content, (D,) each, mixed at every cut: all content first, all style last. (sections + 1, D)."""
+    rows = [mix(style[None], content[None], fine_sections(cut, sections), sections) for cut in range(sections + 1)]
+    return torch.cat(rows)
+
+
+def mix_grid(styles: Tensor, contents: Tensor, chosen: Iterable[int], sections: int) -> Tensor:
+    """Every content with every style: (S, D) and (K, D) -> (K * S, D), a row of S for each content."""
+    rows = styles.repeat(len(contents), 1), contents.repeat_interleave(len(styles), 0)
+    return mix(*rows, chosen, sections)
+
+
+def read_guidance(guidance: Guidance | None, sections: int, default: float) -> tuple[float, dict[int, float]]:
+    """(weight of the whole, weights of sections) as `denoise_with` takes them; None is the model's own `default`.
+
+    Raises ValueError for weights that are not finite numbers, a wrong number of them, or a section that does not exist.
+    """
+    if guidance is None:
+        return default, {}
+    if isinstance(guidance, (int, float)):
+        return _weight(guidance), {}
+    if not isinstance(guidance, Mapping):
+        if len(guidance) != sections:
+            raise ValueError(f"guidance: {len(guidance)} weights for the {sections} sections of this model")
+        guidance = dict(enumerate(guidance))
+    keep_only(guidance, sections)
+    return 1.0, {k: _weight(w) for k, w in guidance.items()}
+
+
+def _weight(value: float) -> float:
+    if not torch.isfinite(torch.tensor(float(value))):
+        raise ValueError(f"guidance: {value!r} is not possible; a weight is a finite number")
+    return float(value)

@@ -1,0 +1,53 @@
+"""Ways from one latent to the next: straight, on the sphere, and round a ring of several."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MODES = ("linear", "spherical")
+
+
+def lerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Straight from start to end. start, end: (...); share: (F,) in [0, 1] -> (F, ...)."""
+    share = share.view(-1, *[1] * start.ndim)
+    return start + share * (end - start)
+
+
+def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Round the origin at an even angular speed (Shoemake 1985), the length changing evenly from one to the other.
+
+    start, end: (...), each taken as one vector; share: (F,) in [0, 1] -> (F, ...). Vectors of one line, or without a length, have
+    no arc between them: the way is then straight.
+    """
+    a, b = start.flatten().double(), end.flatten().double()
+    norm_a, norm_b = a.norm(), b.norm()
+    if norm_a == 0 or norm_b == 0:
+        return lerp(start, end, share)
+    angle = torch.arccos((a @ b / (norm_a * norm_b)).clamp(-1, 1))
+    if torch.sin(angle) < 1e-6:
+        return lerp(start, end, share)
+    s = share.double()[:, None]
+    unit = (torch.sin((1 - s) * angle) * a / norm_a + torch.sin(s * angle) * b / norm_b) / torch.sin(angle)
+    return (unit * ((1 - s) * norm_a + s * norm_b)).view(-1, *start.shape).to(start.dtype)
+
+
+def walk(stations: Tensor, frames: int, *, mode: str = "linear", ring: bool = False) -> Tensor:
+    """`frames` points a leg, from every station to the next, each station met once.
+
+    stations: (K, ...), at least 2. Without `ring` the last station ends the walk: ((K - 1) * frames + 1, ...). With it the walk goes
+    on to the first, which is not repeated, so that it loops: (K * frames, ...). Raises ValueError for fewer than 2 stations, no
+    frames or an unknown mode.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode: {mode!r} is not possible; it wants one of {', '.join(MODES)}")
+    if frames < 1:
+        raise ValueError(f"frames: {frames!r} is not possible; it wants 1 or more from a picture to the next")
+    if len(stations) < 2:
+        raise ValueError(f"a walk wants two pictures or more, not {len(stations)}")
+    way = slerp if mode == "spherical" else lerp
+    share = torch.arange(frames, dtype=stations.dtype, device=stations.device) / frames
+    ends = torch.roll(stations, -1, 0)
+    legs = len(stations) if ring else len(stations) - 1
+    parts = [way(stations[k], ends[k], share) for k in range(legs)]
+    return torch.cat(parts if ring else [*parts, stations[-1:]])

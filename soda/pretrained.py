@@ -1,0 +1,290 @@
+"""A trained model as an object to work with: `SODA.from_pretrained("models/soda")`. Pictures in, latents and pictures out.
+
+Pictures may be paths, Pillow images, uint8 arrays or tensors, one or several. What comes out is a tensor (B, C, S, S) in [-1, 1], or
+with `output` uint8 arrays or Pillow images. One picture (or one z) in, one out, without the batch dimension. All that is random comes
+from `seed`: the same call gives the same pictures.
+
+Arguments that every drawing method takes: seed, of the noise that sampling starts from (another for each picture of a batch); steps,
+evaluations of the denoiser, by default the model's own; guidance, one weight (1 is none, 0 ignores z), a weight for every section in
+order, or {section: weight}; output, "tensor", "array" or "pil", by default the model's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from soda.config import Config
+from soda.gallery.directions import (
+    Directions,
+    directions_file,
+    find_file,
+    load_directions,
+    save_directions,
+    weights_sha256,
+)
+from soda.gallery.discovery import METHODS, candidates, rank
+from soda.gallery.drawing import Drawer, Sampling
+from soda.gallery.mixing import Guidance, default_cut, fine_sections, mix_every_cut, mix_grid
+from soda.gallery.pictures import Format, Picture, give, is_single, read_pictures
+from soda.gallery.walk import walk
+from soda.model.soda import SODA as Network
+from soda.training.checkpoint import load_model, model_metadata
+from soda.training.distributed import choose_device
+
+Pictures = Picture | Iterable[Picture]
+Amounts = Mapping[int | str, float]
+
+
+class SODA:
+    """A trained encoder and denoiser; made by `SODA.from_pretrained(folder)`.
+
+    folder: where the model came from, and beside which its directions are kept. output: what pictures come out as. fit: prepare
+    pictures of another size or mode as the training pictures were, instead of refusing them. progress: show a bar while sampling.
+    batch_size: pictures denoised at once; with a stochastic sampler (ddpm, or eta above 0) it is part of what a seed decides.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        config: Config,
+        folder: Path,
+        *,
+        output: str = "tensor",
+        fit: bool = False,
+        progress: bool = False,
+        batch_size: int = 64,
+    ) -> None:
+        self.network, self.config, self.folder, self.output = network, config, folder, output
+        self.form = Format(network.image_size, network.channels, config.dataset.resize, fit)
+        self._drawer = Drawer(network, batch_size=batch_size, progress=progress)
+        self._directions: Directions | None = None
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], *, device: str = "auto", **settings: Any) -> SODA:
+        """Load the folder that the train stage wrote. device: auto, cpu or cuda; settings: output, fit, progress, batch_size.
+
+        Raises CheckpointError naming the file that is missing, damaged or altered, ValueError for a device that is not there.
+        """
+        network, config = load_model(Path(folder), choose_device(device))
+        return cls(network, config, Path(folder), **settings)
+
+    def __repr__(self) -> str:
+        sizes = f"latent_dim={self.latent_dim}, sections={self.sections}, image_size={self.form.size}"
+        return f"SODA({os.fspath(self.folder)!r}, {sizes})"
+
+    @property
+    def latent_dim(self) -> int:
+        """D, the length of z."""
+        return self.network.latent_dim
+
+    @property
+    def sections(self) -> int:
+        """How many equal parts z has: 0 is the finest, the last the coarsest."""
+        return self.network.sections
+
+    def encode(self, pictures: Pictures) -> Tensor:
+        """z (B, D) float32 on the CPU; (D,) of one picture. Raises what `read_pictures` raises."""
+        z = self._drawer.encode(self._read(pictures))
+        return z[0] if is_single(pictures) else z
+
+    def decode(
+        self,
+        z: Tensor,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        x_T: Tensor | None = None,
+        output: str | None = None,
+    ) -> Any:
+        """Draw pictures from z (B, D) or (D,).
+
+        x_T: what `invert` gave, with the same steps and guidance, in place of random noise; sampling is then deterministic DDIM.
+        Raises ValueError for shapes, steps or guidance that do not fit.
+        """
+        batch = z[None] if z.ndim == 1 else z
+        if batch.ndim != 2 or batch.shape[1] != self.latent_dim or not len(batch):
+            raise ValueError(f"z has shape {tuple(z.shape)}; this model takes (B, {self.latent_dim}) or ({self.latent_dim},)")
+        noise = self._drawer.noise(len(batch), seed) if x_T is None else x_T.reshape(-1, *x_T.shape[-3:])
+        wanted = (len(batch), self.form.channels, self.form.size, self.form.size)
+        if tuple(noise.shape) != wanted:
+            raise ValueError(f"x_T has shape {tuple(noise.shape)}; for these z it is {wanted}")
+        images = self._drawer.draw(batch, noise, Sampling(seed, steps, guidance), exact=x_T is not None)
+        return self._give(images, output, single=z.ndim == 1)
+
+    def reconstruct(
+        self,
+        pictures: Pictures,
+        *,
+        exact: bool = False,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        output: str | None = None,
+    ) -> Any:
+        """Pictures drawn again: from z and random noise, or with `exact` from z and the inverted x_T."""
+        x_0, sampling = self._read(pictures), Sampling(seed, steps, guidance)
+        z = self._drawer.encode(x_0)
+        x_T = self._drawer.invert(x_0, z, sampling) if exact else self._drawer.noise(len(z), seed)
+        return self._give(self._drawer.draw(z, x_T, sampling, exact=exact), output, single=is_single(pictures))
+
+    def invert(
+        self, pictures: Pictures, *, z: Tensor | None = None, steps: int | None = None, guidance: Guidance | None = None
+    ) -> Tensor:
+        """The x_T (B, C, S, S) from which `decode(z, x_T=x_T)`, with the same steps and guidance, draws these very pictures.
+
+        z: (B, D) or (D,), by default that of the pictures. Takes several evaluations a step; the more steps, the more exact.
+        """
+        x_0 = self._read(pictures)
+        latents = self._drawer.encode(x_0) if z is None else z.reshape(-1, self.latent_dim)
+        x_T = self._drawer.invert(x_0, latents, Sampling(0, steps, guidance))
+        return x_T[0] if is_single(pictures) else x_T
+
+    def interpolate(
+        self,
+        *pictures: Any,
+        frames: int = 8,
+        mode: str = "linear",
+        ring: bool = False,
+        exact: bool = True,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        output: str | None = None,
+    ) -> Any:
+        """A walk from picture to picture: `interpolate(a, b)`, or round a ring: `interpolate(a, b, c, ring=True)`.
+
+        frames: from one picture to the next. mode: of z, "linear" or "spherical". exact: begin and end at the pictures themselves,
+        the inverted noise turning from one to the other on the sphere; else all frames share one random noise.
+        Returns (K - 1) * frames + 1 pictures; of a ring K * frames, the last leading back to the first.
+        """
+        x_0 = self._read(pictures[0] if len(pictures) == 1 else pictures)
+        sampling, stations = Sampling(seed, steps, guidance), self._drawer.encode(x_0)
+        z = walk(stations, frames, mode=mode, ring=ring)
+        if exact:
+            x_T = walk(self._drawer.invert(x_0, stations, sampling), frames, mode="spherical", ring=ring)
+        else:
+            x_T = self._same_noise(len(z), seed)
+        return self._give(self._drawer.draw(z, x_T, sampling, exact=exact), output)
+
+    def mix(
+        self,
+        style: Pictures,
+        content: Pictures,
+        *,
+        cut: int | None = None,
+        sections: Sequence[int] | None = None,
+        every_cut: bool = False,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        output: str | None = None,
+    ) -> Any:
+        """Sections of z from `style`, the others from `content`, all drawn from the same noise.
+
+        cut: the so many finest come from the style, by default the finer half; sections: or these. Of one style and one content one
+        picture; of several every pair, a row of styles for each content: (K * S, ...). every_cut: of one style and one content all
+        cuts, from nothing to everything of the style: (sections + 1, ...).
+        Raises ValueError for a cut or a section that does not exist, and for a model whose latent has no sections.
+        """
+        styles, contents = self._drawer.encode(self._read(style)), self._drawer.encode(self._read(content))
+        if every_cut:
+            if len(styles) != 1 or len(contents) != 1:
+                raise ValueError(f"every_cut wants one style and one content, not {len(styles)} and {len(contents)}")
+            z = mix_every_cut(styles[0], contents[0], self.sections)
+        else:
+            if sections is None:
+                sections = fine_sections(default_cut(self.sections) if cut is None else cut, self.sections)
+            z = mix_grid(styles, contents, sections, self.sections)
+        images = self._drawer.draw(z, self._same_noise(len(z), seed), Sampling(seed, steps, guidance))
+        return self._give(images, output, single=not every_cut and is_single(style) and is_single(content))
+
+    def edit(
+        self,
+        pictures: Pictures,
+        amounts: Amounts | Sequence[Amounts],
+        *,
+        exact: bool = True,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        output: str | None = None,
+    ) -> Any:
+        """Pictures with z moved along directions: `edit(picture, {3: 2.0, "sleeves": -1})`, in sigmas of the data set.
+
+        amounts: of one edit, or of several, which gives a list, for one inversion. exact: from the picture's own inverted noise, so
+        that an amount of 0 changes nothing; else from random noise. Raises DirectionError for a direction that does not exist, or
+        when none have been found yet.
+        """
+        several = [amounts] if isinstance(amounts, Mapping) else list(amounts)
+        directions, sampling, x_0 = self.directions, Sampling(seed, steps, guidance), self._read(pictures)
+        z = self._drawer.encode(x_0)
+        moved = torch.cat([directions.move(z, each) for each in several])
+        x_T = self._drawer.invert(x_0, z, sampling) if exact else self._drawer.noise(len(z), seed)
+        images = self._drawer.draw(moved, x_T.repeat(len(several), 1, 1, 1), sampling, exact=exact)
+        given = [self._give(each, output, single=is_single(pictures)) for each in images.split(len(z))]
+        return given[0] if isinstance(amounts, Mapping) else given
+
+    @property
+    def directions(self) -> Directions:
+        """The directions of this model. Raises DirectionError when none were found yet, or they were found with other weights."""
+        if self._directions is None:
+            model = weights_sha256(self.folder)
+            self._directions = load_directions(find_file(self.folder), model=model, latent_dim=self.latent_dim)
+        return self._directions
+
+    def find_directions(
+        self,
+        pictures: Pictures | None = None,
+        *,
+        z: Tensor | None = None,
+        count: int = 16,
+        per_section: int = 6,
+        methods: Sequence[str] = METHODS,
+        shown: int = 6,
+        steps: int = 5,
+        seed: int = 0,
+        save: bool = True,
+    ) -> Directions:
+        """Find directions in the latents of many pictures, rank them by how much they change `shown` of these, and keep them.
+
+        pictures, or their latents z (N, D). count: of pca, sparse and ica each; per_section: of every section. They replace earlier
+        ones with their names. With `save` they are written beside the model folder. Raises ValueError for too few or equal pictures.
+        """
+        if (z is None) == (pictures is None):
+            raise ValueError("directions are found from pictures or from their latents z: give one of the two")
+        z = self._drawer.encode(self._read(pictures)) if z is None else z  # type: ignore[arg-type]
+        found = candidates(z, sections=self.sections, count=count, per_section=per_section, methods=tuple(methods), seed=seed)
+        some = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:shown]]
+        noise = self._drawer.noise(len(some), seed)
+
+        def draw(ends: Tensor) -> Tensor:
+            again = noise.repeat(len(ends) // len(some), 1, 1, 1)
+            return self._drawer.draw(ends, again, Sampling(seed, steps), label="rank")
+
+        ranked = rank(found, some, draw, float(z.double().var(0).sum()))
+        notes = {"pictures": len(z), "seed": seed, "data_version": model_metadata(self.folder).get("data_version", "")}
+        self._directions = Directions(tuple(ranked), weights_sha256(self.folder), notes)
+        if save:
+            save_directions(directions_file(self.folder), self._directions)
+        return self._directions
+
+    def name_direction(self, key: int | str, name: str | None) -> None:
+        """Give a direction a name by which it can be used from now on (None takes it away), and keep it beside the model."""
+        self._directions = self.directions.named(key, name)
+        save_directions(directions_file(self.folder), self._directions)
+
+    def _read(self, pictures: Pictures) -> Tensor:
+        return read_pictures(pictures, self.form)
+
+    def _give(self, images: Tensor, output: str | None, *, single: bool = False) -> Any:
+        return give(images, output or self.output, single=single)
+
+    def _same_noise(self, count: int, seed: int) -> Tensor:
+        return self._drawer.noise(1, seed).expand(count, -1, -1, -1)
