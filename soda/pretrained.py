@@ -1,12 +1,12 @@
 """A trained model as an object to work with: `SODA.from_pretrained("models/soda")`. Pictures in, latents and pictures out.
 
-Pictures may be paths, Pillow images, uint8 arrays or tensors, one or several. What comes out is a tensor (B, C, S, S) in [-1, 1], or
-with `output` uint8 arrays or Pillow images. One picture (or one z) in, one out, without the batch dimension. All that is random comes
-from `seed`: the same call gives the same pictures.
+Pictures may be paths, Pillow images, uint8 arrays or tensors, one or several. What comes out is a tensor (B, C, S, S) in
+[-1, 1], or with `output` uint8 arrays or Pillow images. One picture (or one z) in, one out, without the batch dimension. All
+that is random comes from `seed`: the same call gives the same pictures.
 
-Arguments that every drawing method takes: seed, of the noise that sampling starts from (another for each picture of a batch); steps,
-evaluations of the denoiser, by default the model's own; guidance, one weight (1 is none, 0 ignores z), a weight for every section in
-order, or {section: weight}; output, "tensor", "array" or "pil", by default the model's.
+Arguments that every drawing method takes: seed, of the noise that sampling starts from (another for each picture of a batch);
+steps, evaluations of the denoiser, by default the model's own; guidance, one weight (1 is none, 0 ignores z), a weight for every
+section in order, or {section: weight}; output, "tensor", "array" or "pil", by default the model's.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ class SODA:
     ) -> Any:
         """A walk from picture to picture: `interpolate(a, b)`, or round a ring: `interpolate(a, b, c, ring=True)`.
 
-        frames: from one picture to the next. mode: of z, "linear" or "spherical". exact: begin and end at the pictures themselves,
-        the inverted noise turning from one to the other on the sphere; else all frames share one random noise.
+        frames: from one picture to the next. mode: of z, "linear" or "spherical". exact: begin and end at the pictures
+        themselves, the inverted noise turning from one to the other on the sphere; else all frames share one random noise.
         Returns (K - 1) * frames + 1 pictures; of a ring K * frames, the last leading back to the first.
         """
         x_0 = self._read(pictures[0] if len(pictures) == 1 else pictures)
@@ -188,9 +188,9 @@ class SODA:
     ) -> Any:
         """Sections of z from `style`, the others from `content`, all drawn from the same noise.
 
-        cut: the so many finest come from the style, by default the finer half; sections: or these. Of one style and one content one
-        picture; of several every pair, a row of styles for each content: (K * S, ...). every_cut: of one style and one content all
-        cuts, from nothing to everything of the style: (sections + 1, ...).
+        cut: the so many finest come from the style, by default the finer half; sections: or these. Of one style and one content
+        one picture; of several every pair, a row of styles for each content: (K * S, ...). every_cut: of one style and one
+        content all cuts, from nothing to everything of the style: (sections + 1, ...).
         Raises ValueError for a cut or a section that does not exist, and for a model whose latent has no sections.
         """
         styles, contents = self._drawer.encode(self._read(style)), self._drawer.encode(self._read(content))
@@ -218,9 +218,9 @@ class SODA:
     ) -> Any:
         """Pictures with z moved along directions: `edit(picture, {3: 2.0, "sleeves": -1})`, in sigmas of the data set.
 
-        amounts: of one edit, or of several, which gives a list, for one inversion. exact: from the picture's own inverted noise, so
-        that an amount of 0 changes nothing; else from random noise. Raises DirectionError for a direction that does not exist, or
-        when none have been found yet.
+        amounts: of one edit, or of several, which gives a list, for one inversion. exact: from the picture's own inverted noise,
+        so that an amount of 0 changes nothing; else from random noise. Raises DirectionError for a direction that does not exist,
+        or when none have been found yet.
         """
         several = [amounts] if isinstance(amounts, Mapping) else list(amounts)
         directions, sampling, x_0 = self.directions, Sampling(seed, steps, guidance), self._read(pictures)
@@ -254,8 +254,9 @@ class SODA:
     ) -> Directions:
         """Find directions in the latents of many pictures, rank them by how much they change `shown` of these, and keep them.
 
-        pictures, or their latents z (N, D). count: of pca, sparse and ica each; per_section: of every section. They replace earlier
-        ones with their names. With `save` they are written beside the model folder. Raises ValueError for too few or equal pictures.
+        pictures, or their latents z (N, D). count: of pca, sparse and ica each; per_section: of every section. They replace
+        earlier ones with their names. With `save` they are written beside the model folder. Raises ValueError for too few
+        pictures, or equal ones.
         """
         if (z is None) == (pictures is None):
             raise ValueError("directions are found from pictures or from their latents z: give one of the two")

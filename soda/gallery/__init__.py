@@ -1,1 +1,1 @@
-"""What a trained model can draw: walks, mixes, edits, and the sheets and animations that show them. `soda.pretrained` joins them."""
+"""What a trained model can draw: walks, mixes, edits, and the sheets and animations that show them."""

@@ -24,6 +24,10 @@ class DirectionError(ValueError):
     """A direction that does not exist, a name that is not possible, or a file of directions that cannot be used."""
 
 
+class NoDirectionsError(DirectionError):
+    """None have been found for this model yet."""
+
+
 @dataclass(frozen=True)
 class Direction:
     """A line through z. `vector` (D,) has length 1; moving by `sigma` along it is one standard deviation over the data set."""
@@ -108,11 +112,11 @@ def directions_file(model_folder: Path) -> Path:
 
 
 def find_file(model_folder: Path) -> Path:
-    """The person's file beside the folder, else the one that came inside it. Raises DirectionError when there is neither."""
+    """The person's file beside the folder, else the one that came inside it. Raises NoDirectionsError without either."""
     for file in (directions_file(model_folder), model_folder / ("model" + SUFFIX)):
         if file.is_file():
             return file
-    raise DirectionError(f"{model_folder}: no directions were found for this model yet; `soda attributes` finds them")
+    raise NoDirectionsError(f"{model_folder}: no directions were found for this model yet; `soda attributes` finds them")
 
 
 def weights_sha256(model_folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Exact reconstruction: the x_T from which deterministic DDIM draws a given picture.
 
 Plain inversion runs DDIM backwards with the noise predicted at the wrong end of each step, an error of first order (Song et al.
-2021, section 4.3). Here each step is solved for the point that the sampler would have come from, by fixed-point iteration.
+2021, section 4.3). Here each step is solved for the point that the sampler would have come from.
 """
 
 from __future__ import annotations
@@ -17,6 +17,31 @@ from soda.diffusion.schedule import Schedule
 
 ROUNDS = 3
 """Evaluations of the denoiser a step."""
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Of each picture by itself: (B, C, H, W) twice -> (B, 1, 1, 1)."""
+    return (a * b).flatten(1).sum(1)[:, None, None, None]
+
+
+def _solve_step(denoise: Denoise, x: Tensor, time: Tensor, carried: Tensor, weight: float, rounds: int) -> tuple[Tensor, Tensor]:
+    """x = carried + weight * eps(x) from a first guess: (x, the eps last seen), by fixed-point iteration with a secant.
+
+    The secant is Anderson acceleration of depth 1 (Walker & Ni 2011), of each picture by itself.
+    """
+    eps = torch.zeros_like(x)
+    before: tuple[Tensor, Tensor] | None = None  # what the last round put in, as (result, residual)
+    for _ in range(rounds):
+        eps = denoise(x, time)[1]
+        result = carried + weight * eps
+        residual = result - x
+        x = result
+        if before is not None:
+            bend = residual - before[1]
+            share = (_dot(residual, bend) / _dot(bend, bend).clamp_min(1e-12)).clamp(-3, 3)  # far out a secant says nothing
+            x = result - share * (result - before[0])
+        before = result, residual
+    return x, eps
 
 
 @torch.no_grad()
@@ -40,8 +65,5 @@ def invert_exactly(
         carried = math.sqrt(abar / abar_before) * x
         weight = math.sqrt(1 - abar) - math.sqrt(abar * (1 - abar_before) / abar_before)
         time = torch.full((len(x),), t, dtype=torch.long, device=x.device)
-        x = carried + weight * eps
-        for _ in range(rounds):
-            eps = denoise(x, time)[1]
-            x = carried + weight * eps
+        x, eps = _solve_step(denoise, carried + weight * eps, time, carried, weight, rounds)
     return x

@@ -18,7 +18,7 @@ Cell = np.ndarray | None
 
 
 def enlarge(picture: np.ndarray, side: int) -> Image.Image:
-    """(S, S, C) uint8 as RGB of about `side` px: small pictures grow by whole factors, so that their pixels stay what they are."""
+    """(S, S, C) uint8 as RGB of about `side` px: small pictures grow by whole factors, so that pixels stay pixels."""
     image = Image.fromarray(np.repeat(picture, 3, 2) if picture.shape[2] == 1 else picture)
     size = len(picture)
     if size > side:

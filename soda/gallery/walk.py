@@ -35,9 +35,9 @@ def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
 def walk(stations: Tensor, frames: int, *, mode: str = "linear", ring: bool = False) -> Tensor:
     """`frames` points a leg, from every station to the next, each station met once.
 
-    stations: (K, ...), at least 2. Without `ring` the last station ends the walk: ((K - 1) * frames + 1, ...). With it the walk goes
-    on to the first, which is not repeated, so that it loops: (K * frames, ...). Raises ValueError for fewer than 2 stations, no
-    frames or an unknown mode.
+    stations: (K, ...), at least 2. Without `ring` the last station ends the walk: ((K - 1) * frames + 1, ...). With it the
+    walk goes on to the first, which is not repeated, so that it loops: (K * frames, ...). Raises ValueError for fewer than 2
+    stations, no frames or an unknown mode.
     """
     if mode not in MODES:
         raise ValueError(f"mode: {mode!r} is not possible; it wants one of {', '.join(MODES)}")
