@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from soda import pictures_cli
+from soda.commands.arguments import NAMES, add_commands
 from soda.config import Config, compose, load, write_params
 
 RAW = Path("data/raw")
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME and docs/results/NAME.json, with its card")
     shipping.add_argument("name", metavar="NAME")
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
-    pictures_cli.add_commands(commands)
+    add_commands(commands)
     return parser
 
 
@@ -129,8 +129,10 @@ def main(argv: list[str] | None = None) -> None:
             from soda.export.ship import ship
 
             print(_summary(ship(args.name, MODEL, ENCODER, METRICS, FIGURES, ZOO, RESULTS, command=args.made_by)))
-        elif args.command in pictures_cli.COMMANDS:
-            pictures_cli.run(args)
+        elif args.command in NAMES:
+            from soda.commands.run import run
+
+            run(args)
         else:
             result = STAGES[args.command][0](load())
             if int(os.environ.get("RANK", 0)) == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from soda.files import whole_file
+from soda.files import file_sha256, whole_file
 
 FORMAT = 1
 SUFFIX = ".directions.safetensors"
@@ -121,8 +120,7 @@ def find_file(model_folder: Path) -> Path:
 
 def weights_sha256(model_folder: Path) -> str:
     """What directions are tied to: another training gives another latent space."""
-    with open(model_folder / "model.safetensors", "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(model_folder / "model.safetensors")
 
 
 def save_directions(path: Path, directions: Directions) -> None:

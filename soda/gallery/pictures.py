@@ -87,7 +87,7 @@ def _read(name: str, item: Any, form: Format) -> Tensor:
         pixels = to_square(to_rgb(image), form.size, channels=form.channels, resize=form.resize)
     except PictureError as error:
         raise PictureError(f"{name}: {error}") from None
-    return to_float(pixels[None])
+    return to_float(np.array(pixels)[None])  # a copy: Pillow's pixels are read-only, which torch warns about
 
 
 def _from_array(name: str, array: np.ndarray) -> Image.Image:

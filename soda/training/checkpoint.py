@@ -73,12 +73,14 @@ def _first_line(error: Exception) -> str:
 def save_model(folder: Path, model: SODA, config: Config, *, data_version: str, images: int) -> None:
     """Write weights (safetensors) and the configuration that rebuilds the model, both or none."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    settings = yaml.safe_dump(to_dict(config), sort_keys=False).encode()
     notes = {"data_version": data_version, "dataset": config.dataset.name, "images": str(images)}
+    notes |= {"weights_sha256": _tensors_sha256(tensors), "config_sha256": hashlib.sha256(settings).hexdigest()}
     metadata = {"soda": json.dumps(notes)}  # one entry: safetensors writes several in an order that changes from run to run
     try:
         with whole_folder(folder) as temporary:
             save_file(tensors, temporary / "model.safetensors", metadata=metadata)
-            (temporary / "config.yaml").write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+            (temporary / "config.yaml").write_bytes(settings)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: the model could not be written ({error})") from error
 
@@ -86,7 +88,7 @@ def save_model(folder: Path, model: SODA, config: Config, *, data_version: str, 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[SODA, Config]:
     """The model in eval mode, rebuilt from the configuration beside its weights.
 
-    Raises CheckpointError naming the file that is missing, damaged, or does not fit the other.
+    Raises CheckpointError naming the file that is missing, damaged, altered since it was saved, or does not fit the other.
     """
     settings, weights = folder / "config.yaml", folder / "model.safetensors"
     for file in (settings, weights):
@@ -97,7 +99,9 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[SODA, 
     except (ConfigError, yaml.YAMLError) as error:
         raise CheckpointError(f"{settings}: {error}") from error
     model = build_model(config)
-    model.load_state_dict(_read_weights(weights, model.state_dict()))
+    tensors = _read_weights(weights, model.state_dict())
+    _require_unaltered(folder, tensors)
+    model.load_state_dict(tensors)
     return model.eval().requires_grad_(False).to(device), config
 
 
@@ -117,8 +121,30 @@ def _read_weights(file: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
+def _tensors_sha256(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes: of what the file says, not of how it is laid out."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _require_unaltered(folder: Path, tensors: dict[str, Tensor]) -> None:
+    """Hold both files to what `save_model` noted of them; models saved before it did are taken as they are."""
+    notes, settings = model_metadata(folder), folder / "config.yaml"
+    if "weights_sha256" not in notes:
+        return
+    for file, noted, found in (
+        (settings, notes["config_sha256"], hashlib.sha256(settings.read_bytes()).hexdigest()),
+        (folder / "model.safetensors", notes["weights_sha256"], _tensors_sha256(tensors)),
+    ):
+        if found != noted:
+            raise CheckpointError(f"{file}: altered since the model was saved (sha256 {found[:12]}, it was {noted[:12]})")
+
+
 def model_metadata(folder: Path) -> dict[str, str]:
-    """What `save_model` noted: data_version, dataset, images. Raises CheckpointError as `load_model` does."""
+    """What `save_model` noted: data_version, dataset, images, and checksums. Raises CheckpointError as `load_model` does."""
     file = folder / "model.safetensors"
     try:
         with safe_open(file, framework="pt") as tensors:

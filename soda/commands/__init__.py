@@ -1,0 +1,1 @@
+"""`soda reconstruct|interpolate|mix|edit|attributes`: a trained model on files."""

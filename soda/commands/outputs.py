@@ -1,0 +1,60 @@
+"""Where the commands on files write: names checked before any work, files whole or not at all."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from soda.files import whole_file
+from soda.gallery.pictures import to_pil
+from soda.gallery.sheets import grid
+
+SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+
+def target_of(path: Path, inputs: Sequence[Path], suffixes: Sequence[str]) -> Path:
+    """`path`, checked before any work: of a format that can be written, and none of the inputs."""
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path}: cannot be written; it wants one of {', '.join(dict.fromkeys(suffixes))}")
+    if path.resolve() in {file.resolve() for file in inputs}:
+        raise ValueError(f"{path}: this is one of the pictures given; it is not overwritten")
+    return path
+
+
+def targets_of(args: argparse.Namespace, what: str) -> list[Path]:
+    """One file for all (a picture, or a sheet of several), or one for each picture."""
+    if args.output is not None and args.output.suffix and not args.output.is_dir():
+        return [target_of(args.output, args.pictures, SUFFIXES)]
+    folder = args.output or Path()
+    each = [target_of(folder / f"{path.stem}-{what}.png", args.pictures, SUFFIXES) for path in args.pictures]
+    if len(set(each)) < len(each):
+        twice = next(path for path in each if each.count(path) > 1)
+        raise ValueError(f"{twice}: two of the pictures would be written to it; give -o a sheet, or one picture at a time")
+    return each
+
+
+def write_each(targets: list[Path], drawn: np.ndarray, originals: np.ndarray, args: argparse.Namespace) -> None:
+    """Each picture to its file, or all to one: a sheet, the originals above."""
+    if len(targets) < len(drawn):
+        save(grid([list(originals), list(drawn)]), targets[0])
+        return
+    for target, picture in zip(targets, drawn, strict=True):
+        save_picture(picture, target, args.scale)
+
+
+def save_picture(picture: np.ndarray, target: Path, scale: int) -> None:
+    """One picture (S, S, C) uint8, its pixels `scale` times as large."""
+    image = to_pil(picture)
+    save(image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST), target)
+
+
+def save(image: Image.Image, target: Path) -> None:
+    """Write an image in the format of its suffix, and say so."""
+    settings = {"lossless": True} if target.suffix.lower() == ".webp" else {}
+    with whole_file(target) as temporary:
+        image.save(temporary, format=Image.registered_extensions()[target.suffix.lower()], **settings)
+    print(target)

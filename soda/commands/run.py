@@ -1,0 +1,174 @@
+"""The commands on files, carried out: what was asked for in, files out. The work itself is `soda.pretrained`'s."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from soda.commands.arguments import parse_amounts, parse_guidance, parse_sections
+from soda.commands.outputs import SUFFIXES, save, save_picture, target_of, targets_of, write_each
+from soda.data.dataset import PreparedData
+from soda.data.views import to_float
+from soda.gallery.animation import SUFFIXES as ANIMATIONS
+from soda.gallery.animation import save_animation
+from soda.gallery.directions import Directions, NoDirectionsError
+from soda.gallery.discovery import MAX_LATENTS
+from soda.gallery.pictures import give, read_pictures
+from soda.gallery.sheets import grid, stack, strip
+from soda.pretrained import SODA
+
+STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+SHOWN = 5
+"""Test pictures of the data set on an attributes sheet, when none are given."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Carry out one of the commands. Raises ValueError or OSError, with one clear line, for input that cannot be used."""
+    if args.scale < 1:
+        raise ValueError(f"--scale: {args.scale} is not possible; it wants 1 or more")
+    args.drawing = {"seed": args.seed, "steps": args.steps, "guidance": parse_guidance(args.guidance)}
+    model = SODA.from_pretrained(args.model, device=args.device, output="array", fit=args.fit, progress=True)
+    COMMANDS[args.command](args, model)
+
+
+def _reconstruct(args: argparse.Namespace, model: SODA) -> None:
+    targets = targets_of(args, "reconstruction")
+    originals = _as_array(model, args.pictures)
+    drawn = model.reconstruct(args.pictures, exact=args.exact, **args.drawing)
+    write_each(targets, drawn, originals, args)
+    for path, mine, theirs in zip(args.pictures, drawn, originals, strict=True):
+        print(f"{path}: {_psnr(mine, theirs):.1f} dB")
+
+
+def _interpolate(args: argparse.Namespace, model: SODA) -> None:
+    name = f"{args.pictures[0].stem}-to-{args.pictures[-1].stem}.gif"
+    target = target_of(args.output or Path(name), args.pictures, (*ANIMATIONS, *SUFFIXES))
+    frames = model.interpolate(
+        args.pictures, frames=args.frames, mode=args.mode, ring=args.ring, exact=not args.stochastic, **args.drawing
+    )
+    if target.suffix.lower() in ANIMATIONS:
+        save_animation(frames, target, fps=args.fps, back=not args.ring)
+        print(target)
+    else:
+        save(strip(frames), target)
+
+
+def _mix(args: argparse.Namespace, model: SODA) -> None:
+    inputs = [*args.style, *args.content]
+    target = target_of(args.output or Path(f"{args.style[0].stem}-on-{args.content[0].stem}.png"), inputs, SUFFIXES)
+    sections = None if args.sections is None else parse_sections(args.sections)
+    choice = {"cut": args.cut, "sections": sections, "every_cut": args.every_cut}
+    mixed = model.mix(args.style, args.content, **choice, **args.drawing)
+    styles, contents = _as_array(model, args.style), _as_array(model, args.content)
+    if args.every_cut:
+        labels = ["content", *(f"cut {cut}" for cut in range(len(mixed))), "style"]
+        save(grid([[contents[0], *mixed, styles[0]]], column_labels=labels), target)
+    elif len(mixed) == 1:
+        save_picture(mixed[0], target, args.scale)
+    else:
+        rows = mixed.reshape(len(contents), len(styles), *mixed.shape[1:])
+        table = [[None, *styles], *([content, *row] for content, row in zip(contents, rows, strict=True))]
+        save(grid(table, lead_row=True, lead_column=True), target)
+
+
+def _edit(args: argparse.Namespace, model: SODA) -> None:
+    amounts = parse_amounts(args.direction)
+    if args.strip:
+        default = Path(f"{args.pictures[0].stem}-edit.png")
+        target = target_of(args.output or default, args.pictures, SUFFIXES)
+        save(_strips(args, model, args.pictures, {key: amount / 3 for key, amount in amounts.items()}), target)
+        return
+    targets = targets_of(args, "edit")
+    edited = model.edit(args.pictures, amounts, exact=not args.stochastic, **args.drawing)
+    write_each(targets, edited, _as_array(model, args.pictures), args)
+
+
+def _attributes(args: argparse.Namespace, model: SODA) -> None:
+    for text in args.name:
+        key, equals, name = text.partition("=")
+        if not equals:
+            raise ValueError(f"--name: {text!r} is not possible; it wants a number and a name, e.g. 3=sleeves")
+        model.name_direction(key.strip(), name or None)
+    target = target_of(args.output or Path("attributes.png"), args.pictures, SUFFIXES)
+    directions = _directions(args, model)
+    if args.top < 1:
+        raise ValueError(f"--top: {args.top} is not possible; it wants 1 or more")
+    if not args.name:
+        pictures = args.pictures or _some_pictures(args, model)
+        shown: dict[int | str, float] = dict.fromkeys(range(min(args.top, len(directions))), 1.0)
+        save(_strips(args, model, pictures, shown), target)
+    for number, direction in enumerate(directions):
+        print(f"{number:3d}  {direction}")
+
+
+def _directions(args: argparse.Namespace, model: SODA) -> Directions:
+    if not args.find:
+        try:
+            return model.directions
+        except NoDirectionsError:
+            pass
+    return model.find_directions(z=_latents(args, model), seed=args.seed)
+
+
+def _latents(args: argparse.Namespace, model: SODA) -> Any:
+    """z of the train split, of MAX_LATENTS pictures of it at most."""
+    split = _prepared(args, model).split("train")
+    chosen = np.random.default_rng(args.seed).permutation(len(split))[:MAX_LATENTS]
+    blocks = np.array_split(np.sort(chosen), max(1, len(chosen) // 256))
+    return torch.cat([model.encode(to_float(split.gather(block))) for block in tqdm(blocks, desc="encode", leave=False)])
+
+
+def _some_pictures(args: argparse.Namespace, model: SODA) -> list[np.ndarray]:
+    split = _prepared(args, model).split("test")
+    return list(split.gather(np.random.default_rng(args.seed).permutation(len(split))[:SHOWN]))
+
+
+def _prepared(args: argparse.Namespace, model: SODA) -> PreparedData:
+    data = PreparedData(args.data)
+    if (data.image_size, data.channels) != (model.form.size, model.form.channels):
+        found = f"{data.image_size} px in {data.channels} channels"
+        raise ValueError(f"{args.data} holds pictures of {found}, the model wants {model.form.size} px in {model.form.channels}")
+    return data
+
+
+def _strips(args: argparse.Namespace, model: SODA, pictures: Any, units: dict[int | str, float]) -> Image.Image:
+    """A block for each direction: rows of pictures, moved from -3 to +3 times its unit (in sigmas)."""
+    steps: list[dict[int | str, float]] = [{key: at * unit} for key, unit in units.items() for at in STRIP]
+    drawn = model.edit(pictures, steps, exact=not args.stochastic, **args.drawing)
+    blocks = []
+    for i, (key, unit) in enumerate(units.items()):
+        columns = np.stack(drawn[i * len(STRIP) : (i + 1) * len(STRIP)], axis=1)  # (pictures, 7, S, S, C)
+        number, direction = model.directions.number(key), model.directions[key]
+        kind = direction.kind if direction.section is None else f"section {direction.section}"
+        labels = [f"{number}: {direction.name or kind}", *[""] * (len(columns) - 1)]
+        blocks.append(
+            grid(columns, row_labels=[f"{label:<24}" for label in labels], column_labels=[f"{at * unit:+g}" for at in STRIP])
+        )
+    return stack(blocks)
+
+
+def _as_array(model: SODA, pictures: Sequence[Path]) -> np.ndarray:
+    """What the model sees of the files: (N, S, S, C) uint8."""
+    return give(read_pictures(pictures, model.form), "array", single=False)
+
+
+def _psnr(mine: np.ndarray, theirs: np.ndarray) -> float:
+    """dB between two uint8 pictures; infinite for equal ones."""
+    mse = float(np.mean((mine.astype(np.float64) - theirs) ** 2))
+    return float(10 * np.log10(255**2 / mse)) if mse else float("inf")
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, SODA], None]] = {
+    "reconstruct": _reconstruct,
+    "interpolate": _interpolate,
+    "mix": _mix,
+    "edit": _edit,
+    "attributes": _attributes,
+}
