@@ -21,7 +21,7 @@ from soda.gallery.animation import save_animation
 from soda.gallery.directions import Directions, NoDirectionsError
 from soda.gallery.discovery import MAX_LATENTS
 from soda.gallery.pictures import give, read_pictures
-from soda.gallery.sheets import grid, stack, strip
+from soda.gallery.sheets import grid, page, strip
 from soda.pretrained import SODA
 
 STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
@@ -146,12 +146,10 @@ def _strips(args: argparse.Namespace, model: SODA, pictures: Any, units: dict[in
     for i, (key, unit) in enumerate(units.items()):
         columns = np.stack(drawn[i * len(STRIP) : (i + 1) * len(STRIP)], axis=1)  # (pictures, 7, S, S, C)
         number, direction = model.directions.number(key), model.directions[key]
-        kind = direction.kind if direction.section is None else f"section {direction.section}"
-        labels = [f"{number}: {direction.name or kind}", *[""] * (len(columns) - 1)]
         blocks.append(
-            grid(columns, row_labels=[f"{label:<24}" for label in labels], column_labels=[f"{at * unit:+g}" for at in STRIP])
+            grid(columns, title=f"{number}  {direction}", column_labels=[f"{at * unit:+g}" if at else "0" for at in STRIP])
         )
-    return stack(blocks)
+    return page(blocks, columns=2)
 
 
 def _as_array(model: SODA, pictures: Sequence[Path]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: b
             format=kind,
             save_all=True,
             append_images=pictures[1:],
-            duration=10 * max(2, math.floor(100 / fps)),
+            duration=10 * round(100 / fps),
             loop=0,
             **settings,
         )

@@ -91,7 +91,7 @@ class Drawer:
         return self.network.diffusion.sampling_steps if sampling.steps is None else sampling.steps
 
     def _bar(self, label: str, evaluations: int) -> Any:
-        return tqdm(total=evaluations, desc=label, unit="eval", disable=not self.progress, leave=False)
+        return tqdm(total=evaluations, desc=label, unit="eval", disable=not self.progress, leave=False, mininterval=0.5)
 
     def _denoiser(self, z: Tensor, sampling: Sampling, bar: Any) -> Denoise:
         whole, sections = read_guidance(sampling.guidance, self.network.sections, self.network.diffusion.guidance_scale)

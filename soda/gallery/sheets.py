@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 SIDE = 96
 """px of a picture on a sheet, about."""
 
-GAP = 4
+GAP, LINE = 4, 15
 INK, SOFT = (29, 28, 26), (102, 98, 91)
 
 Cell = np.ndarray | None
@@ -35,13 +35,13 @@ def strip(pictures: np.ndarray, *, side: int = SIDE) -> Image.Image:
 def grid(
     rows: Sequence[Sequence[Cell]],
     *,
-    row_labels: Sequence[str] = (),
+    title: str = "",
     column_labels: Sequence[str] = (),
     lead_row: bool = False,
     lead_column: bool = False,
     side: int = SIDE,
 ) -> Image.Image:
-    """A sheet of pictures, labelled on the left and above.
+    """A sheet of pictures, with a title and labels above the columns.
 
     rows: of equal length. lead_row, lead_column: the first stands apart (the originals, beside what was made of them).
     Raises ValueError for rows of different lengths and for a grid without a picture.
@@ -51,17 +51,15 @@ def grid(
     if len(lengths) != 1 or first is None:
         raise ValueError(f"a sheet wants rows of one length with pictures in them, not rows of {sorted(lengths)}")
     cell, font = enlarge(first, side).width, ImageFont.load_default()
-    left = max((int(font.getlength(text)) + 3 * GAP for text in row_labels), default=0)
-    top = 16 if column_labels else 0
+    top = LINE * (bool(title) + bool(column_labels))
     lead = 3 * GAP
-    xs = [left + GAP + i * (cell + GAP) + (lead if lead_column and i else 0) for i in range(lengths.pop())]
+    xs = [GAP + i * (cell + GAP) + (lead if lead_column and i else 0) for i in range(lengths.pop())]
     ys = [top + GAP + i * (cell + GAP) + (lead if lead_row and i else 0) for i in range(len(rows))]
     sheet = Image.new("RGB", (xs[-1] + cell + GAP, ys[-1] + cell + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for y, text in zip(ys, row_labels, strict=False):
-        draw.text((GAP, y + cell / 2), text, fill=INK, font=font, anchor=_anchor(font, "lm"))
+    draw.text((GAP, 2), title, fill=INK, font=font)
     for x, text in zip(xs, column_labels, strict=False):
-        draw.text((x + cell / 2, top), text, fill=SOFT, font=font, anchor=_anchor(font, "mb"))
+        draw.text((x + (cell - font.getlength(text)) / 2, top - LINE + 2), text, fill=SOFT, font=font)
     for y, row in zip(ys, rows, strict=True):
         for x, picture in zip(xs, row, strict=True):
             if picture is not None:
@@ -69,15 +67,11 @@ def grid(
     return sheet
 
 
-def _anchor(font: object, anchor: str) -> str | None:
-    return anchor if isinstance(font, ImageFont.FreeTypeFont) else None  # Pillow's bitmap font knows none
-
-
-def stack(sheets: Sequence[Image.Image], *, gap: int = 4 * GAP) -> Image.Image:
-    """Sheets one below the other."""
-    width, height = max(sheet.width for sheet in sheets), sum(sheet.height + gap for sheet in sheets) - gap
-    page, y = Image.new("RGB", (width, height), "white"), 0
-    for sheet in sheets:
-        page.paste(sheet, (0, y))
-        y += sheet.height + gap
-    return page
+def page(sheets: Sequence[Image.Image], *, columns: int = 1, gap: int = 5 * GAP) -> Image.Image:
+    """Sheets of one size, row by row in `columns` columns."""
+    columns = min(columns, len(sheets))
+    width, height = sheets[0].width + gap, sheets[0].height + gap
+    whole = Image.new("RGB", (columns * width - gap, -(-len(sheets) // columns) * height - gap), "white")
+    for i, sheet in enumerate(sheets):
+        whole.paste(sheet, (i % columns * width, i // columns * height))
+    return whole
