@@ -73,7 +73,7 @@ def sparse(z: np.ndarray, count: int, seed: int) -> Iterator[Found]:
     """
     from sklearn.decomposition import MiniBatchDictionaryLearning
 
-    scores, back = _whitened(z, 2 * count)
+    scores, back = _whitened(z, count)
     model = MiniBatchDictionaryLearning(
         count, alpha=1.0, batch_size=256, max_iter=20, fit_algorithm="cd", transform_algorithm="lasso_cd", random_state=seed
     )

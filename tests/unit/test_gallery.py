@@ -221,7 +221,7 @@ def test_a_direction_that_does_not_exist_is_named_beside_those_that_do(key: int 
 
 @pytest.mark.parametrize("name", ["", "  ", "7", "-3", "a=b", "a,b", "hat"])
 def test_a_name_that_cannot_be_told_from_a_number_or_another_is_refused(name: str) -> None:
-    with pytest.raises(DirectionError, match="name|called"):
+    with pytest.raises(DirectionError, match=r"name|called"):
         some_directions().named(2, "hat").named(0, name)
 
 
