@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,7 +96,7 @@ class SODA:
 
     def decode(
         self,
-        z: Tensor,
+        z: Tensor | np.ndarray,
         *,
         seed: int = 0,
         steps: int | None = None,
@@ -108,7 +109,8 @@ class SODA:
         x_T: what `invert` gave, with the same steps and guidance, in place of random noise; sampling is then deterministic DDIM.
         Raises ValueError for shapes, steps or guidance that do not fit.
         """
-        batch = z[None] if z.ndim == 1 else z
+        latents = torch.as_tensor(z, dtype=torch.float32)
+        batch = latents[None] if z.ndim == 1 else latents
         if batch.ndim != 2 or batch.shape[1] != self.latent_dim or not len(batch):
             raise ValueError(f"z has shape {tuple(z.shape)}; this model takes (B, {self.latent_dim}) or ({self.latent_dim},)")
         noise = self._drawer.noise(len(batch), seed) if x_T is None else x_T.reshape(-1, *x_T.shape[-3:])
@@ -223,6 +225,8 @@ class SODA:
         or when none have been found yet.
         """
         several = [amounts] if isinstance(amounts, Mapping) else list(amounts)
+        if not several:
+            raise ValueError("there is nothing to edit: no amounts were given")
         directions, sampling, x_0 = self.directions, Sampling(seed, steps, guidance), self._read(pictures)
         z = self._drawer.encode(x_0)
         moved = torch.cat([directions.move(z, each) for each in several])

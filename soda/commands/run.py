@@ -18,7 +18,7 @@ from soda.data.dataset import PreparedData
 from soda.data.views import to_float
 from soda.gallery.animation import SUFFIXES as ANIMATIONS
 from soda.gallery.animation import save_animation
-from soda.gallery.directions import Directions, NoDirectionsError
+from soda.gallery.directions import DirectionError, Directions, NoDirectionsError
 from soda.gallery.discovery import MAX_LATENTS
 from soda.gallery.pictures import give, read_pictures
 from soda.gallery.sheets import grid, page, strip
@@ -109,11 +109,17 @@ def _attributes(args: argparse.Namespace, model: SODA) -> None:
 
 
 def _directions(args: argparse.Namespace, model: SODA) -> Directions:
-    if not args.find:
-        try:
-            return model.directions
-        except NoDirectionsError:
-            pass
+    try:
+        known = model.directions
+        if not args.find:
+            return known
+        if known.names:
+            print(f"these names go with the directions that they belonged to: {', '.join(known.names)}")
+    except NoDirectionsError:
+        pass
+    except DirectionError:  # a damaged file, or one of an earlier training
+        if not args.find:
+            raise
     return model.find_directions(z=_latents(args, model), seed=args.seed)
 
 

@@ -139,6 +139,7 @@ def save_directions(path: Path, directions: Directions) -> None:
     }
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata={"soda": json.dumps(about, ensure_ascii=False)})
+        temporary.chmod(0o644)  # safetensors keeps its files to their owner
 
 
 def load_directions(path: Path, *, model: str, latent_dim: int) -> Directions:
