@@ -91,6 +91,8 @@ def _edit(args: argparse.Namespace, model: SODA) -> None:
 
 
 def _attributes(args: argparse.Namespace, model: SODA) -> None:
+    if args.top < 1:
+        raise ValueError(f"--top: {args.top} is not possible; it wants 1 or more")
     for text in args.name:
         key, equals, name = text.partition("=")
         if not equals:
@@ -98,8 +100,6 @@ def _attributes(args: argparse.Namespace, model: SODA) -> None:
         model.name_direction(key.strip(), name or None)
     target = target_of(args.output or Path("attributes.png"), args.pictures, SUFFIXES)
     directions = _directions(args, model)
-    if args.top < 1:
-        raise ValueError(f"--top: {args.top} is not possible; it wants 1 or more")
     if not args.name:
         pictures = args.pictures or _some_pictures(args, model)
         shown: dict[int | str, float] = dict.fromkeys(range(min(args.top, len(directions))), 1.0)
