@@ -22,9 +22,9 @@ REACH = 2.0
 class Match:
     """The direction that moves one factor best. All in [0, 1].
 
-    score: how far the factor's mean chances shift between the two ends (total variation: 1 when all pictures show one set of values
-    at one end and quite another at the other end, 0 when the values are merely shuffled). others: share of pictures of which
-    another factor's answer changes, mean over these factors.
+    score: how far the factor's mean chances shift between the two ends (total variation: 1 when all pictures show one set of
+    values at one end and quite another at the other end, 0 when the values are merely shuffled). others: share of pictures
+    of which another factor's answer changes, mean over these factors.
     """
 
     direction: int

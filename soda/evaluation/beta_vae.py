@@ -116,8 +116,8 @@ def train_beta_vae(
     """Train on `images` pictures of `train` and return the encoder of the means, in eval mode.
 
     Batch size, rates, warm-up, weight decay, clipping and seed are the SODA run's, with cosine decay; the last weights count;
-    nothing is tuned. With `runs` the state is kept in runs/<key>/checkpoint.pt every SAVE_EVERY steps and training goes on from there, to
-    the same weights; a finished one is not trained again.
+    nothing is tuned. With `runs` the state is kept in runs/<key>/checkpoint.pt every SAVE_EVERY steps and training goes on
+    from there, to the same weights; a finished one is not trained again.
     """
     settings = config.train
     key = _key(config, images, beta, data_version)

@@ -62,7 +62,7 @@ def mix_grid(styles: np.ndarray, contents: np.ndarray, mixes: np.ndarray, path: 
 
 
 def attribute_strips(strips: np.ndarray, titles: list[str], ends: float, path: Path) -> None:
-    """One row for each title: strips (rows, P, T, S, S, C), P pictures moved along a direction, T steps from -ends to +ends sigma."""
+    """One row a title: strips (rows, P, T, S, S, C), P pictures moved along a direction, T steps from -ends to +ends sigma."""
     rows, pictures, steps = strips.shape[:3]
     cell = len(thumbnail(strips[0, 0, 0], SIDE))
     gap, block_gap = cell // 16 + 2, cell // 3

@@ -40,7 +40,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Linear interpolation from a to b (N, ...), t: (N, 1)."""
-    return torch.lerp(a, b, t.view(-1, *[1] * (a.ndim - 1)))
+    return torch.lerp(a, b, t.to(a.device).view(-1, *[1] * (a.ndim - 1)))
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Do mixes show the style of one picture with the content of another? Read off drawn mixes by a classifier trained apart.
 
-The sections that give the style are chosen on validation pictures, among every cut of z between fine and coarse; figures are of test
-pictures, in pairs that differ in what is asked.
+The sections that give the style are chosen on validation pictures, among every cut of z between fine and coarse; figures are of
+test pictures, in pairs that differ in what is asked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from soda.evaluation.factor_reader import Codes, FactorReader, Reading, read
@@ -56,9 +55,9 @@ def style_of(codes: Codes, content: str, learnable: list[str]) -> tuple[str, ...
 
 
 def draw_pairs(codes: Codes, differ: tuple[str, ...], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (A, B), (n,) each, n <= count, of pictures that differ in some factor of `differ` (in all, where it is one or two).
+    """Positions (A, B), (n,) each, n <= count, of pictures that differ in some factor of `differ` (in all of one or two).
 
-    Two draws in a row are tried for every pair; a set in which nothing differs gives none.
+    Drawn with repeats; a set in which nothing differs gives none.
     """
     total = len(next(iter(codes.values())))
     generator = np.random.default_rng(seed_of("pairs", seed))
@@ -100,8 +99,8 @@ def retrieve_held_out(
 def retrieve_by_factors(reading: Reading, names: tuple[str, ...], wanted: Codes, others: Codes) -> tuple[float, float]:
     """(share of mixes whose likeliest candidate shares all values of `names` with B, chance of a blind choice).
 
-    Candidates are the pictures B of all mixes and the pictures A (`others`): a mix that shows A finds A. A candidate's likelihood is
-    the product of the reader's chances of its values.
+    Candidates are the pictures B of all mixes and the pictures A (`others`): a mix that shows A finds A. A candidate's likelihood
+    is the product of the reader's chances of its values.
     """
     table = np.stack([np.concatenate([wanted[name], others[name]]) for name in names], axis=1)  # (2 N, names)
     scores = sum(
@@ -114,7 +113,7 @@ def retrieve_by_factors(reading: Reading, names: tuple[str, ...], wanted: Codes,
 
 @dataclass(frozen=True)
 class Mixer:
-    """Draws and scores mixes of the pictures of one split. z: (N, D); codes: factor -> (N,); real: what is read of the pictures."""
+    """Draws and scores mixes of the pictures of one split. z: (N, D); codes: factor -> (N,); real: what is read of these."""
 
     z: Tensor
     codes: Codes
@@ -157,8 +156,9 @@ class Choice:
 def choose(mixer: Mixer, count: int, seed: int, roles: Roles | None) -> Choice | None:
     """The cut with the greatest product of style accuracy and content retrieval on the pictures of `mixer` (validation).
 
-    roles: None where nothing says what is style: then, for each cut, the factors that more mixes take from A than from B are style and
-    the others content, and accuracies stand in for the retrieval. None when no cut gives both sides something.
+    roles: None where nothing says what is style: then, for each cut, the factors that more mixes take from A than from B are
+    style and the others content, and their mean accuracy stands in for the retrieval. None when no cut gives both
+    sides something.
     """
     differ = (roles.style[0], roles.content[0]) if roles else tuple(mixer.real.chances)
     a, b = draw_pairs(mixer.codes, differ, count, seed)
@@ -184,15 +184,10 @@ def choose(mixer: Mixer, count: int, seed: int, roles: Roles | None) -> Choice |
 
 
 def measure_mixes(mixer: Mixer, choice: Choice, count: int, seed: int) -> dict[str, MixScore]:
-    """ "mixed", and beside it "content alone" (B as it is drawn from its own z) and "style alone" (A): on at most `count` pairs."""
+    """Scores of "mixed", and beside it of B drawn from its own z ("content alone") and of A ("style alone"), on `count` pairs."""
     roles = choice.roles
     differ = (roles.style[0], roles.content[0]) if roles.held_out else tuple(mixer.real.chances)
     a, b = draw_pairs(mixer.codes, differ, count, seed)
     everything = tuple(range(mixer.sections))
     takes = {"mixed": choice.chosen, "content alone": (), "style alone": everything}
     return {name: mixer.score(mixer.read_mixes(chosen, a, b), a, b, roles) for name, chosen in takes.items()}
-
-
-def fixed_noise_draw(draw: Draw, z: Tensor) -> np.ndarray:
-    """Pictures of z (N, D) drawn one by one by `draw`'s own noise: what a grid wants, every cell from the same start."""
-    return np.concatenate([draw(torch.as_tensor(row)[None]) for row in z])
