@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.parquet as pq
+
+from soda.data.dataset import PreparedData
+from soda.evaluation.latents import Sample
+
+COLUMN = "factor."
+"""Manifest columns of known factors begin with it; an empty value is a missing one."""
 
 MAX_VALUES = 64
 """A factor of more values (a code point, a file name) tells pictures apart rather than describing them."""
@@ -85,3 +92,21 @@ class Factors:
             return float(counts.sum()), float(-(share * np.log(share)).sum())
 
         return sorted(names, key=rank, reverse=True)[:limit]
+
+
+def read_factors(data: PreparedData, samples: dict[str, Sample]) -> Factors | None:
+    """The known factors of the pictures in `samples` (by split), from the manifest's `factor.<name>`; None without any."""
+    columns = [name for name in pq.read_schema(data.manifest).names if name.startswith(COLUMN)]
+    names: dict[str, list[str]] = {}
+    codes: dict[str, dict[str, np.ndarray]] = {split: {} for split in samples}
+    for column in columns:
+        name = column.removeprefix(COLUMN)
+        values = sorted(set(data.column(column).astype(str).tolist()) - {"", "None"})
+        names[name] = values
+        table = np.asarray(values, dtype=str)
+        for split, sample in samples.items():
+            here = sample.split.column(column).astype(str)[sample.indices]
+            found = np.searchsorted(table, here).clip(max=max(0, len(table) - 1))
+            known = table[found] == here if len(table) else np.zeros(len(here), bool)
+            codes[split][name] = np.where(known, found, -1).astype(np.int64)
+    return Factors(names, codes) if names else None

@@ -171,7 +171,7 @@ def test_pictures_without_a_value_are_left_out() -> None:
 def test_what_cannot_be_measured_is_said() -> None:
     data = world("apart")
     data.x["val"][3, 1] = np.nan
-    with pytest.raises(ValueError, match="val split .* not finite"):
+    with pytest.raises(ValueError, match=r"val split .* not finite"):
         disentanglement(data)
     empty = world("apart")
     empty.y["test"]["f1"][:] = -1
