@@ -60,12 +60,13 @@ def write_report(
     """Write the page for what has been measured so far, whole or not at all."""
     shown = [metric for metric in METRICS if any(_values(runs, metric) for runs in results.values())]
     counts = {len(runs) for runs in results.values() if runs}
+    seeds = "–".join(map(str, sorted({min(counts), max(counts)}))) + (" seeds" if max(counts) > 1 else " seed")
+    threaded = f"{threads} threads" if threads > 1 else "one thread"
     lines = [
         "# Ablations",
         "",
-        f"`{command}`: {dataset} (data version {data_version[:12]}), {seconds:g} s of training for each run on {threads} "
-        f"thread{'s' if threads > 1 else ''}, in processor time, so that every setting had the same; mean ± standard deviation over "
-        f"{'–'.join(map(str, sorted({min(counts), max(counts)})))} seed{'s' if max(counts) > 1 else ''}. Each row differs from the "
+        f"`{command}`: {dataset} (data version {data_version[:12]}), {seconds:g} s of training for each run on {threaded}, in "
+        f"processor time, so that every setting had the same; mean ± standard deviation over {seeds}. Each row differs from the "
         "base in what it names alone; all else is params.yaml's. Probes are on test, their L2 chosen on validation; PSNR and "
         "LPIPS-like of pictures drawn from z alone, the latter on an encoder that no run trained; use of z: loss with another "
         "picture's z over that with the right one, minus 1; sections' spread: best section minus worst at telling a factor.",

@@ -81,9 +81,8 @@ def measure(model: SODA, config: Config, samples: dict[str, Sample], factors: Fa
     test = samples["test"]
     few = np.arange(min(DRAWN, len(test)))
     # The same instrument for all runs: an encoder that no run trained.
-    judge = Judge(
-        FixedNetwork(initial_encoder(varied(config, {"model.latent_dim": 128, "train.seed": 0}))), device=CPU, batch_size=50
-    )
+    instrument = initial_encoder(varied(config, {"model.latent_dim": 128, "train.seed": 0}))
+    judge = Judge(FixedNetwork(instrument), device=CPU, batch_size=50)
     near = judge.nearness(reconstruct(model, z["test"].x[few], seed=0, batch_size=50), test.gather(few))
     found |= {"psnr": float(near.psnr.mean()), "ssim": float(near.ssim.mean()), "lpips_like": float(near.lpips_like.mean())}
     found["usage_gap"] = latent_use(model, to_float(test.gather(np.arange(min(USED, len(test))))), seed=0, batch_size=64).gap

@@ -30,8 +30,10 @@ def measure_gallery(subject: Subject, factors: Factors | None, config: EvaluateC
     """Measure all that the data allow and draw the figures into `folder`.
 
     Returns groups of metrics, each with `notes`: `reconstruction` and `interpolation`; with factors also `sections`, `mix`,
-    `attributes` and `disentanglement`. A group that cannot be measured holds a note that says why.
+    `attributes` and `disentanglement`. A group that cannot be measured holds a note that says why. Raises ValueError when the
+    settings name a factor that the data do not have.
     """
+    _require_known(factors, config)
     groups: Metrics = {}
 
     def measure(name: str, work: Callable[[], Metrics]) -> None:
@@ -53,12 +55,17 @@ def measure_gallery(subject: Subject, factors: Factors | None, config: EvaluateC
     return groups
 
 
+def _require_known(factors: Factors | None, config: EvaluateConfig) -> None:
+    names = list(factors.names) if factors else []
+    for key in ("content_factor", "style_factor"):
+        wanted = getattr(config, key)
+        if wanted is not None and wanted not in names:
+            raise ValueError(f"evaluate.{key}: {wanted!r} is no factor of these data; there are {', '.join(names) or 'none'}")
+
+
 def _roles(factors: Factors, names: list[str], config: EvaluateConfig) -> Roles | None:
     """Style and content as the settings or the data have them; None where every factor can be learnt and no setting says."""
     content = config.content_factor or next(iter(factors.held_out), None)
-    for key, name in (("content_factor", content), ("style_factor", config.style_factor)):
-        if name is not None and name not in factors.names:
-            raise ValueError(f"evaluate.{key}: {name!r} is no factor of these data; there are {', '.join(factors.names)}")
     if content is None:
         return None
     style = (config.style_factor,) if config.style_factor else style_of(factors.codes["train"], content, names)

@@ -100,15 +100,19 @@ def retrieve_by_factors(reading: Reading, names: tuple[str, ...], wanted: Codes,
     """(share of mixes whose likeliest candidate shares all values of `names` with B, chance of a blind choice).
 
     Candidates are the pictures B of all mixes and the pictures A (`others`): a mix that shows A finds A. A candidate's likelihood
-    is the product of the reader's chances of its values.
+    is the product of the reader's chances of its values. Mixes of two pictures of the same content are left out; (nan, nan) when
+    there are no others.
     """
-    table = np.stack([np.concatenate([wanted[name], others[name]]) for name in names], axis=1)  # (2 N, names)
-    scores = sum(
-        np.log(np.maximum(reading.chances[name][:, table[:, k].clip(0)], 1e-6)) for k, name in enumerate(names)
-    )  # (N, 2 N)
-    right = (table[None] == table[: len(table) // 2, None]).all(2)
-    best = np.asarray(scores).argmax(1)
-    return float(right[np.arange(len(best)), best].mean()), float(right.mean())
+    of_b, of_a = (np.stack([codes[name] for name in names], axis=1) for codes in (wanted, others))  # (N, names)
+    table = np.concatenate([of_b, of_a])  # (2 N, names)
+    asked = np.flatnonzero((of_b != of_a).any(1))
+    if not len(asked):
+        return float("nan"), float("nan")
+    scores = np.zeros((len(asked), len(table)))
+    for k, name in enumerate(names):
+        scores += np.log(np.maximum(reading.chances[name][asked][:, table[:, k].clip(0)], 1e-6))
+    right = (table[None] == of_b[asked][:, None]).all(2)
+    return float(right[np.arange(len(asked)), scores.argmax(1)].mean()), float(right.mean())
 
 
 @dataclass(frozen=True)
