@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import yaml
 
-from benchmarks.ablation_report import write_report
+from benchmarks.ablation_report import Results, write_report
 from benchmarks.ablation_variants import BASE, VARIANTS
 from soda.config import Config, from_dict, load, to_dict
 from soda.data.dataset import PreparedData
@@ -126,6 +126,41 @@ def shuffled_sample(split: Any, limit: int) -> Sample:
     return Sample(split, np.random.default_rng(seed_of("ablations", split.name)).permutation(sample.indices))
 
 
+def ablate(
+    base: Config, data: PreparedData, *, seconds: float, seeds: int, names: list[str], runs: Path, report: Path, command: str
+) -> Results:
+    """Train and measure every variant of `names` with every seed, but for those that `runs` has; write `report` after each.
+
+    Seed by seed, so that a run that is stopped has something of everything.
+    """
+    shape = {"dataset.image_size": data.image_size, "dataset.channels": data.channels}
+    threads = torch.get_num_threads()
+    base = varied(base, {**shape, **BASE, "train.device": "cpu", "train.threads": threads})
+    samples = {name: shuffled_sample(data.split(name), limit) for name, limit in LIMITS.items()}
+    factors = read_factors(data, samples)
+    results: Results = {name: [] for name in VARIANTS}
+    for seed in range(seeds):
+        for name in names:
+            config = varied(base, {**VARIANTS[name].changes, "train.seed": seed})
+            file = runs / f"{name}-{seed}-{run_key(config, seconds, data)}.json"
+            if not file.exists():
+                model, images = train_for(config, data.split("train"), seconds)
+                found = {"images": float(images), **measure(model, config, samples, factors, len(data.label_names))}
+                write_json(file, {"variant": name, "seed": seed, "metrics": found})
+                print(f"{name}, seed {seed}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items()), flush=True)
+            results[name].append(json.loads(file.read_text())["metrics"])
+            write_report(
+                report,
+                results,
+                dataset=data.summary["dataset"],
+                data_version=data.version,
+                command=command,
+                seconds=seconds,
+                threads=threads,
+            )
+    return results
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__)
     parser.add_argument("--seconds", type=float, default=240.0, help="of training for each run (240)")
@@ -137,32 +172,16 @@ def main() -> None:
     parser.add_argument("--report", type=Path, default=Path("docs/ablations.md"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    data = PreparedData(args.prepared)
-    shape = {"dataset.image_size": data.image_size, "dataset.channels": data.channels}
-    base = varied(load(), {**shape, **BASE, "train.device": "cpu", "train.threads": args.threads})
-    samples = {name: shuffled_sample(data.split(name), limit) for name, limit in LIMITS.items()}
-    factors = read_factors(data, samples)
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
-    for seed in range(args.seeds):  # seed by seed, so that a run that is stopped has something of everything
-        for name in args.only or VARIANTS:
-            config = varied(base, {**VARIANTS[name].changes, "train.seed": seed})
-            file = args.runs / f"{name}-{seed}-{run_key(config, args.seconds, data)}.json"
-            if not file.exists():
-                model, images = train_for(config, data.split("train"), args.seconds)
-                found = {"images": float(images), **measure(model, config, samples, factors, len(data.label_names))}
-                write_json(file, {"variant": name, "seed": seed, "metrics": found})
-                print(f"{name} seed {seed}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items()), flush=True)
-            results[name].append(json.loads(file.read_text())["metrics"])
-            command = f'make ablations ARGS="--seconds {args.seconds:g} --seeds {args.seeds}"'
-            write_report(
-                args.report,
-                results,
-                dataset=data.summary["dataset"],
-                data_version=data.version,
-                command=command,
-                seconds=args.seconds,
-                threads=args.threads,
-            )
+    ablate(
+        load(),
+        PreparedData(args.prepared),
+        seconds=args.seconds,
+        seeds=args.seeds,
+        names=args.only or list(VARIANTS),
+        runs=args.runs,
+        report=args.report,
+        command=f'make ablations ARGS="--seconds {args.seconds:g} --seeds {args.seeds}"',
+    )
 
 
 if __name__ == "__main__":
