@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test lint bench server worker deploy clean
+.PHONY: help setup pipeline test lint bench ablations server worker deploy clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="train=long model.latent_dim=64"
@@ -57,6 +57,9 @@ test: lint ## All tests, after lint
 
 bench: setup ## Speed and memory on this machine
 	@python -m benchmarks $(ARGS)
+
+ablations: setup ## The paper's claims at small scale (2 to 3 hours; stop and repeat as you like): docs/ablations.md
+	@python -m benchmarks.ablations $(ARGS)
 
 server: setup ## Prefect's server and pages on http://127.0.0.1:4200
 	@prefect server start --host 127.0.0.1 --port 4200

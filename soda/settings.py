@@ -279,6 +279,17 @@ class EvaluateConfig:
     reconstructions: int  # test pictures for PSNR and SSIM
     fid_images: int  # test pictures for the FID-like measure
     supervised: bool  # train the supervised network of the same encoder for comparison
+    curve_images: int  # test pictures of the curves against the number of denoiser evaluations, and of the walks
+    exact_images: int  # test pictures that are inverted and drawn again
+    max_factors: int  # known factors that are measured, the commonest first
+    reader_images: int  # training pictures, with repeats, of the classifier that reads factors off drawn pictures
+    mix_pairs: int  # pairs of test pictures that are mixed
+    attribute_images: int  # test pictures that are moved along every direction
+    dci_images: int  # training pictures, and at most as many test pictures, of DCI, modularity and explicitness
+    vae_share: float  # computation of the beta-VAE's training over that of the model; 0: no beta-VAE
+    vae_beta: float
+    style_factor: str | None  # what a mix takes from A; null: found in the data
+    content_factor: str | None  # what it takes from B; null: a factor whose test values no training picture has, if any
     seed: int
     batch_size: int
 
@@ -287,8 +298,12 @@ class EvaluateConfig:
             bool(self.probe_l2) and all(v >= 0 for v in self.probe_l2), "evaluate.probe_l2", self.probe_l2, "numbers of 0 or more"
         )
         check(bool(self.knn_k) and all(k >= 1 for k in self.knn_k), "evaluate.knn_k", self.knn_k, "whole numbers from 1 up")
-        for key in ("reconstructions", "fid_images", "batch_size"):
+        for key in ("reconstructions", "fid_images", "batch_size", "exact_images", "max_factors", "reader_images", "mix_pairs"):
             _positive(f"evaluate.{key}", getattr(self, key))
+        for key in ("curve_images", "attribute_images", "dci_images"):
+            check(getattr(self, key) >= 2, f"evaluate.{key}", getattr(self, key), "2 or more")
+        for key in ("vae_share", "vae_beta"):
+            _not_negative(f"evaluate.{key}", getattr(self, key))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""All measures of what a model can draw: reconstruction against cost, walks, and, where the data has known factors, what its
+sections, mixes and directions do with them and how disentangled z is. `measure_gallery` is what the evaluation calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from soda.config import EvaluateConfig
+from soda.evaluation.factor_reader import train_reader
+from soda.evaluation.factors import Factors
+from soda.evaluation.gallery_drawing import interpolation_group, reconstruction_group
+from soda.evaluation.gallery_editing import attribute_group, mix_group
+from soda.evaluation.gallery_knowing import disentanglement_group, section_group
+from soda.evaluation.gallery_scene import FactorScene, Subject, draw_positions
+from soda.evaluation.mixing import Roles, style_of
+
+log = logging.getLogger(__name__)
+
+MAX_PICTURES = {"train": 4000, "val": 1000, "test": 2000}  # that probes, forests and mixes look at
+
+Metrics = dict[str, Any]
+
+
+def measure_gallery(subject: Subject, factors: Factors | None, config: EvaluateConfig, folder: Path) -> Metrics:
+    """Measure all that the data allow and draw the figures into `folder`.
+
+    Returns groups of metrics, each with `notes`: `reconstruction` and `interpolation`; with factors also `sections`, `mix`,
+    `attributes` and `disentanglement`. A group that cannot be measured holds a note that says why. Raises ValueError when the
+    settings name a factor that the data do not have.
+    """
+    _require_known(factors, config)
+    groups: Metrics = {}
+
+    def measure(name: str, work: Callable[[], Metrics]) -> None:
+        started = time.perf_counter()
+        groups[name] = work()
+        log.info("gallery: %s took %.0f s", name, time.perf_counter() - started)
+
+    measure("reconstruction", lambda: reconstruction_group(subject, config, folder))
+    measure("interpolation", lambda: interpolation_group(subject, config))
+    if factors is None or not factors.learnable:
+        return groups
+    started = time.perf_counter()
+    scene = _scene(subject, factors, config, folder)
+    log.info("gallery: the reader of factors took %.0f s", time.perf_counter() - started)
+    measure("sections", lambda: section_group(scene))
+    measure("mix", lambda: mix_group(scene))
+    measure("attributes", lambda: attribute_group(scene))
+    measure("disentanglement", lambda: disentanglement_group(scene))
+    return groups
+
+
+def _require_known(factors: Factors | None, config: EvaluateConfig) -> None:
+    names = list(factors.names) if factors else []
+    for key in ("content_factor", "style_factor"):
+        wanted = getattr(config, key)
+        if wanted is not None and wanted not in names:
+            raise ValueError(f"evaluate.{key}: {wanted!r} is no factor of these data; there are {', '.join(names) or 'none'}")
+
+
+def _roles(factors: Factors, names: list[str], config: EvaluateConfig) -> Roles | None:
+    """Style and content as the settings or the data have them; None where every factor can be learnt and no setting says."""
+    content = config.content_factor or next(iter(factors.held_out), None)
+    if content is None:
+        return None
+    style = (config.style_factor,) if config.style_factor else style_of(factors.codes["train"], content, names)
+    return Roles(style, (content,), held_out=content not in factors.learnable) if style else None
+
+
+def _scene(subject: Subject, factors: Factors, config: EvaluateConfig, folder: Path) -> FactorScene:
+    """Choose pictures and factors, and train the classifier that reads them."""
+    names = factors.commonest(factors.learnable, config.max_factors)
+    if config.style_factor in factors.learnable and config.style_factor not in names:
+        names = [*names[:-1], config.style_factor]
+    roles = _roles(factors, names, config)
+    train, held = subject.samples["train"], roles.content[0] if roles and roles.held_out else None
+    positions = {split: draw_positions(subject.samples[split], limit, config.seed) for split, limit in MAX_PICTURES.items()}
+    wanted = [*names, held] if held else names
+    reader = train_reader(
+        train,
+        {name: factors.codes["train"][name] for name in wanted},
+        {name: len(factors.names[name]) for name in names},
+        content=held,
+        images=config.reader_images,
+        seed=config.seed,
+        device=subject.device,
+    )
+    return FactorScene(
+        subject=subject,
+        factors=factors.only(wanted, positions),
+        names=names,
+        roles=roles,
+        positions=positions,
+        z={split: subject.latents[split].x[here] for split, here in positions.items()},
+        reader=reader,
+        config=config,
+        folder=folder,
+    )

@@ -1,0 +1,127 @@
+"""What the gallery measures, and with what: the model and its baselines, pictures, latents, factors, settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from soda.config import Config, EvaluateConfig
+from soda.data.views import to_uint8
+from soda.evaluation.factor_reader import FactorReader
+from soda.evaluation.factors import Factors
+from soda.evaluation.latents import Sample, embed, pixels
+from soda.evaluation.mixing import Roles
+from soda.evaluation.probe import Features
+from soda.evaluation.reconstruction_cost import Invert
+from soda.model.soda import SODA
+from soda.training.batches import seed_of
+
+Latents = dict[str, Tensor]
+
+
+def draw_positions(sample: Sample, limit: int, seed: int) -> np.ndarray:
+    """At most `limit` positions in the sample, in random order: (n,) int64."""
+    return np.random.default_rng(seed).permutation(len(sample))[:limit]
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Draws pictures from z with the model's own sampler, the n-th of a call always from the n-th noise of `seed`."""
+
+    model: SODA
+    seed: int
+    batch_size: int
+
+    @torch.no_grad()
+    def floats(self, z: Tensor, *, alike: bool = False) -> Tensor:
+        """(N, C, S, S) in [-1, 1] on the model's device, of z (N, D). alike: all from the first noise."""
+        model, device = self.model, next(self.model.parameters()).device
+        generator = torch.Generator().manual_seed(seed_of("x_T", self.seed, 0))
+        shape = (model.channels, model.image_size, model.image_size)
+        noise = torch.randn((1 if alike else len(z), *shape), generator=generator).expand(len(z), -1, -1, -1)
+        blocks = []
+        for latents, x_T in zip(z.split(self.batch_size), noise.split(self.batch_size), strict=True):
+            again = torch.Generator(device=device).manual_seed(seed_of("sampling", self.seed))
+            blocks.append(model.decode(latents.to(device), x_T=x_T.to(device), generator=again))
+        return torch.cat(blocks)
+
+    def __call__(self, z: Tensor) -> np.ndarray:
+        """(N, S, S, C) uint8."""
+        return to_uint8(self.floats(z))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured, and with what.
+
+    latents, samples: by split ("train", "val", "test"), beside one another. network: what perceptual distances are taken in, and
+    `network_name` in words. untrained: the encoder before training, a baseline. invert: an inversion better than the model's own,
+    of `inversion_evaluations` evaluations a step. directions: (K, D), one sigma of z along each (None: principal components).
+    runs, data_version: where the beta-VAE's training is kept, and what it was trained on.
+    """
+
+    model: SODA
+    trained: Config
+    latents: dict[str, Features]
+    samples: dict[str, Sample]
+    network: nn.Module
+    network_name: str
+    untrained: nn.Module
+    device: torch.device
+    invert: Invert | None = None
+    inversion_evaluations: int = 1
+    directions: Tensor | None = None
+    runs: Path | None = None
+    data_version: str = ""
+    paint: Painter = field(init=False)
+
+    def __post_init__(self) -> None:
+        size = 100 if self.device.type == "cpu" else 500  # larger ones leave the processor's cache
+        object.__setattr__(self, "paint", Painter(self.model, self.trained.train.seed, size))
+
+
+@dataclass(frozen=True)
+class FactorScene:
+    """Pictures, their z and factors (all at `positions` of the subject's samples), and the classifier that reads factors.
+
+    names: the factors that are measured; `factors` has the held-out content besides.
+    """
+
+    subject: Subject
+    factors: Factors
+    names: list[str]
+    roles: Roles | None
+    positions: dict[str, np.ndarray]
+    z: Latents
+    reader: FactorReader
+    config: EvaluateConfig
+    folder: Path
+
+    def pictures(self, split: str, limit: int) -> np.ndarray:
+        """The first `limit` pictures of a split: (n, S, S, C) uint8."""
+        return self.subject.samples[split].gather(self.positions[split][:limit])
+
+    def sample(self, split: str) -> Sample:
+        """The scene's pictures of a split, in its own order."""
+        whole = self.subject.samples[split]
+        return Sample(whole.split, whole.indices[self.positions[split]])
+
+    def encoded(self, encoder: nn.Module) -> Latents:
+        return {
+            split: embed(encoder, self.sample(split), batch_size=self.config.batch_size, device=self.subject.device).x
+            for split in self.positions
+        }
+
+    def pixel_components(self, count: int) -> Latents:
+        """Principal components of the pixels, fitted on train: split -> (n, at most `count`)."""
+        raw = {split: pixels(self.sample(split), self.config.batch_size).x for split in self.positions}
+        centre = raw["train"].mean(0)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)  # the range finder draws a random start
+            count = min(count, *raw["train"].shape)
+            _, _, basis = torch.svd_lowrank(raw["train"] - centre, q=min(count + 16, *raw["train"].shape), niter=3)
+        return {split: (x - centre) @ basis[:, :count] for split, x in raw.items()}

@@ -1,0 +1,73 @@
+"""How smoothly pictures change along a walk between two latents: perceptual path length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soda.evaluation.metrics import FixedNetwork, feature_distance
+
+EPSILON = 1e-2
+"""Length of the step, as a share of the walk. Karras et al. 2019 take 1e-4; a few-step sampler in float32 wants a longer one."""
+
+DrawFloat = Callable[[Tensor], Tensor]
+"""Pictures (N, C, S, S) in [-1, 1] from z (N, D): the n-th always from the same noise."""
+
+
+@dataclass(frozen=True)
+class PathLength:
+    """Mean over walks of distance / EPSILON^2: linear and spherical walks of z, and a cross-fade of the two pictures."""
+
+    linear: float
+    spherical: float
+    crossfade: float
+    walks: int
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Spherical interpolation (Shoemake 1985) from a to b (N, D), the length going linearly from one to the other. t: (N, 1)."""
+    norm_a, norm_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
+    unit_a, unit_b = a / norm_a.clamp(min=1e-12), b / norm_b.clamp(min=1e-12)
+    angle = (unit_a * unit_b).sum(1, keepdim=True).clamp(-1, 1).acos()
+    sine = angle.sin()
+    turned = (((1 - t) * angle).sin() * unit_a + (t * angle).sin() * unit_b) / sine.clamp(min=1e-6)
+    return torch.where(sine > 1e-6, turned, torch.lerp(unit_a, unit_b, t)) * torch.lerp(norm_a, norm_b, t)
+
+
+def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Linear interpolation from a to b (N, ...), t: (N, 1)."""
+    return torch.lerp(a, b, t.to(a.device).view(-1, *[1] * (a.ndim - 1)))
+
+
+@torch.no_grad()
+def path_length(
+    z: Tensor, originals: Tensor, draw: DrawFloat, network: FixedNetwork, *, seed: int, epsilon: float = EPSILON
+) -> PathLength:
+    """Perceptual path length (Karras et al. 2019, eq. 2) of walks from each latent of z (N, D) to the next, in a ring.
+
+    For each walk one place t in [0, 1 - epsilon], the pictures at t and t + epsilon from the same noise, and their LPIPS-like
+    distance by `network` over epsilon^2. originals: (N, C, S, S) in [-1, 1], the pictures of z. Less is smoother; values compare
+    only for the same network. Raises ValueError for fewer than two latents.
+    """
+    if len(z) < 2:
+        raise ValueError(f"a walk wants two pictures, not {len(z)}")
+    t = torch.from_numpy(np.random.default_rng(seed).uniform(0, 1 - epsilon, (len(z), 1))).float().to(z.device)
+
+    def length(walk: Callable[[Tensor], Tensor]) -> float:
+        here, there = walk(t), walk(t + epsilon)
+        parts = [
+            feature_distance(network(a)[1], network(b)[1]).cpu() for a, b in zip(here.split(100), there.split(100), strict=True)
+        ]
+        return float(torch.cat(parts).double().mean() / epsilon**2)
+
+    after = z.roll(-1, 0)
+    return PathLength(
+        linear=length(lambda s: draw(lerp(z, after, s))),
+        spherical=length(lambda s: draw(slerp(z, after, s))),
+        crossfade=length(lambda s: lerp(originals, originals.roll(-1, 0), s)),
+        walks=len(z),
+    )

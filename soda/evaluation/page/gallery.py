@@ -1,0 +1,145 @@
+"""The gallery on the report's page: captions of its figures, and its measures as tables beside their baselines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from soda.evaluation.page.format import number, percent
+from soda.evaluation.page.parts import Parts
+
+# File name without .png: title, caption. {dim} is the number of components of z.
+PICTURES: dict[str, tuple[str, str]] = {
+    "mix": (
+        "Style of one, content of the other",
+        "Pictures drawn from some sections of the latent of the picture above and the other sections of the picture at the left, "
+        "none of which the model was trained on.",
+    ),
+    "attributes": (
+        "Attributes found without labels",
+        "Test pictures moved along the direction of the latent that changes the named attribute most. The names come from the "
+        "data; the directions were found without them.",
+    ),
+}
+CHARTS: dict[str, tuple[str, str]] = {
+    "section_factors": (
+        "What each section knows",
+        "Percent of test pictures whose value of a known factor (column) a linear probe tells from one section (row).",
+    ),
+    "disentanglement": (
+        "Disentanglement",
+        "How far single components of the latent stand for single factors, beside other representations of as many components.",
+    ),
+    "reconstruction_cost": (
+        "Reconstruction against its cost",
+        "How near drawn pictures come to their originals, by the number of times that the denoiser was evaluated.",
+    ),
+}
+
+REPRESENTATIONS = {
+    "": "SODA latent",
+    "pca": "PCA of pixels",
+    "random": "Untrained encoder",
+    "beta_vae": "beta-VAE, same encoder and training time",
+}
+DISENTANGLEMENT = {
+    "dci_d": "Disentanglement",
+    "dci_c": "Completeness",
+    "dci_i": "Informativeness",
+    "modularity": "Modularity",
+    "explicitness": "Explicitness",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text. `section`: the group of metrics whose notes explain it. ours: rows that are about the SODA latent."""
+
+    section: str
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+    ours: set[int] = field(default_factory=set)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else percent(value)
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _group(parts: Parts, key: str) -> dict[str, object]:
+    value: object = parts.metrics
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _disentanglement(parts: Parts) -> Table | None:
+    rows, ours = [], set()
+    for name, title in REPRESENTATIONS.items():
+        prefix = f"disentanglement.baselines.{name}." if name else "disentanglement."
+        values = [parts.number(prefix + key) for key in DISENTANGLEMENT]
+        if any(value is not None for value in values):
+            if not name:
+                ours.add(len(rows))
+            rows.append([title, *map(_plain, values)])
+    headings = ["Representation", *DISENTANGLEMENT.values()]
+    return Table("disentanglement", "Disentanglement", headings, rows, ours) if rows else None
+
+
+def _mixes(parts: Parts) -> Table | None:
+    if parts.number("mix.style_accuracy") is None:
+        return None
+    rows = []
+    for title, ending in (("Mixes", ""), ("The content alone", "_content_alone"), ("The style alone", "_style_alone")):
+        style, content = (parts.number(f"mix.{key}{ending}") for key in ("style_accuracy", "content_retrieval"))
+        rows.append([title, _share(style), _share(content)])
+    rows.append(["Chance", "–", _share(parts.number("mix.content_chance"))])
+    return Table("mix", "Style and content", ["Pictures", "Style of A", "Content of B found"], rows, {0})
+
+
+def _attributes(parts: Parts) -> Table | None:
+    rows = []
+    for name in _group(parts, "attributes.best_match"):
+        key = f"attributes.best_match.{name}."
+        direction = parts.number(key + "direction")
+        shares = [parts.number(key + part) for part in ("score", "others", "random_score", "random_others")]
+        rows.append([name, "–" if direction is None else number(direction), *map(_share, shares)])
+    headings = ["Factor", "Direction", "Moves it", "Moves others", "Random: moves it", "Random: moves others"]
+    return Table("attributes", "Attributes found without labels", headings, rows) if rows else None
+
+
+def _factors(parts: Parts) -> Table | None:
+    rows = []
+    for name in _group(parts, "sections.by_factor"):
+        key = f"sections.by_factor.{name}."
+        columns = ("linear_top1", "pixels_linear_top1", "random_linear_top1", "majority_top1")
+        rows.append([name, *(_share(parts.number(key + column)) for column in columns)])
+    headings = ["Factor", "SODA latent", "Pixels", "Untrained encoder", "Commonest value"]
+    return Table("sections", "Known factors, told by a linear probe", headings, rows) if rows else None
+
+
+def _costs(parts: Parts) -> Table | None:
+    rows = []
+    for name in _group(parts, "reconstruction"):
+        if name.startswith("psnr@"):
+            count = name.removeprefix("psnr@")
+            found = [parts.number(f"reconstruction.{key}@{count}") for key in ("psnr", "ssim", "lpips_like", "fid_like")]
+            psnr, ssim, lpips, fid = ("–" if value is None else number(value) for value in found)
+            rows.append([f"z alone, {count} steps", psnr, ssim, lpips, fid])
+        elif name.startswith("exact_psnr@"):
+            count = name.removeprefix("exact_psnr@")
+            found = [parts.number(f"reconstruction.exact_{key}@{count}") for key in ("psnr", "ssim", "lpips_like")]
+            rows.append(
+                [f"z and inverted noise, {count} steps", *("–" if value is None else number(value) for value in found), "–"]
+            )
+    headings = ["Drawn from", "PSNR, dB", "SSIM", "LPIPS-like", "FID-like"]
+    return Table("reconstruction", "Reconstruction against its cost", headings, rows) if rows else None
+
+
+def gallery_tables(parts: Parts) -> list[Table]:
+    """The tables that the metrics have something for, in the order of the page."""
+    tables = (_costs(parts), _factors(parts), _mixes(parts), _attributes(parts), _disentanglement(parts))
+    return [table for table in tables if table is not None]
