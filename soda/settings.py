@@ -31,7 +31,19 @@ def _not_negative(key: str, value: float) -> None:
     check(value >= 0 and math.isfinite(value), key, value, "0 or more")
 
 
-SOURCES = ("fashion_mnist", "folder")
+SOURCES = (
+    "fashion_mnist",
+    "folder",
+    "avatars",
+    "emoji",
+    "cifar10",
+    "cifar100",
+    "svhn",
+    "flowers102",
+    "celeba",
+    "tiny_imagenet",
+    "imagenet",
+)
 
 
 @dataclass(frozen=True)
@@ -39,11 +51,11 @@ class DatasetConfig:
     """Where pictures come from and how they are prepared."""
 
     name: str
-    path: str  # what the source reads: the checksum list of a downloaded set, or a person's folder of pictures
+    path: str  # what the source reads: a list of checksums, how pictures are to be drawn, or a folder
     image_size: int  # px, of the prepared square picture
     channels: int  # 1 grey, 3 RGB
     resize: str  # crop: the centre square, then resized; stretch: resized as it is
-    labels: str  # official | auto | folders | none | the name of a CSV file inside `path`
+    labels: str  # official | auto | folders | none | the name of a CSV file inside `path` | the name of a factor
     csv_file_column: str
     csv_label_column: str
     duplicates: str  # keep: the gate refuses those that cross splits; drop: one of each is kept, a test picture before others
@@ -92,6 +104,8 @@ class GateConfig:
     reference: str | None  # YAML of recorded mean and std of the train split; null: no comparison
     max_shift: float  # greatest distance from the reference, in grey levels of [0, 1]
     allow_failure: bool  # train on data that failed; the report then says so in red
+    factors: tuple[str, ...] = ()  # known factors of which every picture must have a value
+    held_apart: str | None = None  # a factor whose values may each occur in one split only; null: none
 
     def __post_init__(self) -> None:
         for key in ("min_train", "min_val", "min_test"):
@@ -129,6 +143,37 @@ class AugmentConfig:
         check(0 <= self.randaugment_ops <= 8, "views.*.randaugment_ops", self.randaugment_ops, "0 to 8")
         _not_negative("views.*.noise_sigma", self.noise_sigma)
 
+    @property
+    def leaves_as_is(self) -> bool:
+        """Whether the view is always the picture itself."""
+        augmented = self.randaugment_prob > 0 and self.randaugment_ops > 0
+        return not (self.crop_prob > 0 or self.flip_prob > 0 or self.noise_sigma > 0 or augmented)
+
+
+@dataclass(frozen=True)
+class PairsConfig:
+    """Which two pictures a pair of views is of. The defaults are those of models trained before there was a choice."""
+
+    by: str = "picture"  # picture: two views of one | column: two that share a manifest column | file: two that a CSV file pairs
+    column: str | None = None  # e.g. factor.content, label
+    differ: str | None = None  # a manifest column in which the two must differ, e.g. factor.style; null: any other picture
+    file: str | None = None  # columns `source` and `target`, holding ids; a row pairs them in this direction
+    reconstruct: float = 0.0  # share of the pairs in which the target is the source picture: there reconstruction is trained
+
+    def __post_init__(self) -> None:
+        _one_of("views.pairs.by", self.by, ("picture", "column", "file"))
+        for key, kinds in (("column", ("column",)), ("differ", ("column", "file")), ("file", ("file",))):
+            value = getattr(self, key)
+            check(value is None or self.by in kinds, f"views.pairs.{key}", value, f"null unless views.pairs.by={' or '.join(kinds)}")
+        check(self.by != "column" or bool(self.column), "views.pairs.column", self.column, "a manifest column, e.g. factor.content")
+        check(self.by != "file" or bool(self.file), "views.pairs.file", self.file, "a CSV file with columns source and target")
+        check(
+            0.0 <= self.reconstruct < 1.0 and (self.by != "picture" or not self.reconstruct),
+            "views.pairs.reconstruct",
+            self.reconstruct,
+            "a share from 0 to less than 1, and 0 where views.pairs.by=picture",
+        )
+
 
 @dataclass(frozen=True)
 class ViewsConfig:
@@ -136,6 +181,12 @@ class ViewsConfig:
 
     source: AugmentConfig
     target: AugmentConfig
+    pairs: PairsConfig = PairsConfig()
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether source and target are the same view of the same picture by intent: nothing changes either of them."""
+        return self.pairs.by == "picture" and self.source.leaves_as_is and self.target.leaves_as_is
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,10 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
                 rows = []
         writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     return {"files": len(names), "bytes": size, "unreadable": broken, "ignored": ignored, "labels": len(set(labels.values()))}
+
+
+def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
+    return ()
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
