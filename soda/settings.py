@@ -119,6 +119,12 @@ class GateConfig:
             f"the number of names in gate.labels ({len(set(self.labels or ()))}), or null",
         )
         _positive("gate.min_side", self.min_side)
+        check(
+            self.held_apart is None or self.held_apart in self.factors,
+            "gate.held_apart",
+            self.held_apart,
+            f"one of gate.factors ({', '.join(self.factors) or 'there are none'}), or null",
+        )
         check(self.max_imbalance >= 1, "gate.max_imbalance", self.max_imbalance, "1 or more")
         _share("gate.min_std", self.min_std)
         _share("gate.max_shift", self.max_shift)
@@ -162,9 +168,9 @@ class PairsConfig:
 
     def __post_init__(self) -> None:
         _one_of("views.pairs.by", self.by, ("picture", "column", "file"))
-        for key, kinds in (("column", ("column",)), ("differ", ("column", "file")), ("file", ("file",))):
+        for key, kind in (("column", "column"), ("differ", "column"), ("file", "file")):
             value = getattr(self, key)
-            check(value is None or self.by in kinds, f"views.pairs.{key}", value, f"null unless views.pairs.by={' or '.join(kinds)}")
+            check(value is None or self.by == kind, f"views.pairs.{key}", value, f"null unless views.pairs.by={kind}")
         check(self.by != "column" or bool(self.column), "views.pairs.column", self.column, "a manifest column, e.g. factor.content")
         check(self.by != "file" or bool(self.file), "views.pairs.file", self.file, "a CSV file with columns source and target")
         check(
