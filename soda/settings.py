@@ -171,7 +171,9 @@ class PairsConfig:
         for key, kind in (("column", "column"), ("differ", "column"), ("file", "file")):
             value = getattr(self, key)
             check(value is None or self.by == kind, f"views.pairs.{key}", value, f"null unless views.pairs.by={kind}")
-        check(self.by != "column" or bool(self.column), "views.pairs.column", self.column, "a manifest column, e.g. factor.content")
+        check(
+            self.by != "column" or bool(self.column), "views.pairs.column", self.column, "a manifest column, e.g. factor.content"
+        )
         check(self.by != "file" or bool(self.file), "views.pairs.file", self.file, "a CSV file with columns source and target")
         check(
             0.0 <= self.reconstruct < 1.0 and (self.by != "picture" or not self.reconstruct),

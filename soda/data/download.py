@@ -139,5 +139,7 @@ def _run(command: list[str], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         raise DownloadError(f"{command[0]} took more than {PACKAGE_TIMEOUT} s") from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "npm error code"))] or done.stderr.strip().splitlines()[-1:]
+        lines = [
+            line for line in done.stderr.splitlines() if line.startswith(("E:", "npm error code"))
+        ] or done.stderr.strip().splitlines()[-1:]
         raise DownloadError(f"{command[0]} failed: {'; '.join(lines) or f'exit status {done.returncode}'}")

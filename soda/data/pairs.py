@@ -1,7 +1,7 @@
-"""Which pictures make a pair of views when it is not two views of one picture: those that share a column's value, or those of a file.
+"""Which pictures make a pair of views when it is not two views of one: those that share a column's value, or those of a file.
 
-A pair is never one picture twice, nor two with the same pixels; only where `views.pairs.reconstruct` asks for reconstruction is the
-target the source itself.
+A pair is never one picture twice, nor two with the same pixels; only where `views.pairs.reconstruct` asks for reconstruction is
+the target the source itself.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Partners:
 
     anchors: (n,) int64, positions in the split of the pictures that have a partner, ascending.
 
-    The candidates of anchor i are `pool[start[i]:stop[i]]` without the run `pool[skip_start[i]:skip_stop[i]]`, so that memory grows
-    with the pictures and not with the pairs.
+    The candidates of anchor i are `pool[start[i]:stop[i]]` without the run `pool[skip_start[i]:skip_stop[i]]`, so that memory
+    grows with the pictures and not with the pairs.
     """
 
     def __init__(self, anchors: np.ndarray, pool: np.ndarray, spans: np.ndarray, reconstruct: float) -> None:
@@ -62,7 +62,11 @@ def find_partners(data: PreparedData, split: Split, config: PairsConfig) -> Part
         return None
     found = _by_column(split, config) if config.by == "column" else _by_file(data, split, config)
     if not len(found):
-        what = f"two {split.name} pictures share a value of {config.column}" if config.column else f"row of {config.file} is of {split.name}"
+        what = (
+            f"two {split.name} pictures share a value of {config.column}"
+            if config.column
+            else f"row of {config.file} is of {split.name}"
+        )
         differ = f" and differ in {config.differ}" if config.differ else ""
         raise PairsError(f"views.pairs: no {what}{differ}: there is nothing to train on")
     return found

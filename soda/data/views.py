@@ -1,8 +1,7 @@
 """Pairs of views: the source that the encoder sees and the target that the denoiser draws, by batched augmentation.
 
-Everything is a tensor operation on the whole batch; which pictures an operation touches is drawn per picture. Pairs of two pictures
-are found in pairs.py. The camera poses of
-rendered views will enter here, as rays beside the two views.
+Everything is a tensor operation on the whole batch; which pictures an operation touches is drawn per picture. Which two
+pictures a pair is of is found in pairs.py. The camera poses of rendered views will enter here, as rays beside the two views.
 """
 
 from __future__ import annotations
@@ -139,16 +138,14 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
 
 def _surely(config: AugmentConfig) -> AugmentConfig:
     """The same view, but for leaving a picture as it is by chance. (A sure mirror would be one outcome; it stays a chance.)"""
-    return dataclasses.replace(
-        config, crop_prob=float(config.crop_prob > 0), randaugment_prob=float(config.randaugment_prob > 0)
-    )
+    return dataclasses.replace(config, crop_prob=float(config.crop_prob > 0), randaugment_prob=float(config.randaugment_prob > 0))
 
 
 def view_pair(images: Tensor, config: ViewsConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(source, target), each (B, C, S, S), drawn independently of one another.
 
-    images: (B, C, S, S), the pictures of both views; where `views.pairs` pairs pictures (B, 2C, S, S), those of the source and then
-    those of the target. Two views of one picture that came out the same are drawn again, unless reconstruction is what is trained.
+    images: (B, C, S, S), the pictures of both views; where `views.pairs` pairs pictures (B, 2C, S, S), those of the source and
+    then those of the target. Two views of one picture that came out the same are drawn again, unless reconstruction is trained.
     """
     paired = config.pairs.by != "picture"
     of_source, of_target = images.chunk(2, dim=1) if paired else (images, images)

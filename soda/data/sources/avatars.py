@@ -27,7 +27,7 @@ from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, sha256_of, wr
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
 LICENCE = "CC-BY-4.0: Remix of Personas by Draftbit (https://personas.draftbit.com), drawn by DiceBear"
-"""Of conf/dataset/avatars.style.yaml; the licence of each picture is in the manifest, as its style states it."""
+"""Of conf/dataset/drawings/personas.yaml; the licence of each picture is in the manifest, as its style states it."""
 ABSENT = "none"  # the value of a part that an avatar does not have
 _JOB = 250  # avatars
 
@@ -120,7 +120,9 @@ def _value(about: Mapping[str, Any], style: Style, chosen: Mapping[str, Any], fa
     if value is None:
         part = option.removesuffix("Variant")
         if part == option or part not in about["components"]:
-            raise SourceError(f"factors.{factor}: style {style.style} resolves no {option!r}; it does: {', '.join(sorted(chosen))}")
+            raise SourceError(
+                f"factors.{factor}: style {style.style} resolves no {option!r}; it does: {', '.join(sorted(chosen))}"
+            )
         return ABSENT
     return str(value[0]) if isinstance(value, list) and value else str(value or ABSENT)
 
@@ -136,8 +138,8 @@ def _definition(name: str, sha256: str) -> tuple[dict[str, Any], Any]:
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
         raise SourceError(
-            f"style {name} of dicebear-styles {_version('dicebear-styles')} has the SHA-256 {digest}, not {sha256}: it is another "
-            "version and would draw other pictures; install the one of constraints.txt"
+            f"style {name} of dicebear-styles {_version('dicebear-styles')} has the SHA-256 {digest}, not {sha256}: it is "
+            "another version and would draw other pictures; install the one of constraints.txt"
         )
     about = json.loads(data)
     return about, _dicebear().Style(about)

@@ -37,7 +37,9 @@ class Item:
     label: str = ""  # "" when there is none
     split: str | None = None  # the official split, when there is one: "test", "val", "train" (val is then drawn from it) or TRAIN
     extra: Mapping[str, Any] = field(default_factory=dict)  # values of the source's own manifest columns
-    factors: Mapping[str, str] = field(default_factory=dict)  # what is known to be true of it, e.g. hair: long; "" where it is not
+    factors: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what is known to be true of it, e.g. hair: long; "" where it is not
     group: str = ""  # pictures of one group go to one split, where none is official; "": it is a group of its own
 
 

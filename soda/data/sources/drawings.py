@@ -1,4 +1,4 @@
-"""Pictures that are drawn: `fetch` leaves them as SVG in raw/drawings.parquet, preparation paints them at the size that is asked for.
+"""Pictures that are drawn: `fetch` leaves them as SVG in raw/drawings.parquet, preparation paints them at the size that is wanted.
 
 So one fetch serves every size, and the painting is spread over the workers like any other decoding.
 """
@@ -105,7 +105,7 @@ class Drawings:
         return int(self._file.metadata.num_rows)
 
     def items(self, config: DatasetConfig) -> Iterator[Item]:
-        """Every drawing; its label is the factor that `dataset.labels` names. Raises SourceError for a factor that there is not."""
+        """Every drawing; its label is the factor that `dataset.labels` names. Raises SourceError when there is no such factor."""
         if config.labels not in ("none", *self.factors):
             raise SourceError(
                 f"dataset.labels: {config.labels!r} is not possible for {config.name}; it wants none or a factor: "

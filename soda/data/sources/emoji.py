@@ -113,7 +113,7 @@ def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
 
 
 def family(code: str) -> str:
-    """What a code point shows, apart from skin tone and gender: "1f469-1f3fd-200d-1f680" (woman astronaut, medium) -> "1f9d1-1f680".
+    """What a code point shows, whatever its skin tone and gender: "1f469-1f3fd-200d-1f680" (woman astronaut) -> "1f9d1-1f680".
 
     Emoji of one family look so much alike that they have to be held out together.
     """
@@ -182,7 +182,9 @@ def _svg(icons: dict[str, Any], name: str) -> str:
     left, top = (icon.get(key, icons.get(key, 0)) for key in ("left", "top"))
     width, height = (icon.get(key, icons.get(key, 16)) for key in ("width", "height"))
     body = f'<g transform="{" ".join(transforms)}">{icon["body"]}</g>' if transforms else icon["body"]
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left} {top} {width} {height}">{body}</svg>'
+    side = max(width, height)  # a few are oblong: they stand in the middle of the square
+    size = f'width="{side}" height="{side}" viewBox="{left} {top} {width} {height}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{body}</svg>'
 
 
 def read_checksums(path: Path) -> dict[str, str]:
