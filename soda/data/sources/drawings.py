@@ -1,4 +1,4 @@
-"""Pictures that are drawn: `fetch` leaves them as SVG in raw/drawings.parquet, preparation paints them at the size that is wanted.
+"""Pictures that are drawn: `fetch` leaves them as SVG in raw/drawings.parquet, preparation paints them at the size it prepares.
 
 So one fetch serves every size, and the painting is spread over the workers like any other decoding.
 """

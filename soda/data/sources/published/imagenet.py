@@ -31,7 +31,7 @@ def read_imagenet(root: Path) -> Contents:
 
 
 def read_tiny_imagenet(root: Path) -> Contents:
-    """tiny-imagenet-200: 100,000 + 10,000 photographs of 64 px in 200 classes. Its val is the test split: its test has no labels."""
+    """tiny-imagenet-200: 100,000 + 10,000 photographs of 64 px in 200 classes. Its val is the test split (test has no labels)."""
     folder = inner(root, "tiny-imagenet-200")
     wnids = sorted(line.strip() for line in lines(folder / "wnids.txt") if line.strip())
     words = dict(line.split("\t", 1) for line in lines(folder / "words.txt") if "\t" in line)
