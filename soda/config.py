@@ -27,6 +27,7 @@ from soda.settings import (
     ExportConfig,
     GateConfig,
     ModelConfig,
+    PairsConfig,
     TrainConfig,
     ViewsConfig,
     check,
@@ -45,6 +46,7 @@ __all__ = [
     "ExportConfig",
     "GateConfig",
     "ModelConfig",
+    "PairsConfig",
     "TrainConfig",
     "ViewsConfig",
     "compose",
@@ -80,14 +82,16 @@ def _build(cls: type[Any], values: Any, key: str) -> Any:
     check(isinstance(values, dict), key or "params.yaml", values, "a mapping of settings")
     hints = typing.get_type_hints(cls)
     unknown = sorted(set(values) - set(hints), key=str)
-    missing = sorted(set(hints) - set(values))
+    # What has a default came later than files that are still to be read: a model's settings lie beside its weights.
+    optional = {field.name for field in dataclasses.fields(cls) if field.default is not dataclasses.MISSING}
+    missing = sorted(set(hints) - set(values) - optional)
     prefix = f"{key}." if key else ""
     if unknown:
         name = unknown[0]
         raise ConfigError(f"{prefix}{name}: no such setting (value {values[name]!r}); known here: {', '.join(hints)}")
     if missing:
         raise ConfigError(f"{prefix}{missing[0]}: this setting is missing")
-    return cls(**{name: _convert(values[name], hint, prefix + name) for name, hint in hints.items()})
+    return cls(**{name: _convert(values[name], hint, prefix + name) for name, hint in hints.items() if name in values})
 
 
 def from_dict(values: dict[str, Any]) -> Config:

@@ -2,140 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from soda.settings_checks import ConfigError, check
+from soda.settings_checks import not_negative as _not_negative
+from soda.settings_checks import one_of as _one_of
+from soda.settings_checks import positive as _positive
+from soda.settings_checks import share as _share
+from soda.settings_data import SOURCES, DatasetConfig, GateConfig
+from soda.settings_views import AugmentConfig, PairsConfig, ViewsConfig
 
-class ConfigError(ValueError):
-    """A setting that is unknown, missing or impossible; the message names its key and its value."""
-
-
-def check(ok: bool, key: str, value: object, wants: str) -> None:
-    if not ok:
-        raise ConfigError(f"{key}: {value!r} is not possible; it wants {wants}")
-
-
-def _one_of(key: str, value: object, choices: tuple[object, ...]) -> None:
-    check(value in choices, key, value, "one of " + ", ".join(map(str, choices)))
-
-
-def _share(key: str, value: float) -> None:
-    check(0.0 <= value <= 1.0, key, value, "a number from 0 to 1")
-
-
-def _positive(key: str, value: float) -> None:
-    check(value > 0 and math.isfinite(value), key, value, "a number above 0")
-
-
-def _not_negative(key: str, value: float) -> None:
-    check(value >= 0 and math.isfinite(value), key, value, "0 or more")
-
-
-SOURCES = ("fashion_mnist", "folder")
-
-
-@dataclass(frozen=True)
-class DatasetConfig:
-    """Where pictures come from and how they are prepared."""
-
-    name: str
-    path: str  # what the source reads: the checksum list of a downloaded set, or a person's folder of pictures
-    image_size: int  # px, of the prepared square picture
-    channels: int  # 1 grey, 3 RGB
-    resize: str  # crop: the centre square, then resized; stretch: resized as it is
-    labels: str  # official | auto | folders | none | the name of a CSV file inside `path`
-    csv_file_column: str
-    csv_label_column: str
-    duplicates: str  # keep: the gate refuses those that cross splits; drop: one of each is kept, a test picture before others
-    val_fraction: float
-    test_fraction: float  # of sources without an official test split
-    max_unreadable: float  # share of unreadable files above which prepare stops
-    max_pixels: int  # a picture of more pixels is refused unread (decompression bombs)
-    min_side: int  # px; a smaller picture is refused
-    shard_size: int  # pictures a shard
-    workers: int  # processes; 0: one a core
-    seed: int
-
-    def __post_init__(self) -> None:
-        _one_of("dataset.name", self.name, SOURCES)
-        check(bool(self.path), "dataset.path", self.path, "a path, e.g. dataset.path=/home/me/pictures")
-        check(8 <= self.image_size <= 1024, "dataset.image_size", self.image_size, "8 to 1024 px")
-        _one_of("dataset.channels", self.channels, (1, 3))
-        _one_of("dataset.resize", self.resize, ("crop", "stretch"))
-        _one_of("dataset.duplicates", self.duplicates, ("keep", "drop"))
-        _share("dataset.max_unreadable", self.max_unreadable)
-        for key in ("val_fraction", "test_fraction"):
-            check(0 < getattr(self, key) < 1, f"dataset.{key}", getattr(self, key), "a share between 0 and 1")
-        check(
-            self.val_fraction + self.test_fraction < 1,
-            "dataset.val_fraction + dataset.test_fraction",
-            self.val_fraction + self.test_fraction,
-            "less than 1, so that something is left to train on",
-        )
-        for key in ("max_pixels", "min_side", "shard_size"):
-            _positive(f"dataset.{key}", getattr(self, key))
-        _not_negative("dataset.workers", self.workers)
-
-
-@dataclass(frozen=True)
-class GateConfig:
-    """What the prepared data must satisfy before anything may be trained on it."""
-
-    min_train: int  # pictures in the train split
-    min_val: int
-    min_test: int
-    classes: int | None  # how many labels there must be; null: any number
-    labels: tuple[str, ...] | None  # the names that they must have; null: any
-    max_imbalance: float  # the commonest label's count over the rarest's, in train
-    min_side: int  # px, of the original pictures
-    min_std: float  # in [0, 1] grey levels; a flatter picture counts as constant
-    reference: str | None  # YAML of recorded mean and std of the train split; null: no comparison
-    max_shift: float  # greatest distance from the reference, in grey levels of [0, 1]
-    allow_failure: bool  # train on data that failed; the report then says so in red
-
-    def __post_init__(self) -> None:
-        for key in ("min_train", "min_val", "min_test"):
-            check(getattr(self, key) >= 1, f"gate.{key}", getattr(self, key), "1 or more")
-        check(self.classes is None or self.classes >= 1, "gate.classes", self.classes, "1 or more, or null")
-        check(self.labels is None or bool(self.labels), "gate.labels", self.labels, "at least one name, or null")
-        check(
-            self.labels is None or self.classes in (None, len(set(self.labels))),
-            "gate.classes",
-            self.classes,
-            f"the number of names in gate.labels ({len(set(self.labels or ()))}), or null",
-        )
-        _positive("gate.min_side", self.min_side)
-        check(self.max_imbalance >= 1, "gate.max_imbalance", self.max_imbalance, "1 or more")
-        _share("gate.min_std", self.min_std)
-        _share("gate.max_shift", self.max_shift)
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """How one view is made from a picture. Every probability is per picture."""
-
-    crop_prob: float
-    crop_scale_min: float  # least share of the area that a crop keeps
-    flip_prob: float
-    randaugment_prob: float
-    randaugment_ops: int
-    randaugment_magnitude: float  # 0 to 1
-    noise_sigma: float  # Gaussian, in units of [-1, 1]
-
-    def __post_init__(self) -> None:
-        for key in ("crop_prob", "flip_prob", "randaugment_prob", "randaugment_magnitude"):
-            _share(f"views.*.{key}", getattr(self, key))
-        check(0 < self.crop_scale_min <= 1, "views.*.crop_scale_min", self.crop_scale_min, "a share above 0, at most 1")
-        check(0 <= self.randaugment_ops <= 8, "views.*.randaugment_ops", self.randaugment_ops, "0 to 8")
-        _not_negative("views.*.noise_sigma", self.noise_sigma)
-
-
-@dataclass(frozen=True)
-class ViewsConfig:
-    """The pair of views: the encoder sees `source`, the denoiser draws `target`."""
-
-    source: AugmentConfig
-    target: AugmentConfig
+__all__ = [
+    "SOURCES",
+    "AugmentConfig",
+    "Config",
+    "ConfigError",
+    "DatasetConfig",
+    "DiffusionConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "GateConfig",
+    "ModelConfig",
+    "PairsConfig",
+    "TrainConfig",
+    "ViewsConfig",
+    "check",
+]
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 SPLITS = ("train", "val", "test")
+FACTOR = "factor."
+"""How the columns of known factors begin: `factor.hair` holds the hair of every picture, "" where it is not known."""
 
 
 class DatasetError(ValueError):
     """Prepared data that is missing or not what its summary says; the message names the file."""
+
+
+def _indices(values: np.ndarray, names: list[str]) -> np.ndarray:
+    """Where each value is in the sorted `names`, -1 where it is not: (n,) int64."""
+    known = np.asarray(names, dtype=str)
+    if not len(known):
+        return np.full(len(values), -1, np.int64)
+    found = np.searchsorted(known, values)
+    found[found == len(known)] = 0
+    return np.where(known[found] == values, found, -1).astype(np.int64)
 
 
 class Split:
@@ -52,13 +64,12 @@ class Split:
     @cached_property
     def labels(self) -> np.ndarray:
         """Indices into `PreparedData.label_names`, -1 for a picture without a label: (n,) int64."""
-        labels = self.column("label")
-        names = np.asarray(self._data.label_names, dtype=str)
-        if not len(names):
-            return np.full(len(self), -1, np.int64)
-        found = np.searchsorted(names, labels)
-        found[found == len(names)] = 0
-        return np.where(names[found] == labels, found, -1).astype(np.int64)
+        return _indices(self.column("label"), self._data.label_names)
+
+    @cached_property
+    def factors(self) -> dict[str, np.ndarray]:
+        """Known factors: name -> indices into `PreparedData.factor_names[name]`, -1 where a picture has no value: (n,) int64."""
+        return {name: _indices(self.column(FACTOR + name), names) for name, names in self._data.factor_names.items()}
 
     def gather(self, indices: np.ndarray | list[int]) -> np.ndarray:
         """Copy the pictures at `indices` (positions within the split, any order, repeats allowed): (n, S, S, C) uint8."""
@@ -92,6 +103,7 @@ class PreparedData:
             self.image_size: int = self.summary["image_size"]
             self.channels: int = self.summary["channels"]
             self.label_names: list[str] = self.summary["labels"]
+            self.factor_names: dict[str, list[str]] = dict(self.summary.get("factors", {}))  # only where some are known
             self._files: list[dict[str, Any]] = self.summary["shards"]
         except FileNotFoundError:
             raise DatasetError(f"{path}: no such file; prepare the data first") from None
@@ -121,7 +133,7 @@ class PreparedData:
         """A whole manifest column in manifest order: (N,), str or a number type."""
         column = self._read([name])[name]
         if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-            return np.asarray(column.to_pylist(), dtype=str)
+            return np.asarray([value or "" for value in column.to_pylist()], dtype=str)
         values: np.ndarray = column.to_numpy(zero_copy_only=False)
         return values
 

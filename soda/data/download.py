@@ -1,4 +1,4 @@
-"""Getting named files into a folder: from another folder, a Debian package (without root) or a web server."""
+"""Getting named files into a folder: from another folder, a Debian package (without root), npm or a web server."""
 
 from __future__ import annotations
 
@@ -79,6 +79,25 @@ def debian_package(package: str, folder: Path, names: list[str], into: Path) -> 
         copy_from_folder(work / "unpacked" / folder.relative_to(folder.anchor), names, into)
 
 
+def npm_packages(scope: str, names: list[str], into: Path) -> None:
+    """Fetch packages `scope`/<package> as the tarballs <package>-<version>.tgz that `names` are, with the machine's own npm: it
+    knows the mirror and the certificates that are to be used here. Nothing of them is run or installed.
+
+    Raises DownloadError where there is no npm, no such version or no network.
+    """
+    if shutil.which("npm") is None:
+        raise DownloadError("there is no npm on this machine")
+    with tempfile.TemporaryDirectory(prefix="soda-npm-") as temporary:
+        work = Path(temporary)
+        for name in names:
+            package, _, version = name.removesuffix(".tgz").rpartition("-")
+            _run(["npm", "pack", "--ignore-scripts", "--silent", f"{scope}/{package}@{version}"], work)
+            packed = work / f"{scope.removeprefix('@')}-{name}"
+            if not packed.is_file():
+                raise DownloadError(f"npm left no {packed.name}")
+            shutil.copyfile(packed, into / name)
+
+
 def _options() -> list[str]:
     options = [
         "-q",
@@ -120,5 +139,7 @@ def _run(command: list[str], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         raise DownloadError(f"{command[0]} took more than {PACKAGE_TIMEOUT} s") from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.strip().splitlines()[-1:]
+        lines = [
+            line for line in done.stderr.splitlines() if line.startswith(("E:", "npm error code"))
+        ] or done.stderr.strip().splitlines()[-1:]
         raise DownloadError(f"{command[0]} failed: {'; '.join(lines) or f'exit status {done.returncode}'}")

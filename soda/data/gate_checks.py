@@ -169,3 +169,32 @@ def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, 
             f"The number of labels is not the {config.classes} of gate.classes",
             "Correct the labels in the raw data, or change gate.classes.",
         )
+
+
+def held_apart_check(config: GateConfig) -> Check:
+    """Of the factor whose values may not be in two splits."""
+    return Check(
+        "ExpectColumnValuesToBeNull",
+        {"column": "value_elsewhere"},
+        f"No {config.held_apart} occurs in more than one split.",
+        f"Pictures whose {config.held_apart} another split has too",
+        f"What is to be judged was trained on. {AGAIN}",
+    )
+
+
+def factor_checks() -> Iterator[Check]:
+    """Of the factors that gate.factors names."""
+    yield Check(
+        "ExpectColumnValuesToBeBetween",
+        {"column": "without", "max_value": 0},
+        "Every picture has a value of every factor in gate.factors.",
+        "Factors of which pictures have no value",
+        f"Correct gate.factors. {AGAIN}",
+    )
+    yield Check(
+        "ExpectColumnValuesToBeBetween",
+        {"column": "values", "min_value": 2},
+        "Every factor in gate.factors has at least two values in train.",
+        "Factors that do not vary",
+        "Leave them out of gate.factors, or prepare data in which they vary.",
+    )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from soda.data.dataset import SPLITS
+from soda.data.dataset import FACTOR, SPLITS
 from soda.data.shard_stats import ShardReading, read_shard
 from soda.files import file_sha256
 
@@ -33,7 +33,7 @@ COLUMNS = {
     "shard": WHOLE,
     "row": WHOLE,
 }
-"""Columns that every manifest has, and their kinds; a source may add its own."""
+"""Columns that every manifest has, and their kinds; a source may add its own, of which those of known factors are read too."""
 _SUMMARY = {
     "dataset": str,
     "image_size": int,
@@ -73,7 +73,7 @@ def read_prepared(folder: Path) -> Reading:
         reading.rows = manifest.num_rows
         reading.columns = _columns(manifest)
         if summary is not None and (reading.columns["kind"] == reading.columns["wanted_kind"]).all():
-            reading.pictures = _join(manifest.select(list(COLUMNS)).to_pandas(), shards)
+            reading.pictures = _join(manifest.to_pandas(), shards)
             counts = reading.pictures["shard"].value_counts()
             for index, file in enumerate(files[2 : 2 + len(shards)]):
                 file["manifest_rows"] = int(counts.get(index, 0))
@@ -130,7 +130,7 @@ def _read_manifest(folder: Path, summary: dict[str, Any] | None, files: list[dic
     try:
         entry["found_sha256"] = file_sha256(path)
         with pq.ParquetFile(path) as file:
-            return file.read(columns=[name for name in COLUMNS if name in file.schema_arrow.names])
+            return file.read(columns=[name for name in file.schema_arrow.names if name in COLUMNS or name.startswith(FACTOR)])
     except (OSError, ValueError, pa.ArrowException) as error:
         entry["problem"] = f"cannot be read as Parquet: {error}"
         return None
@@ -163,7 +163,8 @@ def _kind(kind: pa.DataType) -> str:
 
 def _columns(manifest: pa.Table) -> pd.DataFrame:
     found = {name: _kind(manifest.schema.field(name).type) for name in manifest.schema.names}
-    rows = [{"column": name, "wanted_kind": kind, "kind": found.get(name, "absent")} for name, kind in COLUMNS.items()]
+    wanted = COLUMNS | {name: TEXT for name in found if name.startswith(FACTOR)}
+    rows = [{"column": name, "wanted_kind": kind, "kind": found.get(name, "absent")} for name, kind in wanted.items()]
     return pd.DataFrame(rows)
 
 

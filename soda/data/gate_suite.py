@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from soda.config import GateConfig
-from soda.data.gate_checks import AGAIN, Check, label_checks, pixel_checks, row_checks
+from soda.data.dataset import FACTOR
+from soda.data.gate_checks import AGAIN, Check, factor_checks, held_apart_check, label_checks, pixel_checks, row_checks
 from soda.data.gate_reading import Reading
-from soda.data.gate_tables import is_labelled, label_table, split_table, statistics_table
+from soda.data.gate_tables import elsewhere, factor_table, is_labelled, label_table, split_table, statistics_table
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ def tables(config: GateConfig, reading: Reading) -> list[Table]:
         checks += label_checks(config, pictures, summary)
     else:
         reading.notes.append("No picture has a label, so the checks of labels were left out.")
+    if config.held_apart is not None:
+        pictures = pictures.assign(value_elsewhere=elsewhere(pictures, FACTOR + config.held_apart))
+        checks.append(held_apart_check(config))
     about = "The manifest joined with a fresh reading of the shards, one row a picture."
     found.append(Table("pictures", about, pictures, checks, "id", "file"))
     splits = split_table(config, pictures, summary)
@@ -57,6 +61,9 @@ def tables(config: GateConfig, reading: Reading) -> list[Table]:
     if labelled:
         labels = label_table(config, pictures, summary)
         found.append(Table("labels", "The labels, and how many pictures have each.", labels, list(_labels(config)), "label", ""))
+    if config.factors:
+        factors = factor_table(config, pictures)
+        found.append(Table("factors", "What is known of every picture.", factors, list(factor_checks()), "factor", ""))
     statistics = statistics_table(config, pictures, summary, reading.notes)
     if statistics is not None:
         about = "Grey levels of the train split beside the recorded reference."

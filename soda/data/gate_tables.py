@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from soda.config import GateConfig
-from soda.data.dataset import SPLITS
+from soda.data.dataset import FACTOR, SPLITS
 from soda.data.verdict import GateError
 
 
@@ -45,6 +45,24 @@ def label_table(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, A
     most = int(table["train"].max()) if names else 0
     table["times_rarer"] = [most / count if count else math.nan for count in table["train"]]
     return table
+
+
+def factor_table(config: GateConfig, pictures: pd.DataFrame) -> pd.DataFrame:
+    """One row a factor of gate.factors: how many values it has in train, and how many pictures of any split have none."""
+    rows = []
+    for name in config.factors:
+        values = pictures[FACTOR + name].fillna("") if FACTOR + name in pictures else pd.Series("", index=pictures.index)
+        trained = values[(pictures["split"] == "train") & values.ne("")]
+        rows.append({"factor": name, "values": int(trained.nunique()), "without": int(values.eq("").sum())})
+    return pd.DataFrame(rows, columns=["factor", "values", "without"])
+
+
+def elsewhere(pictures: pd.DataFrame, column: str) -> pd.Series:
+    """For each picture whose value of `column` another split has too: "value (its splits)"; else None. No value is no match."""
+    values = pictures[column].fillna("") if column in pictures else pd.Series("", index=pictures.index)
+    splits = pictures["split"].where(values.ne("")).groupby(values).agg(lambda found: sorted(set(found.dropna())))
+    torn = {value: f"{value} ({', '.join(names)})" for value, names in splits.items() if len(names) > 1}
+    return values.map(torn).astype(object).where(values.isin(list(torn)), None)
 
 
 def statistics_table(

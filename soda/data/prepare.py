@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from tqdm import tqdm
 
 from soda.config import DatasetConfig
+from soda.data.dataset import FACTOR
 from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.pixels import ChangedError, Measured, PixelSettings, process
-from soda.data.sources import Item, Source, get_source
+from soda.data.sources import TRAIN, Item, Source, get_source
 from soda.files import file_sha256, whole_folder, write_json
 
 logger = logging.getLogger(__name__)
@@ -55,7 +57,8 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
     with whole_folder(prepared) as new:
         tally = _Tally()
         shape = (config.image_size, config.image_size, config.channels)
-        with PreparedWriter(new, shape, config.shard_size, source.COLUMNS) as writer:
+        columns = {**source.COLUMNS, **{FACTOR + name: pa.string() for name in source.factor_names(config, Path(raw))}}
+        with PreparedWriter(new, shape, config.shard_size, columns) as writer:
             _write_all(config, source, Path(raw), writer, tally)
         if not tally.count or tally.rejected > config.max_unreadable * tally.total:
             shutil.copyfile(new / "rejected.csv", kept_list)
@@ -70,10 +73,13 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
 
 
 def split_of(item: Item, config: DatasetConfig) -> str:
-    """The official split where there is one, the rest by hash of the id, so that a picture never moves when others come or go."""
+    """The official split where there is one, the rest by hash of the group or id, so that a picture never moves when others
+    come or go."""
     if item.split in ("test", "val"):
         return item.split
-    digest = hashlib.sha256(f"{config.seed}:{item.id}".encode()).digest()
+    if item.split == TRAIN:
+        return "train"
+    digest = hashlib.sha256(f"{config.seed}:{item.group or item.id}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2.0**64
     if item.split is None:
         if place < config.test_fraction:
@@ -88,6 +94,7 @@ class _Tally:
     def __init__(self) -> None:
         self.splits: Counter[str] = Counter()
         self.labels: set[str] = set()
+        self.factors: dict[str, set[str]] = {}
         self.rejected = 0
         self.duplicates = 0
         self.first_rejected: list[str] = []
@@ -169,12 +176,16 @@ def _write_chunk(
         tally.splits[split] += 1
         tally.labels.add(item.label)
         row = {"id": item.id, "split": split, "label": item.label, "file": item.file, **item.extra}
+        for name, value in item.factors.items():
+            row[FACTOR + name] = value
+            tally.factors.setdefault(name, set()).add(value)
         for name in Measured.__slots__:
             row[name] = getattr(result, name)
         writer.add(row, picture)
 
 
 def _summary(config: DatasetConfig, source: Source, folder: Path, writer: PreparedWriter, tally: _Tally) -> dict[str, Any]:
+    factors = {name: sorted(values - {""}) for name, values in sorted(tally.factors.items())}
     return {
         "dataset": config.name,
         "image_size": config.image_size,
@@ -183,6 +194,7 @@ def _summary(config: DatasetConfig, source: Source, folder: Path, writer: Prepar
         "count": tally.count,
         "splits": {name: tally.splits[name] for name in reversed(SPLIT_ORDER)},
         "labels": sorted(tally.labels - {""}),
+        **({"factors": factors} if factors else {}),
         "manifest_sha256": file_sha256(folder / "manifest.parquet"),
         "shards": writer.shards,
         "rejected": tally.rejected,

@@ -1,11 +1,12 @@
 """Pairs of views: the source that the encoder sees and the target that the denoiser draws, by batched augmentation.
 
-Everything is a tensor operation on the whole batch; which pictures an operation touches is drawn per picture. The camera poses of
-rendered views will enter here, as rays beside the two views.
+Everything is a tensor operation on the whole batch; which pictures an operation touches is drawn per picture. Which two
+pictures a pair is of is found in pairs.py. The camera poses of rendered views will enter here, as rays beside the two views.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -15,6 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from soda.config import AugmentConfig, ViewsConfig
+
+REDRAWS = 16
+"""How often a pair of equal views is drawn again: a picture of one colour has no two views that differ."""
 
 
 def to_float(batch: np.ndarray) -> Tensor:
@@ -132,6 +136,28 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
     return images.contiguous(memory_format=torch.channels_last)
 
 
+def _surely(config: AugmentConfig) -> AugmentConfig:
+    """The same view, but for leaving a picture as it is by chance. (A sure mirror would be one outcome; it stays a chance.)"""
+    return dataclasses.replace(config, crop_prob=float(config.crop_prob > 0), randaugment_prob=float(config.randaugment_prob > 0))
+
+
 def view_pair(images: Tensor, config: ViewsConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(source, target), each (B, C, S, S), drawn independently of one another."""
-    return augment(images, config.source, generator), augment(images, config.target, generator)
+    """(source, target), each (B, C, S, S), drawn independently of one another.
+
+    images: (B, C, S, S), the pictures of both views; where `views.pairs` pairs pictures (B, 2C, S, S), those of the source and
+    then those of the target. Two views of one picture that came out the same are drawn again, unless reconstruction is trained.
+    """
+    paired = config.pairs.by != "picture"
+    of_source, of_target = images.chunk(2, dim=1) if paired else (images, images)
+    source, target = augment(of_source, config.source, generator), augment(of_target, config.target, generator)
+    if paired or config.reconstructs:
+        return source, target
+    for _ in range(REDRAWS):
+        same = (source == target).flatten(1).all(1)
+        if not same.any():
+            break
+        if config.source.leaves_as_is:
+            target[same] = augment(images[same], _surely(config.target), generator)
+        else:
+            source[same] = augment(images[same], _surely(config.source), generator)
+    return source, target

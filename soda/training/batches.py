@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from soda.data.dataset import Split
+from soda.data.pairs import Partners
 
 
 def seed_of(*parts: int | str) -> int:
@@ -39,12 +40,27 @@ class Order:
 
 
 def batches(
-    split: Split, order: Order, *, batch_size: int, share: slice, first_step: int, last_step: int
+    split: Split,
+    order: Order,
+    *,
+    batch_size: int,
+    share: slice,
+    first_step: int,
+    last_step: int,
+    partners: Partners | None = None,
 ) -> Iterator[np.ndarray]:
-    """uint8 batches (b, S, S, C), this process's share of each global batch; the next one is read while this one is used."""
+    """uint8 batches (b, S, S, C), this process's share of each global batch; the next one is read while this one is used.
+
+    With `partners` (whose anchors `order` is then about) a pair of pictures each, (b, S, S, 2C): the source's channels, then the
+    target's, as `view_pair` takes them.
+    """
 
     def read(step: int) -> np.ndarray:
-        return split.gather(order.indices(step * batch_size, batch_size)[share])
+        chosen = order.indices(step * batch_size, batch_size)
+        if partners is None:
+            return split.gather(chosen[share])
+        targets = partners.draw(chosen, np.random.default_rng(seed_of("pairs", order.seed, step)))
+        return np.concatenate((split.gather(partners.anchors[chosen][share]), split.gather(targets[share])), axis=-1)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = pool.submit(read, first_step)

@@ -18,7 +18,7 @@ from soda.files import whole_file, whole_folder
 from soda.model.soda import SODA, build_model
 
 FORMAT = 1
-_CODE = ("config.py", "files.py", "data/dataset.py", "data/views.py", "diffusion", "model", "training")
+_CODE = ("config.py", "files.py", "data/dataset.py", "data/pairs.py", "data/views.py", "diffusion", "model", "training")
 _NOT_PART_OF_A_RUN = ("device", "threads", "log_every_images", "checkpoint_every_images")
 
 
@@ -32,6 +32,8 @@ def run_key(config: Config, data_version: str) -> str:
     train = {k: v for k, v in settings["train"].items() if k not in _NOT_PART_OF_A_RUN}
     parts = [train, settings["model"], settings["diffusion"], settings["views"], data_version]
     digest = hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode())
+    if config.views.pairs.file:
+        digest.update(Path(config.views.pairs.file).read_bytes())
     root = Path(__file__).parents[1]
     for name in _CODE:
         for file in sorted((root / name).rglob("*.py")) if (root / name).is_dir() else [root / name]:

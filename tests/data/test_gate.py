@@ -280,3 +280,36 @@ def test_the_shipped_settings_are_those_of_fashion_mnist() -> None:
     assert set(config.labels) == set(CLASSES)
     assert config.reference is not None
     assert (ROOT / config.reference).is_file()
+
+
+def test_factors_that_are_missing_or_do_not_vary_are_named(tmp_path: Path) -> None:
+    def edit(manifest: pd.DataFrame) -> pd.DataFrame:
+        manifest["factor.hair"] = ["long", "short"] * 30
+        manifest["factor.eyes"] = "open"
+        manifest["factor.nose"] = ["", "", "", *["big", "small", "no"] * 19]
+        return manifest
+
+    prepared = make_prepared(tmp_path / "prepared", edit=edit)
+    assert judge(prepared, gate_config("+gate.factors=[hair]"))[1] == ""
+    verdict, message = judge(prepared, gate_config("+gate.factors=[hair,eyes,nose,hat]"))
+    assert [row["id"] for row in failing(verdict)["values"]["failing_rows"]] == ["eyes", "hat"]
+    assert failing(verdict)["without"]["failing_rows"] == [
+        {"id": "nose", "file": "", "value": 3},
+        {"id": "hat", "file": "", "value": 60},
+    ]
+    assert "Factors that do not vary" in message
+
+
+def test_content_in_two_splits_is_named(tmp_path: Path) -> None:
+    def edit(manifest: pd.DataFrame) -> pd.DataFrame:
+        manifest["factor.content"] = [f"c{n // 3:02d}" for n in range(60)]  # train, val and test begin at 0, 36 and 48
+        manifest.loc[59, "factor.content"] = "c00"
+        return manifest
+
+    prepared = make_prepared(tmp_path / "prepared", edit=edit)
+    assert judge(prepared, gate_config("+gate.factors=[content]"))[1] == ""
+    verdict, message = judge(prepared, gate_config("+gate.factors=[content]", "+gate.held_apart=content"))
+    assert list(failing(verdict)) == ["value_elsewhere"]
+    rows = failing(verdict)["value_elsewhere"]["failing_rows"]
+    assert [(row["id"], row["value"]) for row in rows] == [(f"p{n:04d}", "c00 (test, train)") for n in (0, 1, 2, 59)]
+    assert "whose content another split has too" in message

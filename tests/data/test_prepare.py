@@ -233,6 +233,9 @@ def use_source(monkeypatch: pytest.MonkeyPatch, items: list[Item], **columns: pa
         def origin(self, config: DatasetConfig) -> str:
             return "made up"
 
+        def factor_names(self, config: DatasetConfig, raw: Path) -> list[str]:
+            return sorted({name for item in items for name in item.factors})
+
         def count(self, config: DatasetConfig, raw: Path) -> int:
             return len(items)
 

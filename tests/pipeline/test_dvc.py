@@ -28,7 +28,14 @@ STAGE_MODULES = {
     "export": "soda.export.onnx",
     "report": "soda.evaluation.report",
 }
-CARRIED_BY_PARAMS = {"soda.config", "soda.settings", "soda.files"}
+CARRIED_BY_PARAMS = {
+    "soda.config",
+    "soda.files",
+    "soda.settings",
+    "soda.settings_checks",
+    "soda.settings_data",
+    "soda.settings_views",
+}
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from soda.data.sources import fashion_mnist, folder
-from soda.data.sources.base import Item, Source, SourceError
+from soda.data.sources import avatars, emoji, fashion_mnist, folder
+from soda.data.sources.base import TRAIN, Item, Source, SourceError
+from soda.data.sources.published import PUBLISHED
 
-__all__ = ["Item", "Source", "SourceError", "get_source"]
+__all__ = ["TRAIN", "Item", "Source", "SourceError", "get_source"]
 
-_REGISTRY: dict[str, Source] = {"fashion_mnist": fashion_mnist, "folder": folder}
+_REGISTRY: dict[str, Source] = {
+    "fashion_mnist": fashion_mnist,
+    "folder": folder,
+    "avatars": avatars,
+    "emoji": emoji,
+    **PUBLISHED,
+}
 
 
 def get_source(name: str) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,10 @@ class UnreachableError(SourceError):
     exit_code = 75
 
 
+TRAIN = "train, whole"
+"""The split of an item of an official train split that has an official val beside it, so that none is drawn from it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One picture, not read yet."""
@@ -31,8 +35,12 @@ class Item:
     file: str  # where it comes from, for a person to find it
     load: Loader  # reads it in a worker process
     label: str = ""  # "" when there is none
-    split: str | None = None  # the official split, when there is one; val is then drawn from "train"
+    split: str | None = None  # the official split, when there is one: "test", "val", "train" (val is then drawn from it) or TRAIN
     extra: Mapping[str, Any] = field(default_factory=dict)  # values of the source's own manifest columns
+    factors: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what is known to be true of it, e.g. hair: long; "" where it is not
+    group: str = ""  # pictures of one group go to one split, where none is official; "": it is a group of its own
 
 
 class Source(Protocol):
@@ -40,7 +48,7 @@ class Source(Protocol):
 
     @property
     def COLUMNS(self) -> Mapping[str, pa.DataType]:
-        """Manifest columns beyond those that every source has, e.g. known factors or a camera: name -> type."""
+        """Manifest columns beyond those that every source has and the factors, e.g. a camera: name -> type."""
 
     @property
     def LICENCE(self) -> str: ...
@@ -53,6 +61,9 @@ class Source(Protocol):
 
         `earlier` is what the last fetch left, if anything, for a source that would else download the same again.
         """
+
+    def factor_names(self, config: DatasetConfig, raw: Path) -> Sequence[str]:
+        """The names that the items' `factors` may have; each becomes a manifest column `factor.<name>`."""
 
     def count(self, config: DatasetConfig, raw: Path) -> int:
         """How many items there are."""

@@ -12,7 +12,7 @@ import math
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,10 @@ def _unpacked(get: Getter, names: list[str], into: Path) -> None:
         get([name + ".gz" for name in names], Path(packed))
         for name in names:
             gunzip(Path(packed) / (name + ".gz"), into / name)
+
+
+def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
+    return ()
 
 
 def count(config: DatasetConfig, raw: Path) -> int:

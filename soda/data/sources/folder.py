@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
         tqdm(total=len(names), desc="fetch", unit="file", leave=False) as bar,
     ):
         rows: list[dict[str, Any]] = []
-        for name, (row, count) in zip(names, _hashed(pool, root, names), strict=True):
+        for name, (row, count) in zip(names, hashed(pool, root, names), strict=True):
             rows.append({"path": _printable(name), **row, "label": labels.get(name, "")})
             size += count
             broken += bool(row["problem"])
@@ -79,6 +79,10 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
                 rows = []
         writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     return {"files": len(names), "bytes": size, "unreadable": broken, "ignored": ignored, "labels": len(set(labels.values()))}
+
+
+def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
+    return ()
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
@@ -127,7 +131,8 @@ def _stop(error: OSError) -> None:
     raise SourceError(f"dataset.path: {error.filename}: the folder cannot be listed ({error.strerror})")
 
 
-def _hashed(pool: ThreadPoolExecutor, root: Path, names: list[str]) -> Iterator[tuple[dict[str, Any], int]]:
+def hashed(pool: ThreadPoolExecutor, root: Path, names: Iterable[str]) -> Iterator[tuple[dict[str, Any], int]]:
+    """For each file: its `size`, `sha256` and `problem` ("" when it could be read), and the size again. In order."""
     jobs = ((None, (root / name, _printable(name) == name)) for name in names)
     for _, (size, digest, problem) in ordered_map(pool, _hash, jobs, in_flight=1000):
         yield {"size": size, "sha256": digest, "problem": problem}, size

@@ -1,0 +1,147 @@
+"""Which pictures make a pair of views when it is not two views of one: those that share a column's value, or those of a file.
+
+A pair is never one picture twice, nor two with the same pixels; only where `views.pairs.reconstruct` asks for reconstruction is
+the target the source itself.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from soda.config import PairsConfig
+from soda.data.dataset import SPLITS, PreparedData, Split
+
+_SHOWN = 3  # rows that an error names
+
+
+class PairsError(ValueError):
+    """Pictures that cannot be paired as the settings say; the message names the setting, or the file and its lines."""
+
+
+class Partners:
+    """The partners of every picture of a split that has one.
+
+    anchors: (n,) int64, positions in the split of the pictures that have a partner, ascending.
+
+    The candidates of anchor i are `pool[start[i]:stop[i]]` without the run `pool[skip_start[i]:skip_stop[i]]`, so that memory
+    grows with the pictures and not with the pairs.
+    """
+
+    def __init__(self, anchors: np.ndarray, pool: np.ndarray, spans: np.ndarray, reconstruct: float) -> None:
+        """spans: (n, 4) int64, columns start, stop, skip_start and skip_stop."""
+        self.anchors = anchors
+        self.reconstruct = reconstruct
+        self._pool, self._spans = pool, spans
+
+    def __len__(self) -> int:
+        return len(self.anchors)
+
+    def draw(self, which: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A partner for each of the anchors `which` (indices into `anchors`), evenly from its candidates: positions, (b,) int64.
+
+        With probability `reconstruct` it is the anchor itself.
+        """
+        start, stop, skip_start, skip_stop = self._spans[which].T
+        skipped = skip_stop - skip_start
+        place = start + generator.integers(0, stop - start - skipped)
+        place += np.where(place >= skip_start, skipped, 0)
+        itself = generator.random(len(which)) < self.reconstruct
+        drawn: np.ndarray = np.where(itself, self.anchors[which], self._pool[place])
+        return drawn
+
+
+def find_partners(data: PreparedData, split: Split, config: PairsConfig) -> Partners | None:
+    """The partners in `split` as `views.pairs` says, None when a pair is two views of one picture.
+
+    Raises PairsError when there is no pair, or a row of `views.pairs.file` is wrong; DatasetError for a column that is not there.
+    """
+    if config.by == "picture":
+        return None
+    found = _by_column(split, config) if config.by == "column" else _by_file(data, split, config)
+    if not len(found):
+        what = (
+            f"two {split.name} pictures share a value of {config.column}"
+            if config.column
+            else f"row of {config.file} is of {split.name}"
+        )
+        differ = f" and differ in {config.differ}" if config.differ else ""
+        raise PairsError(f"views.pairs: no {what}{differ}: there is nothing to train on")
+    return found
+
+
+def _by_column(split: Split, config: PairsConfig) -> Partners:
+    assert config.column is not None
+    values, pixels = split.column(config.column).astype(str), split.column("sha256")
+    others = pixels if config.differ is None else split.column(config.differ).astype(str)
+    known = np.flatnonzero((values != "") & (others != ""))
+    value, other = (np.unique(column[known], return_inverse=True)[1] for column in (values, others))
+    # Of pictures that look the same and share the value one is enough, and no pair can then be the same pixels twice.
+    looks = np.unique(pixels[known], return_inverse=True)[1]
+    first = np.sort(np.unique(np.stack((value, looks)), axis=1, return_index=True)[1])
+    known, value, other = known[first], value[first], other[first]
+    order = np.lexsort((other, value))  # by value, within it by what has to differ
+    known, value, other = known[order], value[order], other[order]
+    groups, runs = _bounds(value[1:] != value[:-1]), _bounds((value[1:] != value[:-1]) | (other[1:] != other[:-1]))
+    spans = np.concatenate((groups, runs), axis=1)  # (n, 4)
+    paired = np.flatnonzero(groups[:, 1] - groups[:, 0] > runs[:, 1] - runs[:, 0])
+    paired = paired[np.argsort(known[paired])]
+    return Partners(known[paired], known, spans[paired], config.reconstruct)
+
+
+def _bounds(changes: np.ndarray) -> np.ndarray:
+    """Start and stop of the run of equal entries that each entry is in, from where they change: (n - 1,) bool -> (n, 2)."""
+    run = np.concatenate(([0], np.cumsum(changes)))
+    edges = np.concatenate(([0], np.flatnonzero(changes) + 1, [len(run)]))
+    return np.stack((edges[run], edges[run + 1]), axis=1)
+
+
+def _by_file(data: PreparedData, split: Split, config: PairsConfig) -> Partners:
+    assert config.file is not None
+    path = Path(config.file)
+    where = dict(zip(data.column("id").tolist(), data.column("split").tolist(), strict=True))
+    positions = {name: place for place, name in enumerate(split.ids.tolist())}
+    pixels = split.column("sha256")
+    sources, targets = [], []
+    wrong: dict[str, list[str]] = {"unknown": [], "itself": [], "torn": []}
+    for line, source, target in _rows(path):
+        unknown = [name for name in (source, target) if name not in where]
+        if unknown:
+            wrong["unknown"].append(f"line {line} ({', '.join(unknown)})")
+        elif where[source] != where[target]:
+            wrong["torn"].append(f"line {line} ({source} is in {where[source]}, {target} in {where[target]})")
+        elif where[source] == split.name:
+            if pixels[positions[source]] == pixels[positions[target]]:
+                wrong["itself"].append(f"line {line} ({source}, {target})")
+            sources.append(positions[source])
+            targets.append(positions[target])
+    _refuse(path, wrong["unknown"], f"ids that are not in {data.manifest}")
+    _refuse(path, wrong["itself"], "a picture paired with itself, or with one of the same pixels")
+    _refuse(path, wrong["torn"], f"pictures of two splits ({', '.join(SPLITS)}): what is to be judged would be trained on")
+    order = np.argsort(np.asarray(sources, np.int64), kind="stable")
+    pool = np.asarray(targets, np.int64)[order]
+    anchors, start, counts = np.unique(np.asarray(sources, np.int64)[order], return_index=True, return_counts=True)
+    stop = start + counts
+    return Partners(anchors, pool, np.stack((start, stop, stop, stop), axis=1).astype(np.int64), config.reconstruct)
+
+
+def _rows(path: Path) -> list[tuple[int, str, str]]:
+    """(line, source, target) of a CSV file with these columns, UTF-8. Raises PairsError."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            columns = reader.fieldnames or []
+            for name in ("source", "target"):
+                if name not in columns:
+                    raise PairsError(f"{path}: no column {name!r}; its columns are {', '.join(columns) or 'none'}")
+            return [(reader.line_num, row["source"].strip(), row["target"].strip()) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PairsError(f"views.pairs.file: {path} cannot be read ({error})") from None
+
+
+def _refuse(path: Path, rows: list[str], what: str) -> None:
+    if rows:
+        shown = "; ".join(rows[:_SHOWN]) + (" …" if len(rows) > _SHOWN else "")
+        raise PairsError(f"{path}: {len(rows)} rows name {what}: {shown}")

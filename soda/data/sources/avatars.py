@@ -1,0 +1,169 @@
+"""Avatars of one DiceBear style (https://www.dicebear.com), drawn from seeds: every factor that made the picture is known.
+
+`dataset.path` is a YAML file that says which style, how many, from which variants and colours, and which of them are the factors.
+Style and program come from PyPI (`dicebear-styles`, `dicebear-core`); the style's checksum is in that file, since another
+definition would draw other pictures from the same seeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from soda.config import DatasetConfig
+from soda.data.parallel import ordered_map, process_pool, worker_count
+from soda.data.sources.base import Item, SourceError
+from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, sha256_of, write_drawings
+
+__all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
+
+LICENCE = "CC-BY-4.0: Remix of Personas by Draftbit (https://personas.draftbit.com), drawn by DiceBear"
+"""Of conf/dataset/drawings/personas.yaml; the licence of each picture is in the manifest, as its style states it."""
+ABSENT = "none"  # the value of a part that an avatar does not have
+_JOB = 250  # avatars
+
+
+@dataclass(frozen=True)
+class Style:
+    """What `dataset.path` says."""
+
+    style: str  # a definition of dicebear-styles
+    sha256: str  # of it
+    count: int
+    options: dict[str, Any]  # DiceBear's, the same for all avatars
+    factors: dict[str, str]  # name -> the option that holds its value once an avatar is drawn
+
+
+def read_style(path: Path) -> Style:
+    """Read the YAML file. Raises SourceError naming the key that is missing or wrong."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SourceError(f"dataset.path: {path} cannot be read: {error}") from None
+    kinds = {"style": str, "sha256": str, "count": int, "options": dict, "factors": dict}
+    for key, kind in kinds.items():
+        value = values.get(key) if isinstance(values, dict) else None
+        if not isinstance(value, kind) or not value:
+            raise SourceError(f"{path}: {key} is {value!r}; it wants a {kind.__name__}")
+    unknown = sorted(set(values) - set(kinds))
+    if unknown:
+        raise SourceError(f"{path}: {unknown[0]}: no such key; known here: {', '.join(kinds)}")
+    return Style(**values)
+
+
+def origin(config: DatasetConfig) -> str:
+    style = read_style(Path(config.path)).style
+    return f"https://www.dicebear.com/styles/{style}/, drawn with dicebear-core {_version('dicebear-core')}"
+
+
+def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
+    """Draw the avatars of the seeds "<dataset.seed>-0", "-1" ... as SVG, spread over `dataset.workers` processes.
+
+    Raises SourceError when DiceBear is not installed, its style is another, or a factor names no option of the style.
+    """
+    style = read_style(Path(config.path))
+    definition(style)
+    jobs = ((None, (style, config.seed, start, min(start + _JOB, style.count))) for start in range(0, style.count, _JOB))
+    workers = min(worker_count(config.workers), -(-style.count // _JOB))
+
+    def drawn() -> Iterator[Drawing]:
+        with process_pool(workers) as pool, tqdm(total=style.count, desc="draw", unit="avatar", leave=False) as bar:
+            for _, drawings in ordered_map(pool if workers > 1 else None, draw, jobs, workers * 3):
+                yield from drawings
+                bar.update(len(drawings))
+
+    total = write_drawings(raw, drawn(), tuple(style.factors), _made_with(config))
+    return {"avatars": total, "factors": len(style.factors), "bytes": sum(path.stat().st_size for path in raw.iterdir())}
+
+
+def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
+    return Drawings(raw, _made_with(config)).factors
+
+
+def count(config: DatasetConfig, raw: Path) -> int:
+    return len(Drawings(raw, _made_with(config)))
+
+
+def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+    """Every avatar in the order of the seeds. Raises SourceError when `raw` was fetched with another style file or seed."""
+    return Drawings(raw, _made_with(config)).items(config)
+
+
+def draw(style: Style, seed: int, start: int, stop: int) -> list[Drawing]:
+    """The avatars start .. stop of a seed. Runs in a worker. Raises SourceError for a factor that the style does not resolve."""
+    dicebear = _dicebear()
+    about, found = definition(style)
+    licence = about["meta"]["license"]
+    drawings = []
+    for number in range(start, stop):
+        avatar = dicebear.Avatar(found, {**style.options, "seed": f"{seed}-{number}"})
+        chosen = avatar.to_json()["options"]
+        name = f"avatar-{number:06d}"
+        factors = {factor: _value(about, style, chosen, factor) for factor in style.factors}
+        drawings.append(Drawing(name, f"{style.style}#{seed}-{number}", str(avatar), licence["name"], factors))
+    return drawings
+
+
+def _value(about: Mapping[str, Any], style: Style, chosen: Mapping[str, Any], factor: str) -> str:
+    """A chosen variant's name or a colour as "#rrggbb"; ABSENT for a part that this avatar lacks."""
+    option = style.factors[factor]
+    value = chosen.get(option)
+    if value is None:
+        part = option.removesuffix("Variant")
+        if part == option or part not in about["components"]:
+            raise SourceError(
+                f"factors.{factor}: style {style.style} resolves no {option!r}; it does: {', '.join(sorted(chosen))}"
+            )
+        return ABSENT
+    return str(value[0]) if isinstance(value, list) and value else str(value or ABSENT)
+
+
+@lru_cache(maxsize=1)
+def _definition(name: str, sha256: str) -> tuple[dict[str, Any], Any]:
+    try:
+        data = resources.files("dicebear_styles").joinpath(f"{name}.json").read_bytes()
+    except ModuleNotFoundError:
+        raise SourceError("drawing avatars needs DiceBear: pip install 'soda[drawings]'") from None
+    except OSError:
+        raise SourceError(f"style: dicebear-styles {_version('dicebear-styles')} has no {name!r}") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise SourceError(
+            f"style {name} of dicebear-styles {_version('dicebear-styles')} has the SHA-256 {digest}, not {sha256}: it is "
+            "another version and would draw other pictures; install the one of constraints.txt"
+        )
+    about = json.loads(data)
+    return about, _dicebear().Style(about)
+
+
+def definition(style: Style) -> tuple[dict[str, Any], Any]:
+    """The style's definition as JSON and as DiceBear takes it. Raises SourceError unless it has the recorded checksum."""
+    return _definition(style.style, style.sha256)
+
+
+def _dicebear() -> Any:
+    try:
+        import dicebear
+    except ImportError:
+        raise SourceError("drawing avatars needs DiceBear: pip install 'soda[drawings]'") from None
+    return dicebear
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _made_with(config: DatasetConfig) -> dict[str, str]:
+    return {"dataset.path SHA-256": sha256_of(Path(config.path), "dataset.path"), "dataset.seed": str(config.seed)}

@@ -1,0 +1,45 @@
+"""The published sets that torchvision knows by name, read from the files that it downloads, without torch."""
+
+from __future__ import annotations
+
+from soda.data.sources.published import celeba, cifar, flowers, imagenet, svhn
+from soda.data.sources.published.source import Published
+
+PUBLISHED: dict[str, Published] = {
+    "cifar10": Published(
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        "not stated; Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        cifar.read_cifar10,
+        "CIFAR10({root!r}, download=True)",
+    ),
+    "cifar100": Published(
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        "not stated; Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        cifar.read_cifar100,
+        "CIFAR100({root!r}, download=True)",
+    ),
+    "svhn": Published(
+        "http://ufldl.stanford.edu/housenumbers/",
+        "non-commercial use only; Netzer et al. 2011",
+        svhn.read_svhn,
+        "[SVHN({root!r}, split, download=True) for split in ('train', 'test')]",
+    ),
+    "flowers102": Published(
+        "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
+        "not stated; Nilsback and Zisserman 2008",
+        flowers.read_flowers102,
+        "Flowers102({root!r}, download=True)",
+    ),
+    "celeba": Published(
+        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        "non-commercial research only; Liu et al. 2015",
+        celeba.read_celeba,
+        "CelebA({root!r}, download=True)",
+    ),
+    "tiny_imagenet": Published(
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        "as ImageNet: non-commercial research only",
+        imagenet.read_tiny_imagenet,
+    ),
+    "imagenet": Published("https://www.image-net.org", "non-commercial research only; Deng et al. 2009", imagenet.read_imagenet),
+}

@@ -1,0 +1,89 @@
+"""CIFAR-10 and CIFAR-100 in their "python version": pickled batches of 32 x 32 px.
+
+A pickle may run any program, so these are read by an unpickler that knows how to make arrays and nothing else.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soda.data.sources.base import SourceError
+from soda.data.sources.published.records import Contents, Record, inner, wanted
+
+_SIDE = 32
+_ALLOWED = {
+    *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it wants {module}.{name}, which no batch of pictures needs")
+        return super().find_class(module, name)
+
+
+def read_cifar10(root: Path) -> Contents:
+    """cifar-10-batches-py: 50,000 + 10,000 pictures in 10 classes."""
+    folder = inner(root, "cifar-10-batches-py")
+    names = _batch(folder / "batches.meta")["label_names"]
+    parts = [("train", f"data_batch_{number}") for number in range(1, 6)] + [("test", "test_batch")]
+    for _, part in parts:
+        wanted(folder / part)
+
+    def records() -> Iterator[Record]:
+        for split, part in parts:
+            batch = _batch(folder / part)
+            for number, (pixels, label) in enumerate(_pictures(folder / part, batch, "labels", names)):
+                yield Record(f"{part}-{number:05d}", split, label, pixels=pixels, file=f"{part}#{number}")
+
+    return Contents(records())
+
+
+def read_cifar100(root: Path) -> Contents:
+    """cifar-100-python: 50,000 + 10,000 pictures in 100 classes; the factor `superclass` is one of 20."""
+    folder = inner(root, "cifar-100-python")
+    meta = _batch(folder / "meta")
+    for part in ("train", "test"):
+        wanted(folder / part)
+
+    def records() -> Iterator[Record]:
+        for split in ("train", "test"):
+            path = folder / split
+            batch = _batch(path)
+            coarse = [name for _, name in _pictures(path, batch, "coarse_labels", meta["coarse_label_names"])]
+            for number, (pixels, label) in enumerate(_pictures(path, batch, "fine_labels", meta["fine_label_names"])):
+                factors = {"superclass": coarse[number]}
+                yield Record(f"{split}-{number:05d}", split, label, pixels=pixels, file=f"{split}#{number}", factors=factors)
+
+    return Contents(records(), ("superclass",))
+
+
+def _batch(path: Path) -> dict[str, Any]:
+    try:
+        with wanted(path).open("rb") as file:
+            batch = _ArraysOnly(file, encoding="latin1").load()
+    except (pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, AttributeError, ImportError, IndexError) as error:
+        raise SourceError(f"{path}: damaged, or no batch of CIFAR ({error})") from None
+    if not isinstance(batch, dict):
+        raise SourceError(f"{path}: holds a {type(batch).__name__}, no batch of CIFAR")
+    return batch
+
+
+def _pictures(path: Path, batch: dict[str, Any], key: str, names: list[str]) -> Iterator[tuple[np.ndarray, str]]:
+    data, labels = batch.get("data"), batch.get(key)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * _SIDE**2:
+        raise SourceError(f"{path}: its data are no uint8 pictures of {_SIDE} px")
+    if not isinstance(labels, list) or len(labels) != len(data) or not all(0 <= label < len(names) for label in labels):
+        raise SourceError(f"{path}: its {key} are not one of {len(names)} classes for each of {len(data)} pictures")
+    for planes, label in zip(data, labels, strict=True):
+        yield planes.reshape(3, _SIDE, _SIDE).transpose(1, 2, 0), names[label]

@@ -1,0 +1,145 @@
+"""A published set as a source: `fetch` lists its pictures in raw/pictures.parquet, and unpacks those that share a file.
+
+`dataset.path` is the folder that torchvision is given as `root`. It stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from soda.config import DatasetConfig
+from soda.data.parallel import worker_count
+from soda.data.pixels import FilePicture, Loader, PixelsInFile
+from soda.data.sources.base import Item, SourceError
+from soda.data.sources.folder import hashed
+from soda.data.sources.published.records import MissingError, Reader, Record
+
+TABLE, PIXELS = "pictures.parquet", "pixels.bin"
+_TEXT = ("id", "split", "label", "path", "file", "sha256", "problem")
+_NUMBERS = ("offset", "height", "width")  # of pictures in PIXELS; height is 0 for those in files
+_BATCH = 5000
+
+
+@dataclass(frozen=True)
+class Published:
+    """One set. `torchvision` is the call that downloads it, where torchvision does."""
+
+    url: str
+    LICENCE: str
+    read: Reader
+    torchvision: str = ""
+    COLUMNS: Mapping[str, pa.DataType] = field(default_factory=dict)
+
+    def origin(self, config: DatasetConfig) -> str:
+        return self.url
+
+    def fetch(self, config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
+        """List the pictures, with the SHA-256 of every file. Raises SourceError naming the file that is missing or damaged."""
+        root = Path(config.path)
+        if not root.is_dir():
+            raise SourceError(f"dataset.path: {root}: no such folder{self._remedy(root)}")
+        try:
+            contents = self.read(root)
+        except MissingError as error:
+            raise SourceError(f"{error}{self._remedy(root)}") from None
+        schema = pa.schema(
+            [(name, pa.string()) for name in _TEXT]
+            + [(name, pa.int64()) for name in _NUMBERS]
+            + [("factors", pa.list_(pa.string()))]
+        ).with_metadata({"factors": json.dumps(contents.factors), "path": str(config.path), "name": config.name})
+        total = broken = 0
+        with (
+            pq.ParquetWriter(raw / TABLE, schema, compression="zstd") as writer,
+            (raw / PIXELS).open("wb") as pixels,
+            ThreadPoolExecutor(worker_count(config.workers)) as pool,
+            tqdm(desc="fetch", unit="picture", leave=False) as bar,
+        ):
+            while records := list(islice(contents.records, _BATCH)):
+                rows = [_row(record, pixels, contents.factors) for record in records]
+                files = [row for row in rows if row["path"]]
+                for row, (found, _) in zip(files, hashed(pool, root, [row["path"] for row in files]), strict=True):
+                    row["sha256"], row["problem"] = found["sha256"], found["problem"]
+                    broken += bool(found["problem"])
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                total += len(rows)
+                bar.update(len(rows))
+        if not total:
+            raise SourceError(f"dataset.path: {root}: there is no picture of {config.name} in it")
+        return {"pictures": total, "unreadable": broken, "factors": len(contents.factors)}
+
+    def factor_names(self, config: DatasetConfig, raw: Path) -> Sequence[str]:
+        with self._table(config, raw) as table:
+            return _factors(table)
+
+    def count(self, config: DatasetConfig, raw: Path) -> int:
+        with self._table(config, raw) as table:
+            return int(table.metadata.num_rows)
+
+    def items(self, config: DatasetConfig, raw: Path) -> Iterator[Item]:
+        """Every picture in its official split. Raises SourceError when there is no table, or one of another set or folder."""
+        root = Path(config.path)
+        with self._table(config, raw) as table:
+            names = _factors(table)
+            if config.labels not in ("official", "auto", "none", *names):
+                choices = ", ".join(("official", "none", *names))
+                raise SourceError(
+                    f"dataset.labels: {config.labels!r} is not possible for {config.name}; it wants one of {choices}"
+                )
+            for batch in table.iter_batches(_BATCH):
+                for row in batch.to_pylist():
+                    factors = dict(zip(names, row["factors"], strict=True))
+                    label = "" if config.labels == "none" else factors.get(config.labels, row["label"])
+                    yield Item(row["id"], row["file"], _loader(root, raw, row), label, row["split"], factors=factors)
+
+    def _remedy(self, root: Path) -> str:
+        if not self.torchvision:
+            return f"; unpack the archive of {self.url} there"
+        call = self.torchvision.format(root=str(root))
+        return f'; torchvision downloads it: .venv/bin/python -c "from torchvision.datasets import *; {call}"'
+
+    def _table(self, config: DatasetConfig, raw: Path) -> pq.ParquetFile:
+        path = raw / TABLE
+        try:
+            table = pq.ParquetFile(path)
+        except FileNotFoundError:
+            raise SourceError(f"{path}: no such file; fetch the data first") from None
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{path}: cannot be read ({error}); fetch the data again") from None
+        found = table.schema_arrow.metadata or {}
+        for key in ("name", "path"):
+            was, now = found.get(key.encode(), b"").decode(), str(getattr(config, key))
+            if was != now:
+                table.close()
+                raise SourceError(f"{path}: fetched with dataset.{key}={was}, which is now {now}; fetch the data again")
+        return table
+
+
+def _factors(table: pq.ParquetFile) -> tuple[str, ...]:
+    return tuple(json.loads(table.schema_arrow.metadata[b"factors"]))
+
+
+def _row(record: Record, pixels: BinaryIO, factors: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(_TEXT, "") | dict.fromkeys(_NUMBERS, 0)
+    row |= {"id": record.id, "split": record.split, "label": record.label, "path": record.path}
+    row |= {"file": record.file or record.path, "factors": [record.factors.get(name, "") for name in factors]}
+    if record.pixels is not None:
+        row |= {"offset": pixels.tell(), "height": record.pixels.shape[0], "width": record.pixels.shape[1]}
+        pixels.write(np.ascontiguousarray(record.pixels).data)
+    return row
+
+
+def _loader(root: Path, raw: Path, row: Mapping[str, Any]) -> Loader:
+    if row["height"]:
+        return PixelsInFile(raw / PIXELS, row["offset"], (row["height"], row["width"], 3))
+    return FilePicture(root / row["path"], row["path"], row["sha256"], row["problem"])
