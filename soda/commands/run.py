@@ -153,7 +153,11 @@ def _strips(args: argparse.Namespace, model: SODA, pictures: Any, units: dict[in
         columns = np.stack(drawn[i * len(STRIP) : (i + 1) * len(STRIP)], axis=1)  # (pictures, 7, S, S, C)
         number, direction = model.directions.number(key), model.directions[key]
         blocks.append(
-            grid(columns, title=f"{number}  {direction}", column_labels=[f"{at * unit:+g}" if at else "0" for at in STRIP])
+            grid(
+                list(map(list, columns)),
+                title=f"{number}  {direction}",
+                column_labels=[f"{at * unit:+g}" if at else "0" for at in STRIP],
+            )
         )
     return page(blocks, columns=2)
 

@@ -1,4 +1,4 @@
-"""Pairs of views: two pictures that share what they should, never one picture twice, and reconstruction only where it is asked for."""
+"""Pairs of views: two pictures that share what they should, never one picture twice unless reconstruction is asked for."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_any_column_of_the_manifest_will_do(data: PreparedData) -> None:
     assert partners is not None and len(partners) == len(split)
     pairs = drawn(partners, 20)
     assert all(split.labels[i] == split.labels[j] and i != j for i, j in pairs)
-    with pytest.raises(DatasetError, match="no column 'factor.hat'"):
+    with pytest.raises(DatasetError, match=r"no column 'factor\.hat'"):
         find_partners(data, split, PairsConfig(by="column", column="factor.hat"))
     with pytest.raises(PairsError, match="no two train pictures share a value of id: there is nothing to train on"):
         find_partners(data, split, PairsConfig(by="column", column="id"))
