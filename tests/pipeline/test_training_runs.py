@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
+from safetensors.numpy import load_file
 
 from soda.config import Config, to_dict, write_params
 from soda.data.gate import validate
@@ -69,8 +70,9 @@ def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], since: flo
         time.sleep(0.01)
 
 
-def weights(folder: Path) -> bytes:
-    return (folder / "models" / "soda" / "model.safetensors").read_bytes()
+def weights(folder: Path) -> dict[str, bytes]:
+    tensors = load_file(folder / "models" / "soda" / "model.safetensors")
+    return {name: tensor.tobytes() for name, tensor in tensors.items()}
 
 
 @pytest.fixture(scope="module")
