@@ -17,7 +17,7 @@ PICTURES: dict[str, tuple[str, str]] = {
     "reconstructions": (
         "Originals over reconstructions",
         "Test pictures, and under each what the denoiser draws from noise with nothing but its {dim} numbers to go by. "
-        "The model was trained on none of them. Rows named “other noise” begin with another draw.",
+        "The model was trained on none of them. Rows named “again” begin with another draw of it.",
     ),
     "neighbours": (
         "Neighbours in latent space",
