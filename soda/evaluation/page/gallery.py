@@ -77,7 +77,8 @@ def _group(parts: Parts, key: str) -> dict[str, object]:
 
 
 def _disentanglement(parts: Parts) -> Table | None:
-    rows, ours = [], set()
+    rows: list[list[str]] = []
+    ours: set[int] = set()
     for name, title in REPRESENTATIONS.items():
         prefix = f"disentanglement.baselines.{name}." if name else "disentanglement."
         values = [parts.number(prefix + key) for key in DISENTANGLEMENT]
