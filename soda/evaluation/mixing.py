@@ -160,9 +160,9 @@ class Choice:
 def choose(mixer: Mixer, count: int, seed: int, roles: Roles | None) -> Choice | None:
     """The cut with the greatest product of style accuracy and content retrieval on the pictures of `mixer` (validation).
 
-    roles: None where nothing says what is style: then A gives the finer side, for each cut the factors that more mixes take from A
-    than from B are style and the others content, and their mean accuracy stands in for the retrieval. None when no cut gives both
-    sides something.
+    roles: None where nothing says what is style: then A gives the finer side, for each cut the factors that more mixes take from
+    A than from B are style and the others content, and their mean accuracy stands in for the retrieval. None when no cut gives
+    both sides something.
     """
     differ = (roles.style[0], roles.content[0]) if roles else tuple(mixer.real.chances)
     a, b = draw_pairs(mixer.codes, differ, count, seed)
