@@ -90,7 +90,7 @@ def write_report(
             lines.append(f"| {claim.text} | {heading} | {amount} | {text} |")
     missing = sorted({claim.metric for claim in CLAIMS if not judge(claim, results)})
     if missing:
-        names = ", ".join(METRICS[metric][0] for metric in missing)
+        names = "; ".join(METRICS[metric][0] for metric in missing)
         lines += ["", f"Claims about these measures are left out where they were not measured twice on both sides: {names}."]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

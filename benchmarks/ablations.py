@@ -57,7 +57,8 @@ def varied(base: Config, changes: dict[str, Any]) -> Config:
 def train_for(config: Config, split: Any, seconds: float) -> tuple[SODA, int]:
     """(EMA model, images seen) after so many seconds of processor time a thread, which other programs do not shorten.
 
-    The learning rate decays over the time: at every step the number of images is what the speed so far will reach.
+    The learning rate decays over the time: at every step the number of images is what the speed so far will reach. Its warm-up
+    takes a tenth of that, or what the settings say where this is less.
     """
     run = start_run(config, "ablation", CPU)
     run.model.train()
@@ -68,7 +69,8 @@ def train_for(config: Config, split: Any, seconds: float) -> tuple[SODA, int]:
         if share >= 1 and run.step:
             return run.ema, run.step * size
         images = round(run.step * size / share) if run.step else config.train.images
-        settings = replace(config, train=replace(config.train, images=max(size, images)))
+        warmup = min(config.train.warmup_images, images // 10)
+        settings = replace(config, train=replace(config.train, images=max(size, images), warmup_images=warmup))
         optimise(run, run.model, settings, to_float(split.gather(order.indices(run.step * size, size))), 0)
 
 

@@ -5,7 +5,12 @@
     python -m benchmarks.dci_check --model models/soda --prepared data/prepared   # z of a trained model, on data with factors
 
 Prints disentanglement, completeness and informativeness three times: ours; theirs, whose importances come from gradient-boosted
-trees in place of a forest; and their scores of our importances, which must be ours.
+trees in place of a forest; and their scores of our importances, which must be ours. Recorded (disent 0.8.0, scikit-learn 1.9.1):
+
+    turned by   ours d, c, i          theirs                theirs, on our importances
+    0           .8961 .8581 .9394     .9331 .9069 .9367     .8961 .8581
+    0.3         .4363 .4897 .9067     .4982 .5346 .9133     .4363 .4897
+    3           .4245 .3413 .9006     .5082 .4294 .9194     .4245 .3413
 """
 
 from __future__ import annotations

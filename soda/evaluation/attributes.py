@@ -64,7 +64,7 @@ def responses(z: Tensor, steps: Tensor, draw: Draw, read: Read, *, reach: float 
 
 
 def best_match(choosing: Responses, judging: Responses) -> dict[str, Match]:
-    """For every factor the direction of most shift - others on `choosing`, with its figures on `judging`.
+    """For every factor the direction of most shift * (1 - others) on `choosing`, with its figures on `judging`.
 
     Two sets of pictures: the best of many directions on the pictures that chose it would flatter itself.
     """
@@ -72,7 +72,7 @@ def best_match(choosing: Responses, judging: Responses) -> dict[str, Match]:
         raise ValueError("the two sets of responses are of other factors or directions")
     found = {}
     for k, name in enumerate(choosing.factors):
-        gain = [choosing.shift[d, k] - choosing.others(d, k) for d in range(len(choosing.shift))]
+        gain = [choosing.shift[d, k] * (1 - choosing.others(d, k)) for d in range(len(choosing.shift))]
         d = int(np.argmax(gain))
         found[name] = Match(d, float(judging.shift[d, k]), judging.others(d, k))
     return found

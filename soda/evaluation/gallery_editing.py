@@ -70,8 +70,8 @@ def mix_group(scene: FactorScene) -> Metrics:
         else "likeliest by the classifier among the pictures that the mixes are made of"
     )
     found["notes"] = [
-        f"Mixes take {found['style_from']} from picture A and the rest from B, A and B being test pictures; the side and the cut "
-        f"are the best of all on validation. Style factors: {found['style_factors']} ({who}).",
+        f"Mixes take {found['style_from']} from picture A and the rest from B, A and B being test pictures; the cut is the best "
+        f"on validation{', of either side' if scene.roles else ''}. Style factors: {found['style_factors']} ({who}).",
         "style_accuracy: mixes in which a classifier reads A's value, of pairs that differ in it, mean over style factors. "
         f"content_retrieval: mixes whose {how} has B's content. The classifier was trained on training pictures, softened, and "
         "never saw z; reader_accuracy is its accuracy on real test pictures. ..._content_alone and ..._style_alone: B and A "

@@ -100,6 +100,9 @@ def cost_curves(stochastic: dict[int, Cost], exact: dict[int, Cost], path: Path)
                     label=name,
                 )
             axes.set_xscale("log")
+            places = [p for p in (5, 10, 20, 50, 100, 200, 400) if p <= max(axes.get_xlim())]
+            axes.set_xticks(places, [str(p) for p in places])
+            axes.minorticks_off()
             axes.set_title(title, fontsize=8.5, color=INK, loc="left")
             axes.set_xlabel("denoiser evaluations a picture")
         figure.axes[0].legend(frameon=False, fontsize=7.5)

@@ -160,16 +160,16 @@ class Choice:
 def choose(mixer: Mixer, count: int, seed: int, roles: Roles | None) -> Choice | None:
     """The cut with the greatest product of style accuracy and content retrieval on the pictures of `mixer` (validation).
 
-    roles: None where nothing says what is style: then, for each cut, the factors that more mixes take from A than from B are
-    style and the others content, and their mean accuracy stands in for the retrieval. None when no cut gives both
-    sides something.
+    roles: None where nothing says what is style: then A gives the finer side, for each cut the factors that more mixes take from
+    A than from B are style and the others content, and their mean accuracy stands in for the retrieval. None when no cut gives
+    both sides something.
     """
     differ = (roles.style[0], roles.content[0]) if roles else tuple(mixer.real.chances)
     a, b = draw_pairs(mixer.codes, differ, count, seed)
     if not len(a):
         return None
     best, best_score = None, 0.0
-    for chosen in cuts(mixer.sections):
+    for chosen in cuts(mixer.sections) if roles else cuts(mixer.sections)[: mixer.sections - 1]:
         reading = mixer.read_mixes(chosen, a, b)
         if roles:
             score, here = mixer.score(reading, a, b, roles), roles
