@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from soda.config import Config
 from soda.data.dataset import PreparedData
+from soda.data.pairs import find_partners
 from soda.data.verdict import require_verdict
 from soda.data.views import to_float, view_pair
 from soda.files import write_json
@@ -88,7 +89,7 @@ def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int) -> 
     torch.manual_seed(seed)  # dropout draws from the global generator
     source, target = view_pair(images, config.views, generator)
     t = torch.randint(1, config.diffusion.num_timesteps + 1, (len(images),), generator=generator).to(images.device)
-    noise = torch.randn(images.shape, generator=generator).to(images.device, memory_format=torch.channels_last)
+    noise = torch.randn(target.shape, generator=generator).to(images.device, memory_format=torch.channels_last)
     keep = draw_keep(
         len(images), config.model.sections, config.model.section_drop, config.model.latent_drop, generator, images.device
     )
@@ -162,13 +163,16 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
         network = torch.compile(network)  # type: ignore[assignment]
     val = data.split("val")
     held_out = to_float(val.gather(list(range(min(USE_PICTURES, len(val)))))).to(team.device)
+    split = data.split("train")
+    partners = find_partners(data, split, config.views.pairs)
     stream = batches(
-        data.split("train"),
-        Order(len(data.split("train")), settings.seed),
+        split,
+        Order(len(split) if partners is None else len(partners), settings.seed),
         batch_size=settings.batch_size,
         share=team.share(settings.batch_size),
         first_step=run.step,
         last_step=steps,
+        partners=partners,
     )
     pending: list[Tensor] = []
     network.train()
