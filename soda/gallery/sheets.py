@@ -36,7 +36,7 @@ def grid(
     rows: Sequence[Sequence[Cell]],
     *,
     title: str = "",
-    column_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),  # none, or one a column
     lead_row: bool = False,
     lead_column: bool = False,
     side: int = SIDE,
@@ -58,8 +58,9 @@ def grid(
     sheet = Image.new("RGB", (xs[-1] + cell + GAP, ys[-1] + cell + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP, 2), title, fill=INK, font=font)
-    for x, text in zip(xs, column_labels, strict=False):
-        draw.text((x + (cell - font.getlength(text)) / 2, top - LINE + 2), text, fill=SOFT, font=font)
+    if column_labels:
+        for x, text in zip(xs, column_labels, strict=True):
+            draw.text((x + (cell - font.getlength(text)) / 2, top - LINE + 2), text, fill=SOFT, font=font)
     for y, row in zip(ys, rows, strict=True):
         for x, picture in zip(xs, row, strict=True):
             if picture is not None:

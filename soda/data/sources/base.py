@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from soda.config import DatasetConfig
 from soda.data.pixels import Loader
@@ -73,3 +74,23 @@ class Source(Protocol):
 
         Raises SourceError when `raw` is not what `fetch` wrote.
         """
+
+
+def open_fetched(path: Path, config: DatasetConfig, settings: Sequence[str]) -> pq.ParquetFile:
+    """The table that a fetch left at `path`, with the values of `settings` that it was made with in its metadata.
+
+    Raises SourceError when it is missing or damaged, and when one of these settings is another now.
+    """
+    try:
+        table = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file; fetch the data first") from None
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: cannot be read ({error}); fetch the data again") from None
+    made_with = table.schema_arrow.metadata or {}
+    for key in settings:
+        was, now = made_with.get(key.encode(), b"").decode(), str(getattr(config, key))
+        if was != now:
+            table.close()
+            raise SourceError(f"{path}: fetched with dataset.{key}={was}, which is now {now}; fetch the data again")
+    return table

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from soda.config import DatasetConfig
 from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
-from soda.data.sources.base import Item, SourceError
+from soda.data.sources.base import Item, SourceError, open_fetched
 from soda.data.sources.labels import folder_labels
 
 logger = logging.getLogger(__name__)
@@ -86,14 +86,14 @@ def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
-    with _inventory(config, raw) as file:
+    with open_fetched(raw / INVENTORY, config, _SETTINGS) as file:
         return int(file.metadata.num_rows)
 
 
 def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     """Every file of the inventory, by path. Raises SourceError when there is none, or one made with other settings."""
     root = Path(config.path)
-    with _inventory(config, raw) as file:
+    with open_fetched(raw / INVENTORY, config, _SETTINGS) as file:
         for batch in file.iter_batches(_BATCH):
             for row in batch.to_pylist():
                 path = row["path"]
@@ -154,20 +154,3 @@ def _hash(path: Path, printable: bool) -> tuple[int, str, str]:
 
 def _printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _inventory(config: DatasetConfig, raw: Path) -> pq.ParquetFile:
-    path = raw / INVENTORY
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise SourceError(f"{path}: no such file; fetch the data first") from None
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: cannot be read ({error}); fetch the data again") from None
-    made_with = file.schema_arrow.metadata or {}
-    for key in _SETTINGS:
-        was, now = made_with.get(key.encode(), b"").decode(), str(getattr(config, key))
-        if was != now:
-            file.close()
-            raise SourceError(f"{path}: fetched with dataset.{key}={was}, which is now {now}; fetch the data again")
-    return file

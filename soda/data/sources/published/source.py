@@ -21,7 +21,7 @@ from tqdm import tqdm
 from soda.config import DatasetConfig
 from soda.data.parallel import worker_count
 from soda.data.pixels import FilePicture, Loader, PixelsInFile
-from soda.data.sources.base import Item, SourceError
+from soda.data.sources.base import Item, SourceError, open_fetched
 from soda.data.sources.folder import hashed
 from soda.data.sources.published.records import MissingError, Reader, Record
 
@@ -79,17 +79,17 @@ class Published:
         return {"pictures": total, "unreadable": broken, "factors": len(contents.factors)}
 
     def factor_names(self, config: DatasetConfig, raw: Path) -> Sequence[str]:
-        with self._table(config, raw) as table:
+        with open_fetched(raw / TABLE, config, ("name", "path")) as table:
             return _factors(table)
 
     def count(self, config: DatasetConfig, raw: Path) -> int:
-        with self._table(config, raw) as table:
+        with open_fetched(raw / TABLE, config, ("name", "path")) as table:
             return int(table.metadata.num_rows)
 
     def items(self, config: DatasetConfig, raw: Path) -> Iterator[Item]:
         """Every picture in its official split. Raises SourceError when there is no table, or one of another set or folder."""
         root = Path(config.path)
-        with self._table(config, raw) as table:
+        with open_fetched(raw / TABLE, config, ("name", "path")) as table:
             names = _factors(table)
             if config.labels not in ("official", "auto", "none", *names):
                 choices = ", ".join(("official", "none", *names))
@@ -107,22 +107,6 @@ class Published:
             return f"; unpack the archive of {self.url} there"
         call = self.torchvision.format(root=str(root))
         return f'; torchvision downloads it: .venv/bin/python -c "from torchvision.datasets import *; {call}"'
-
-    def _table(self, config: DatasetConfig, raw: Path) -> pq.ParquetFile:
-        path = raw / TABLE
-        try:
-            table = pq.ParquetFile(path)
-        except FileNotFoundError:
-            raise SourceError(f"{path}: no such file; fetch the data first") from None
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{path}: cannot be read ({error}); fetch the data again") from None
-        found = table.schema_arrow.metadata or {}
-        for key in ("name", "path"):
-            was, now = found.get(key.encode(), b"").decode(), str(getattr(config, key))
-            if was != now:
-                table.close()
-                raise SourceError(f"{path}: fetched with dataset.{key}={was}, which is now {now}; fetch the data again")
-        return table
 
 
 def _factors(table: pq.ParquetFile) -> tuple[str, ...]:
