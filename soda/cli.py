@@ -17,6 +17,7 @@ RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 MODEL = Path("models/soda")
 ENCODER = Path("models/encoder.onnx")
+DIRECTIONS = Path("models/directions.safetensors")
 RUNS = Path("runs")
 REPORTS = Path("reports")
 VERDICT = REPORTS / "validation.json"
@@ -56,7 +57,7 @@ def _train(config: Config) -> dict[str, Any]:
 def _evaluate(config: Config) -> dict[str, Any]:
     from soda.evaluation.evaluate import evaluate
 
-    return evaluate(config.evaluate, MODEL, PREPARED, PARTS["evaluate"], FIGURES)
+    return evaluate(config.evaluate, MODEL, PREPARED, PARTS["evaluate"], FIGURES, DIRECTIONS, RUNS)
 
 
 def _export(config: Config) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def _export(config: Config) -> dict[str, Any]:
 
 
 def _report(config: Config) -> dict[str, Any]:
-    from soda.evaluation.report import report
+    from soda.report.stage import report
 
     return report(config, PREPARED, VERDICT, LIVE, list(PARTS.values()), FIGURES, ENCODER, HTML, METRICS)
 

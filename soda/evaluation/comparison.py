@@ -22,9 +22,11 @@ SPLITS = ("train", "val", "test")
 class Comparison:
     """What the probes gave. metrics: the group `probe`, empty without labels; notes: how it was measured, in plain sentences.
 
-    network, network_name: the fixed network that measures reconstructions; probe: the linear probe on z, for its confusions.
+    untrained: the encoder before training. network, network_name: the fixed network that measures reconstructions. probe: the
+    linear probe on z, for its confusions.
     """
 
+    untrained: nn.Module
     network: nn.Module
     network_name: str
     metrics: dict[str, float] = field(default_factory=dict)
@@ -71,7 +73,7 @@ def compare(latents: dict[str, Features], trained: Config, protocol: Protocol) -
     untrained, calibrated = random_encoder(
         trained, samples["train"], samples["val"], l2=l2, batch_size=config.batch_size, device=device
     )
-    result = Comparison(untrained, "the untrained encoder")
+    result = Comparison(untrained, untrained, "the untrained encoder")
     if protocol.obstacle:
         result.notes.append(f"There are no probes: {protocol.obstacle}.")
         return result

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,18 @@ from soda.data.dataset import PreparedData
 from soda.data.views import to_float
 from soda.evaluation.charts import MAX_MAP, can_be_coloured, confusion, latent_map, picture_map, plane, probe_bars
 from soda.evaluation.comparison import SPLITS, Comparison, Protocol, compare
+from soda.evaluation.factors import read_factors
 from soda.evaluation.figures import neighbour_rows, reconstruction_grid, spread_picks
+from soda.evaluation.gallery_run import run_gallery
+from soda.evaluation.gallery_scene import Subject
 from soda.evaluation.knn import neighbours
 from soda.evaluation.latents import Sample, draw_sample, effective_dim, frozen, latent_use, shuffled
 from soda.evaluation.metrics import FixedNetwork
 from soda.evaluation.probe import Features, standardise
 from soda.evaluation.reconstruct import Judge, reconstruct
 from soda.files import whole_folder, write_json
+from soda.gallery.directions import save_directions
+from soda.gallery.inversion import ROUNDS, invert_exactly
 from soda.model.soda import SODA
 from soda.training.checkpoint import load_model
 from soda.training.distributed import choose_device
@@ -46,13 +52,17 @@ class EvaluationError(ValueError):
     """The model and the data do not fit together, or there is nothing to evaluate on; the message names what and where."""
 
 
-def evaluate(config: EvaluateConfig, model_dir: Path, prepared: Path, metrics: Path, figures: Path) -> Metrics:
-    """Evaluate the model in `model_dir` on the prepared data; write `metrics` (JSON) and the PNGs in `figures`, both or none.
+def evaluate(
+    config: EvaluateConfig, model_dir: Path, prepared: Path, metrics: Path, figures: Path, directions: Path, runs: Path
+) -> Metrics:
+    """Evaluate the model in `model_dir` on the prepared data; write `metrics` (JSON), the PNGs in `figures` and the `directions`
+    that were found without labels, all or none. Baselines that take long to train go on from where they were in `runs`.
 
-    Returns what the JSON holds: groups `probe` (no numbers without labels), `reconstruction` and `latent`, each with `notes`: how
-    it was measured, in sentences. Raises CheckpointError, DatasetError or EvaluationError for inputs that are broken or do not
-    fit, and FrozenError when the weights changed on the way.
+    Returns what the JSON holds: groups `probe` (no numbers without labels), `reconstruction`, `latent` and those of
+    `measure_gallery`, each with `notes`: how it was measured, in sentences. Raises CheckpointError, DatasetError or
+    EvaluationError for inputs that are broken or do not fit, and FrozenError when the weights changed on the way.
     """
+    torch.set_flush_denormal(True)  # an untrained encoder's activations fade into denormals, six times as slow
     data = PreparedData(prepared)
     model, trained = load_model(model_dir)
     device = choose_device("cpu" if trained.train.device == "cpu" else "auto")
@@ -62,14 +72,29 @@ def evaluate(config: EvaluateConfig, model_dir: Path, prepared: Path, metrics: P
         torch.set_num_threads(trained.train.threads)
     samples = {name: draw_sample(data.split(name), MAX_PICTURES, config.seed) for name in SPLITS}
     protocol = Protocol(config, samples, len(data.label_names), device)
+    factors = read_factors(data, samples)
     with whole_folder(figures) as folder:
-        result = _evaluate(model, trained, protocol, data.label_names, folder)
+        result, subject = _evaluate(model, trained, protocol, data.label_names, folder)
+        with _timed("gallery"), frozen(model):
+            subject = replace(subject, runs=runs, data_version=data.version)
+            groups, found = run_gallery(model_dir, subject, factors, config, folder)
+        result = _merge(result, groups)
+        save_directions(directions, found)
         write_json(metrics, result)
     return result
 
 
-def _evaluate(model: SODA, trained: Config, protocol: Protocol, names: list[str], folder: Path) -> Metrics:
-    """Measure all, draw the figures into `folder`, and see that the weights stayed as they were."""
+def _merge(result: Metrics, groups: Metrics) -> Metrics:
+    """Both, and of a group that both have all figures and all notes."""
+    merged = dict(result)
+    for name, group in groups.items():
+        before = result.get(name, {"notes": []})
+        merged[name] = {**before, **group, "notes": [*before["notes"], *group["notes"]]}
+    return merged
+
+
+def _evaluate(model: SODA, trained: Config, protocol: Protocol, names: list[str], folder: Path) -> tuple[Metrics, Subject]:
+    """Measure what every data set allows, draw the figures into `folder`, and see that the weights stayed as they were."""
     config, samples = protocol.config, protocol.samples
     with frozen(model) as digest:
         with _timed("latents"):
@@ -85,7 +110,22 @@ def _evaluate(model: SODA, trained: Config, protocol: Protocol, names: list[str]
             _map(latents["test"], samples["test"], names, config, folder)
             _charts(comparison, names, folder)
     use["notes"].append(f"The weights are the same after the evaluation as before: sha256 {digest}.")
-    return {"probe": {**comparison.metrics, "notes": comparison.notes}, "reconstruction": reconstruction, "latent": use}
+    result = {"probe": {**comparison.metrics, "notes": comparison.notes}, "reconstruction": reconstruction, "latent": use}
+    subject = Subject(
+        model=model,
+        trained=trained,
+        latents=latents,
+        samples=samples,
+        network=comparison.network,
+        network_name=comparison.network_name,
+        untrained=comparison.untrained,
+        device=protocol.device,
+        invert=lambda x_0, z, steps: invert_exactly(
+            model.denoise_with(z), x_0, model.schedule, steps, spacing=model.diffusion.spacing
+        ),
+        inversion_evaluations=ROUNDS,
+    )
+    return result, subject
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from soda.evaluation.factor_reader import accuracy, read
 from soda.evaluation.gallery_figures import attribute_strips, mix_grid
 from soda.evaluation.gallery_scene import FactorScene
 from soda.evaluation.mixing import Mixer, choose, draw_pairs, measure_mixes
-from soda.evaluation.sections import describe_cut, mix
+from soda.evaluation.sections import describe_cut
+from soda.gallery.mixing import mix
 
 GRID = 6
 STRIP_PICTURES, STRIP_STEPS, STRIP_ENDS = 2, 7, 3.0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from soda.evaluation.metrics import FixedNetwork, feature_distance
+from soda.gallery.walk import slerp
 
 EPSILON = 1e-2
 """Length of the step, as a share of the walk. Karras et al. 2019 take 1e-4; a few-step sampler in float32 wants a longer one."""
@@ -28,18 +29,13 @@ class PathLength:
     walks: int
 
 
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Spherical interpolation (Shoemake 1985) from a to b (N, D), the length going linearly from one to the other. t: (N, 1)."""
-    norm_a, norm_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
-    unit_a, unit_b = a / norm_a.clamp(min=1e-12), b / norm_b.clamp(min=1e-12)
-    angle = (unit_a * unit_b).sum(1, keepdim=True).clamp(-1, 1).acos()
-    sine = angle.sin()
-    turned = (((1 - t) * angle).sin() * unit_a + (t * angle).sin() * unit_b) / sine.clamp(min=1e-6)
-    return torch.where(sine > 1e-6, turned, torch.lerp(unit_a, unit_b, t)) * torch.lerp(norm_a, norm_b, t)
+def _spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Row by row on the sphere from a to b (N, D), t: (N, 1) -> (N, D)."""
+    return torch.cat([slerp(start, end, share) for start, end, share in zip(a, b, t, strict=True)])
 
 
-def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Linear interpolation from a to b (N, ...), t: (N, 1)."""
+def _straight(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Row by row on the straight line from a to b (N, ...), t: (N, 1) -> (N, ...)."""
     return torch.lerp(a, b, t.to(a.device).view(-1, *[1] * (a.ndim - 1)))
 
 
@@ -66,8 +62,8 @@ def path_length(
 
     after = z.roll(-1, 0)
     return PathLength(
-        linear=length(lambda s: draw(lerp(z, after, s))),
-        spherical=length(lambda s: draw(slerp(z, after, s))),
-        crossfade=length(lambda s: lerp(originals, originals.roll(-1, 0), s)),
+        linear=length(lambda s: draw(_straight(z, after, s))),
+        spherical=length(lambda s: draw(_spherical(z, after, s))),
+        crossfade=length(lambda s: _straight(originals, originals.roll(-1, 0), s)),
         walks=len(z),
     )

@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from soda.evaluation.factor_reader import Codes, FactorReader, Reading, read
-from soda.evaluation.sections import Draw, cuts, mix
+from soda.evaluation.sections import Draw, cuts
+from soda.gallery.mixing import mix
 from soda.training.batches import seed_of
 
 

@@ -57,17 +57,6 @@ def section_probes(
     return SectionProbes(names, table, whole, np.array([factors.majority(name) for name in names]))
 
 
-def mix(style: Tensor, content: Tensor, chosen: tuple[int, ...], sections: int) -> Tensor:
-    """z (B, D) with the sections `chosen` of `style` (B, D) and the others of `content` (B, D)."""
-    for k in chosen:
-        if not 0 <= k < sections:
-            raise ValueError(f"section {k} does not exist; there are 0 to {sections - 1}")
-    taken = torch.zeros(sections, dtype=torch.bool)
-    taken[list(chosen)] = True
-    here = taken.to(style.device)[None, :, None]
-    return torch.where(here, cut_sections(style, sections), cut_sections(content, sections)).flatten(1)
-
-
 def cuts(sections: int) -> list[tuple[int, ...]]:
     """Every way to cut z once between fine and coarse, and to take one side: the finer sides first, growing."""
     fine = [tuple(range(c)) for c in range(1, sections)]

@@ -46,6 +46,10 @@ def ship(
             shutil.copy(model_dir / file, new / file)
         (new / "model.safetensors").chmod(0o644)
         shutil.copy(encoder, new / "encoder.onnx")
+        found = [file for file in (directions_file(model_dir), model_dir.with_name(EVALUATED)) if file.is_file()]
+        if found:
+            load_directions(found[0], model=weights_sha256(model_dir), latent_dim=config.model.latent_dim)
+            shutil.copy(found[0], new / ("model" + SUFFIX))
         if (figures / PICTURE).is_file():
             shutil.copy(figures / PICTURE, new / PICTURE)
         (new / "README.md").write_text(

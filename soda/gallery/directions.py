@@ -17,6 +17,8 @@ from soda.files import file_sha256, whole_file
 
 FORMAT = 1
 SUFFIX = ".directions.safetensors"
+EVALUATED = "directions.safetensors"
+"""Beside the model folder: those that the evaluate stage found. A name given to one goes into the person's own file."""
 
 
 class DirectionError(ValueError):
@@ -111,8 +113,12 @@ def directions_file(model_folder: Path) -> Path:
 
 
 def find_file(model_folder: Path) -> Path:
-    """The person's file beside the folder, else the one that came inside it. Raises NoDirectionsError without either."""
-    for file in (directions_file(model_folder), model_folder / ("model" + SUFFIX)):
+    """The person's file beside the folder, else the one that came inside it, else what the evaluation found beside it.
+
+    Raises NoDirectionsError without any.
+    """
+    folder = model_folder.resolve()
+    for file in (directions_file(folder), folder / ("model" + SUFFIX), folder.with_name(EVALUATED)):
         if file.is_file():
             return file
     raise NoDirectionsError(f"{model_folder}: no directions were found for this model yet; `soda attributes` finds them")

@@ -26,7 +26,7 @@ STAGE_MODULES = {
     "train": "soda.training.loop",
     "evaluate": "soda.evaluation.evaluate",
     "export": "soda.export.onnx",
-    "report": "soda.evaluation.report",
+    "report": "soda.report.stage",
 }
 CARRIED_BY_PARAMS = {
     "soda.config",

@@ -45,6 +45,7 @@ FAST = (
     "evaluate.batch_size=16",
     "evaluate.probe_l2=[0.01]",
 )
+GALLERY = {"walks", "mix_cuts", "directions", "reconstruction_cost"}
 
 
 def bars_and_dots(count: int = 100, size: int = 16, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -73,9 +74,9 @@ def save_random_model(folder: Path, config: Config) -> Path:
 
 def run(tmp_path: Path, config: Config, prepared: Path, name: str = "a") -> tuple[dict[str, Any], Path]:
     figures = tmp_path / name / "figures"
-    found = evaluate(
-        config.evaluate, save_random_model(tmp_path / "model", config), prepared, tmp_path / name / "e.json", figures
-    )
+    model = save_random_model(tmp_path / "model", config)
+    out = tmp_path / name
+    found = evaluate(config.evaluate, model, prepared, out / "e.json", figures, out / "directions.safetensors", out / "runs")
     assert json.loads((tmp_path / name / "e.json").read_text()) == json.loads(json.dumps(found))
     return found, figures
 
@@ -300,7 +301,10 @@ def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None
     for group in found.values():
         assert group["notes"]
         assert all(isinstance(v, (int, float)) and np.isfinite(v) for v in numbers(group).values())
+    assert {"exact_psnr", "lpips_like@10"} < set(found["reconstruction"])
+    assert found["interpolation"]["path_length"] > 0
     names = {"reconstructions", "neighbours", "latent_map", "latent_map_pictures", "confusion", "probe"}
+    names |= GALLERY
     assert {path.name for path in figures.iterdir()} == {f"{name}.png" for name in names}
 
     again, others = run(tmp_path, config, prepared, "b")
@@ -315,7 +319,7 @@ def test_without_labels_everything_else_is_there(tmp_path: Path) -> None:
     assert "0 labels" in found["probe"]["notes"][0]
     assert {"psnr", "fid_like"} < set(found["reconstruction"])
     assert "untrained encoder" in " ".join(found["reconstruction"]["notes"])
-    assert {path.stem for path in figures.iterdir()} == {"reconstructions", "neighbours", "latent_map"}
+    assert {path.stem for path in figures.iterdir()} == GALLERY | {"reconstructions", "neighbours", "latent_map"}
 
 
 def test_partly_labelled_with_lone_and_unseen_labels(tmp_path: Path) -> None:
@@ -353,7 +357,7 @@ def test_pictures_of_another_size_are_refused_and_nothing_is_touched(tmp_path: P
     model = save_random_model(tmp_path / "model", config)
     prepared = make_prepared(tmp_path / "data", size=8)
     with pytest.raises(EvaluationError, match=r"image_size = 16.*pictures of 8"):
-        evaluate(config.evaluate, model, prepared, out, figures)
+        evaluate(config.evaluate, model, prepared, out, figures, tmp_path / "d", tmp_path / "runs")
     assert out.read_text() == (figures / "earlier.png").read_text() == "earlier"
 
 
@@ -369,7 +373,8 @@ def test_a_failure_half_way_leaves_the_earlier_result(tmp_path: Path, monkeypatc
     monkeypatch.setattr(stage, "_charts", burst)
     prepared = make_prepared(tmp_path / "data", pixels=bars_and_dots(40, channels=1))
     with pytest.raises(OSError, match="disk full"):
-        evaluate(config.evaluate, save_random_model(tmp_path / "model", config), prepared, out, figures)
+        model = save_random_model(tmp_path / "model", config)
+        evaluate(config.evaluate, model, prepared, out, figures, tmp_path / "d", tmp_path / "runs")
     assert out.read_text() == "earlier"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "e.json", "figures", "model"]
     assert [path.name for path in figures.iterdir()] == ["earlier.png"]

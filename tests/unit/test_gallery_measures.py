@@ -20,7 +20,7 @@ from soda.evaluation.baselines import initial_encoder
 from soda.evaluation.beta_vae import BetaVAE, images_of_equal_compute, train_beta_vae
 from soda.evaluation.factor_reader import FactorReader, Reading, accuracy, read, train_reader
 from soda.evaluation.factors import Factors
-from soda.evaluation.interpolation import lerp, path_length, slerp
+from soda.evaluation.interpolation import path_length
 from soda.evaluation.latents import draw_sample, embed, weights_hash
 from soda.evaluation.metrics import FixedNetwork
 from soda.evaluation.mixing import (
@@ -36,7 +36,7 @@ from soda.evaluation.mixing import (
 )
 from soda.evaluation.reconstruct import Judge
 from soda.evaluation.reconstruction_cost import exact_cost, stochastic_cost
-from soda.evaluation.sections import cuts, describe_cut, mix, section_probes
+from soda.evaluation.sections import cuts, describe_cut, section_probes
 from soda.model.soda import SODA, build_model
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
@@ -133,14 +133,7 @@ def test_which_factors_can_be_learnt_and_which_are_held_out() -> None:
 # Sections and mixes
 
 
-def test_mixing_takes_the_chosen_sections_and_no_other() -> None:
-    a, b = torch.ones(2, 8), torch.zeros(2, 8)
-    assert mix(a, b, (0, 3), 4)[0].tolist() == [1, 1, 0, 0, 0, 0, 1, 1]
-    assert torch.equal(mix(a, b, (), 4), b)
-    with pytest.raises(ValueError, match="section 4 does not exist"):
-        mix(a, b, (4,), 4)
-    with pytest.raises(ValueError, match="3 equal sections"):
-        mix(a, b, (0,), 3)
+def test_cuts_are_the_ways_to_part_fine_from_coarse() -> None:
     assert cuts(3) == [(0,), (0, 1), (2,), (1, 2)]
     assert describe_cut((0, 1), 3) == "the 2 finest of 3 sections"
 
@@ -256,16 +249,6 @@ def test_principal_and_random_steps_are_one_sigma_long(world: dict[str, Any]) ->
 
 
 # Walks
-
-
-def test_walks_begin_and_end_at_their_pictures_and_spheres_keep_their_length() -> None:
-    a, b = (torch.randn(3, 8, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
-    for walk in (lerp, slerp):
-        torch.testing.assert_close(walk(a, b, torch.zeros(3, 1)), a)
-        torch.testing.assert_close(walk(a, b, torch.ones(3, 1)), b)
-    unit_a, unit_b = (torch.nn.functional.normalize(x, dim=1) for x in (a, b))
-    torch.testing.assert_close(slerp(unit_a, unit_b, torch.full((3, 1), 0.3)).norm(dim=1), torch.ones(3))
-    torch.testing.assert_close(slerp(a, a, torch.full((3, 1), 0.5)), a)
 
 
 def test_path_length_is_nought_for_a_still_picture_and_grows_with_jumps() -> None:

@@ -20,9 +20,9 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from soda.config import Config, compose, from_dict
-from soda.evaluation.page.curves import MAX_POINTS, draw_curve, read_curve, ticks
-from soda.evaluation.page.parts import merge_parts
-from soda.evaluation.report import ReportError, report
+from soda.report.curves import MAX_POINTS, draw_curve, read_curve, ticks
+from soda.report.parts import merge_parts
+from soda.report.stage import ReportError, report
 from soda.runtime.metadata import FORMAT, to_props
 
 ROOT = Path(__file__).parents[2]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from soda.evaluation.page.gallery import gallery_tables
-from soda.evaluation.page.parts import Parts
+from soda.report.gallery import gallery_tables
+from soda.report.parts import Parts
 
 
 def test_tables_show_what_there_is() -> None:

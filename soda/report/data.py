@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from soda.evaluation.page.format import plain
-from soda.evaluation.page.parts import ReportError, read_json
+from soda.report.format import plain
+from soda.report.parts import ReportError, read_json
 
 SPLITS = ("train", "val", "test")
 MAX_REJECTED = 50

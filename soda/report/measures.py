@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from soda.evaluation.page.format import percent
-from soda.evaluation.page.parts import Parts
+from soda.report.format import percent
+from soda.report.parts import Parts
 
 PROBE = re.compile(r"^(?:(?P<on>[a-z0-9_]+?)_)?(?P<how>linear|knn)_top1$")
 HOW = {"linear": "linear probe", "knn": "nearest neighbours"}

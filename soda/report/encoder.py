@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from soda.evaluation.page.format import plain
-from soda.evaluation.page.parts import ReportError
+from soda.report.format import plain
+from soda.report.parts import ReportError
 from soda.runtime import Encoder, EncoderError
 
 

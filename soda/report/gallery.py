@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from soda.evaluation.page.format import number, percent
-from soda.evaluation.page.parts import Parts
+from soda.report.format import number, percent
+from soda.report.parts import Parts
 
 # File name without .png: title, caption. {dim} is the number of components of z.
 PICTURES: dict[str, tuple[str, str]] = {
+    "walks": (
+        "From one picture to another",
+        "Each row leads from one test picture to another: latents on the straight line between theirs, drawn from noise that "
+        "turns from the one picture’s to the other’s, so that the ends are the pictures themselves.",
+    ),
+    "mix_cuts": (
+        "Style of one, content of the other, at every cut",
+        "At the left the picture that gives the content, at the right the one that gives the style. Between them the latent is "
+        "cut at every place: so many of its finest sections come from the style, the coarser ones from the content.",
+    ),
+    "directions": (
+        "Directions found without labels",
+        "Test pictures moved from -3 to +3 standard deviations along directions of the latent, those that change pictures most "
+        "first. Their numbers are what soda edit --direction takes.",
+    ),
     "mix": (
         "Style of one, content of the other",
         "Pictures drawn from some sections of the latent of the picture above and the other sections of the picture at the left, "

@@ -14,13 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from soda.config import Config, to_dict
-from soda.evaluation.page import format as fmt
-from soda.evaluation.page.curves import read_curves
-from soda.evaluation.page.data import DataFacts, Verdict
-from soda.evaluation.page.encoder import EncoderFacts
-from soda.evaluation.page.figures import read_figures
-from soda.evaluation.page.measures import key_figures, probe_bars, reconstruction_table
-from soda.evaluation.page.parts import Parts, flatten
+from soda.report import format as fmt
+from soda.report.curves import read_curves
+from soda.report.data import DataFacts, Verdict
+from soda.report.encoder import EncoderFacts
+from soda.report.figures import read_figures
+from soda.report.gallery import gallery_tables
+from soda.report.measures import key_figures, probe_bars, reconstruction_table
+from soda.report.parts import Parts, flatten
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLES = {"fashion_mnist": "Fashion-MNIST", "folder": "A folder of pictures"}
@@ -111,6 +112,7 @@ def render(
         bars=bars,
         measure_baselines=measure_baselines,
         measures=measures,
+        tables=gallery_tables(parts),
         curves=read_curves(live),
         versions=_versions(config, data, encoder),
         settings=_settings(config),

@@ -9,11 +9,11 @@ import logging
 from pathlib import Path
 
 from soda.config import Config
-from soda.evaluation.page.data import read_data, read_verdict_facts
-from soda.evaluation.page.encoder import read_encoder
-from soda.evaluation.page.parts import Metrics, ReportError, merge_parts
-from soda.evaluation.page.render import render
 from soda.files import whole_file, write_json
+from soda.report.data import read_data, read_verdict_facts
+from soda.report.encoder import read_encoder
+from soda.report.parts import Metrics, ReportError, merge_parts
+from soda.report.render import render
 
 __all__ = ["ReportError", "report"]
 

@@ -7,7 +7,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from soda.evaluation.page.parts import ReportError
+from soda.report import gallery
+from soda.report.parts import ReportError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SHARP_BELOW = 500  # px of width; a smaller figure is enlarged pixel by pixel, not blurred
@@ -32,6 +33,7 @@ PICTURES: dict[str, tuple[str, str]] = {
         "The same map in pictures",
         "In each cell of the plane the test picture that lies nearest to its centre.",
     ),
+    **gallery.PICTURES,
 }
 CHARTS: dict[str, tuple[str, str]] = {
     "probe": ("Probes side by side", "Test accuracy of classifiers on the frozen latent, beside their baselines."),
@@ -39,6 +41,7 @@ CHARTS: dict[str, tuple[str, str]] = {
         "What the linear probe confuses",
         "Rows are the true labels, columns what the probe says.",
     ),
+    **gallery.CHARTS,
 }
 
 

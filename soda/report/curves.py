@@ -9,8 +9,8 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from soda.evaluation.page.format import compact
-from soda.evaluation.page.parts import ReportError
+from soda.report.format import compact
+from soda.report.parts import ReportError
 
 WIDTH, HEIGHT = 360, 200  # of the viewBox, in px at the width of half a page
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 14, 26
