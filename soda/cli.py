@@ -72,6 +72,15 @@ def _report(config: Config) -> dict[str, Any]:
     return report(config, PREPARED, VERDICT, LIVE, list(PARTS.values()), FIGURES, ENCODER, HTML, METRICS)
 
 
+def _ship(name: str, command: str) -> dict[str, Any]:
+    from soda.export.ship import ship
+    from soda.gallery.directions import usable_file
+    from soda.training.checkpoint import load_model
+
+    found = usable_file(MODEL, load_model(MODEL)[1].model.latent_dim)
+    return ship(name, MODEL, ENCODER, METRICS, FIGURES, ZOO, RESULTS, directions=found, command=command)
+
+
 STAGES: dict[str, tuple[Callable[[Config], dict[str, Any]], str]] = {
     "fetch": (_fetch, "get the raw data and check it"),
     "prepare": (_prepare, "decode, resize and split it into shards and a manifest"),
@@ -127,9 +136,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.command == "compose":
             write_params(compose(args.overrides))
         elif args.command == "ship":
-            from soda.export.ship import ship
-
-            print(_summary(ship(args.name, MODEL, ENCODER, METRICS, FIGURES, ZOO, RESULTS, command=args.made_by)))
+            print(_summary(_ship(args.name, args.made_by)))
         elif args.command in NAMES:
             from soda.commands.run import run
 

@@ -22,11 +22,20 @@ PICTURE = "reconstructions.png"
 
 
 def ship(
-    name: str, model_dir: Path, encoder: Path, metrics: Path, figures: Path, zoo: Path, results: Path, *, command: str = ""
+    name: str,
+    model_dir: Path,
+    encoder: Path,
+    metrics: Path,
+    figures: Path,
+    zoo: Path,
+    results: Path,
+    *,
+    directions: Path | None = None,
+    command: str = "",
 ) -> dict[str, Any]:
     """Copy model, encoder and reconstructions to zoo/<name> and write its card; copy `metrics` to `results`.
 
-    command: what made the run, for the card; the caller knows. Returns folder, bytes and files. Raises ExportError when a part is
+    directions: those of this model, where it has some. command: what made the run, for the card; the caller knows. Returns folder, bytes and files. Raises ExportError when a part is
     missing, the encoder was not exported from this model's data, or the folder would exceed MAX_BYTES; what was shipped
     before then stays.
     """
@@ -46,10 +55,8 @@ def ship(
             shutil.copy(model_dir / file, new / file)
         (new / "model.safetensors").chmod(0o644)
         shutil.copy(encoder, new / "encoder.onnx")
-        found = [file for file in (directions_file(model_dir), model_dir.with_name(EVALUATED)) if file.is_file()]
-        if found:
-            load_directions(found[0], model=weights_sha256(model_dir), latent_dim=config.model.latent_dim)
-            shutil.copy(found[0], new / ("model" + SUFFIX))
+        if directions:
+            shutil.copy(directions, new / "model.directions.safetensors")
         if (figures / PICTURE).is_file():
             shutil.copy(figures / PICTURE, new / PICTURE)
         (new / "README.md").write_text(

@@ -124,6 +124,16 @@ def find_file(model_folder: Path) -> Path:
     raise NoDirectionsError(f"{model_folder}: no directions were found for this model yet; `soda attributes` finds them")
 
 
+def usable_file(model_folder: Path, latent_dim: int) -> Path | None:
+    """The file of `find_file` when it is about the folder's weights, None without any. Raises DirectionError for others."""
+    try:
+        file = find_file(model_folder)
+    except NoDirectionsError:
+        return None
+    load_directions(file, model=weights_sha256(model_folder), latent_dim=latent_dim)
+    return file
+
+
 def weights_sha256(model_folder: Path) -> str:
     """What directions are tied to: another training gives another latent space."""
     return file_sha256(model_folder / "model.safetensors")
