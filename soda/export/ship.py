@@ -35,9 +35,9 @@ def ship(
 ) -> dict[str, Any]:
     """Copy model, encoder and reconstructions to zoo/<name> and write its card; copy `metrics` to `results`.
 
-    directions: those of this model, where it has some. command: what made the run, for the card; the caller knows. Returns folder, bytes and files. Raises ExportError when a part is
-    missing, the encoder was not exported from this model's data, or the folder would exceed MAX_BYTES; what was shipped
-    before then stays.
+    directions: those of this model, where it has some. command: what made the run, for the card; the caller knows. Returns
+    folder, bytes and files. Raises ExportError when a part is missing, the encoder was not exported from this model's data, or
+    the folder would exceed MAX_BYTES; what was shipped before then stays.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ExportError(f"{name!r}: a shipped model's name has lower-case letters, digits, - and _ alone")
