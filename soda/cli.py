@@ -28,6 +28,7 @@ METRICS = REPORTS / "metrics.json"
 PARTS = {stage: REPORTS / f"{stage}.json" for stage in ("train", "evaluate", "export")}
 HTML = REPORTS / "index.html"
 ZOO, RESULTS = Path("zoo"), Path("docs/results")
+GALLERY, GALLERY_IMAGES = Path("docs/gallery.md"), Path("docs/images")
 
 
 def _fetch(config: Config) -> dict[str, Any]:
@@ -75,10 +76,13 @@ def _report(config: Config) -> dict[str, Any]:
 def _ship(name: str, command: str) -> dict[str, Any]:
     from soda.export.ship import ship
     from soda.gallery.directions import usable_file
+    from soda.report.gallery_page import keep_pictures, write_gallery
     from soda.training.checkpoint import load_model
 
     found = usable_file(MODEL, load_model(MODEL)[1].model.latent_dim)
-    return ship(name, MODEL, ENCODER, METRICS, FIGURES, ZOO, RESULTS, directions=found, command=command)
+    shipped = ship(name, MODEL, ENCODER, METRICS, FIGURES, ZOO, RESULTS, directions=found, command=command)
+    keep_pictures(name, FIGURES, GALLERY_IMAGES)
+    return {**shipped, "gallery": ", ".join(write_gallery(GALLERY, ZOO, RESULTS, GALLERY_IMAGES))}
 
 
 STAGES: dict[str, tuple[Callable[[Config], dict[str, Any]], str]] = {
@@ -100,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. train=long model.latent_dim=64")
     for name, (_, about) in STAGES.items():
         commands.add_parser(name, help=about)
-    shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME and docs/results/NAME.json, with its card")
+    shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME, docs/results/NAME.json and docs/gallery.md")
     shipping.add_argument("name", metavar="NAME")
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
     add_commands(commands)
