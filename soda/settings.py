@@ -230,3 +230,10 @@ class Config:
             self.dataset.image_size,
             f"a multiple of {self.model.downscale} (model.patch_size x 2 for each further level of model.channel_mult)",
         )
+        fine = self.views.pairs.style_sections
+        check(
+            fine == 0 or (self.model.layer_modulation and fine < self.model.sections),
+            "views.pairs.style_sections",
+            fine,
+            f"less than the model's {self.model.sections} sections, and model.layer_modulation",
+        )

@@ -42,6 +42,9 @@ class PairsConfig:
     differ: str | None = None  # a manifest column in which the two must differ, e.g. factor.style; null: any other picture
     file: str | None = None  # columns `source` and `target`, holding ids; a row pairs them in this direction
     reconstruct: float = 0.0  # share of the pairs in which the target is the source picture: there reconstruction is trained
+    # So many of the finest sections of z come from a third picture, which shares `differ` with the target and not `column`: so
+    # these learn the style, and the others, of the source, the content. Not in the paper.
+    style_sections: int = 0
 
     def __post_init__(self) -> None:
         one_of("views.pairs.by", self.by, ("picture", "column", "file"))
@@ -57,6 +60,12 @@ class PairsConfig:
             "views.pairs.reconstruct",
             self.reconstruct,
             "a share from 0 to less than 1, and 0 where views.pairs.by=picture",
+        )
+        check(
+            self.style_sections == 0 or (self.style_sections > 0 and self.differ is not None),
+            "views.pairs.style_sections",
+            self.style_sections,
+            "0, or more where views.pairs.differ names the column that is style",
         )
 
 

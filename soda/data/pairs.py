@@ -7,6 +7,7 @@ the target the source itself.
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ class Partners:
         """spans: (n, 4) int64, columns start, stop, skip_start and skip_stop."""
         self.anchors = anchors
         self.reconstruct = reconstruct
+        self.styles: Partners | None = None  # of the targets: pictures that give the style sections
         self._pool, self._spans = pool, spans
 
     def __len__(self) -> int:
@@ -52,6 +54,17 @@ class Partners:
         drawn: np.ndarray = np.where(itself, self.anchors[which], self._pool[place])
         return drawn
 
+    def draw_pictures(self, which: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Positions, (b,) int64 each, of sources and targets, and, where there are `styles`, of what gives the style sections.
+
+        Where the target is the source, so is the style.
+        """
+        sources, targets = self.anchors[which], self.draw(which, generator)
+        if self.styles is None:
+            return sources, targets
+        styles = self.styles.draw(np.searchsorted(self.styles.anchors, targets), generator)
+        return sources, targets, np.where(targets == sources, sources, styles)
+
 
 def find_partners(data: PreparedData, split: Split, config: PairsConfig) -> Partners | None:
     """The partners in `split` as `views.pairs` says, None when a pair is two views of one picture.
@@ -69,7 +82,21 @@ def find_partners(data: PreparedData, split: Split, config: PairsConfig) -> Part
         )
         differ = f" and differ in {config.differ}" if config.differ else ""
         raise PairsError(f"views.pairs: no {what}{differ}: there is nothing to train on")
+    if config.style_sections:
+        found.styles = _styles(split, config, found)
     return found
+
+
+def _styles(split: Split, config: PairsConfig, found: Partners) -> Partners:
+    """What shares `differ` with a target and not `column`. Raises PairsError where a picture has no such other."""
+    styles = _by_column(split, replace(config, column=config.differ, differ=config.column, reconstruct=0.0))
+    alone = np.setdiff1d(found.anchors, styles.anchors)
+    if len(alone):
+        raise PairsError(
+            f"views.pairs.style_sections: {len(alone)} {split.name} pictures ({', '.join(split.ids[alone[:_SHOWN]])}) have no "
+            f"other of their {config.differ} with another {config.column}: nothing can give their style"
+        )
+    return styles
 
 
 def _by_column(split: Split, config: PairsConfig) -> Partners:

@@ -57,17 +57,20 @@ class SODA(nn.Module):
         *,
         z: Tensor | None = None,
         keep: Tensor | None = None,
+        style: Tensor | None = None,
+        style_sections: int = 0,
         reduction: str = "mean",
     ) -> Tensor:
         """Mean squared error of the denoiser's prediction on the noisy target view.
 
         source, target, noise: (B, C, S, S); t: (B,) in 1 .. T; z: (B, D) stands in for encoding `source`;
-        keep: (B, sections), the layer mask. Returns a scalar, or (B,) with reduction="none".
+        keep: (B, sections), the layer mask; style: (B, C, S, S), a view whose latent gives the `style_sections` finest sections
+        in place of the source's. Returns a scalar, or (B,) with reduction="none".
         """
         if z is None:
             if source is None:
                 raise ValueError("the loss needs a source view or its latent z")
-            z = self.encode(source)
+            z = self.encode(source) if style is None else self._encode_both(style, source, style_sections)
         if keep is not None:
             z = mask_sections(z, keep)
         x_t = self.schedule.add_noise(target, t, noise)
@@ -75,6 +78,12 @@ class SODA(nn.Module):
         wanted = prediction_target(self.diffusion.prediction, target, noise, self.schedule.abar(t, target))
         errors = F.mse_loss(output, wanted, reduction="none").flatten(1).mean(1)  # (B,)
         return errors if reduction == "none" else errors.mean()
+
+    def _encode_both(self, style: Tensor, content: Tensor, style_sections: int) -> Tensor:
+        """The finest sections from one view, the others from another: (B, D)."""
+        of_style, of_content = self.encode(torch.cat([style, content])).chunk(2)
+        fine = (torch.arange(self.sections, device=style.device) < style_sections).float()[None]  # (1, sections)
+        return mask_sections(of_style, fine) + mask_sections(of_content, 1 - fine)
 
     forward = loss  # what DistributedDataParallel calls
 

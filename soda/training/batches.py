@@ -52,15 +52,15 @@ def batches(
     """uint8 batches (b, S, S, C), this process's share of each global batch; the next one is read while this one is used.
 
     With `partners` (whose anchors `order` is then about) a pair of pictures each, (b, S, S, 2C): the source's channels, then the
-    target's, as `view_pair` takes them.
+    target's, as `view_pair` takes them; with partners that have styles (b, S, S, 3C), those of the style last.
     """
 
     def read(step: int) -> np.ndarray:
         chosen = order.indices(step * batch_size, batch_size)
         if partners is None:
             return split.gather(chosen[share])
-        targets = partners.draw(chosen, np.random.default_rng(seed_of("pairs", order.seed, step)))
-        return np.concatenate((split.gather(partners.anchors[chosen][share]), split.gather(targets[share])), axis=-1)
+        pictures = partners.draw_pictures(chosen, np.random.default_rng(seed_of("pairs", order.seed, step)))
+        return np.concatenate([split.gather(positions[share]) for positions in pictures], axis=-1)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = pool.submit(read, first_step)

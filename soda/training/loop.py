@@ -18,7 +18,7 @@ from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
 from soda.data.verdict import require_verdict
-from soda.data.views import to_float, view_pair
+from soda.data.views import augment, to_float, view_pair
 from soda.files import write_json
 from soda.model.modulation import draw_keep
 from soda.model.soda import SODA, build_model
@@ -87,6 +87,10 @@ def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int) -> 
     """The loss of one batch (b, C, S, S) in [-1, 1]: views, times, noise and layer mask all drawn from `seed`."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
+    style, fine = None, config.views.pairs.style_sections
+    if fine:
+        images, of_style = images.split([2 * config.dataset.channels, config.dataset.channels], dim=1)
+        style = augment(of_style, config.views.source, generator)
     source, target = view_pair(images, config.views, generator)
     t = torch.randint(1, config.diffusion.num_timesteps + 1, (len(images),), generator=generator).to(images.device)
     noise = torch.randn(target.shape, generator=generator).to(images.device, memory_format=torch.channels_last)
@@ -95,7 +99,7 @@ def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int) -> 
     )
     bf16 = config.train.precision == "bf16"
     with torch.autocast(images.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
-        loss: Tensor = network(source, target, t, noise, keep=keep)
+        loss: Tensor = network(source, target, t, noise, keep=keep, style=style, style_sections=fine)
     return loss
 
 

@@ -200,3 +200,26 @@ def test_reconstruction_is_the_same_view_twice() -> None:
     images = torch.rand(4, 3, 8, 8)
     source, target = view_pair(images, views, torch.Generator())
     assert views.reconstructs and torch.equal(source, target) and torch.equal(source, images)
+
+
+STYLED = dataclasses.replace(BY_CONTENT, column="factor.content", differ="factor.style", reconstruct=0.3, style_sections=1)
+
+
+def test_the_style_comes_from_another_content_in_the_target_s_style(data: PreparedData) -> None:
+    split = data.split("train")
+    partners = find_partners(data, split, STYLED)
+    assert partners is not None
+    content, style = split.column("factor.content"), split.column("factor.style")
+    which = np.repeat(np.arange(len(partners)), 20)
+    sources, targets, styles = partners.draw_pictures(which, np.random.default_rng(0))
+    same = sources == targets
+    assert 0.2 < same.mean() < 0.4 and (styles[same] == targets[same]).all()
+    assert (content[sources] == content[targets]).all() and (style[styles] == style[targets]).all()
+    assert (style[sources] != style[targets])[~same].all() and (content[styles] != content[targets])[~same].all()
+    assert len(np.unique(styles[~same])) > len(partners) // 2
+
+
+def test_a_style_that_only_one_content_has_is_named(data: PreparedData) -> None:
+    lonely = dataclasses.replace(STYLED, column="factor.style", differ="factor.content")
+    with pytest.raises(PairsError, match=r"views\.pairs\.style_sections: \d+ train pictures \(p0"):
+        find_partners(data, data.split("train"), lonely)

@@ -228,3 +228,14 @@ def test_the_loss_asks_for_a_source_or_a_latent(model: SODA) -> None:
     x, t, noise = inputs(model)
     with pytest.raises(ValueError, match="source"):
         model.loss(None, x, t, noise)
+
+
+def test_a_style_gives_its_fine_sections_and_the_source_the_others(model: SODA) -> None:
+    x_0, t, _ = inputs(model)
+    noise = torch.randn_like(x_0)
+    model.encoder.head.weight.data *= 30  # an untrained encoder's latents hardly differ
+    style, source = (torch.rand_like(x_0) * 2 - 1 for _ in range(2))
+    z = torch.cat([model.encode(style)[:, :4], model.encode(source)[:, 4:]], dim=1)
+    wanted = model.loss(None, x_0, t, noise, z=z)
+    assert torch.allclose(model.loss(source, x_0, t, noise, style=style, style_sections=1), wanted, rtol=1e-5)
+    assert not torch.allclose(model.loss(source, x_0, t, noise, style=style, style_sections=2), wanted, rtol=1e-3)
