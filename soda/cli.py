@@ -16,7 +16,7 @@ from soda.config import Config, compose, load, write_params
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 MODEL = Path("models/soda")
-ENCODER = Path("models/encoder.onnx")
+ENCODER, DENOISER, VARIANTS = Path("models/encoder.onnx"), Path("models/denoiser.onnx"), Path("models/variants")
 DIRECTIONS = Path("models/directions.safetensors")
 RUNS = Path("runs")
 REPORTS = Path("reports")
@@ -63,7 +63,7 @@ def _evaluate(config: Config) -> dict[str, Any]:
 def _export(config: Config) -> dict[str, Any]:
     from soda.export.onnx import export
 
-    return export(config.export, MODEL, PREPARED, PARTS["evaluate"], ENCODER, PARTS["export"])
+    return export(config.export, MODEL, PREPARED, PARTS["evaluate"], DIRECTIONS, ENCODER, DENOISER, VARIANTS, PARTS["export"])
 
 
 def _report(config: Config) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _ship(name: str, command: str) -> dict[str, Any]:
     from soda.training.checkpoint import load_model
 
     found = usable_file(MODEL, load_model(MODEL)[1].model.latent_dim)
-    return ship(name, MODEL, ENCODER, METRICS, FIGURES, ZOO, RESULTS, directions=found, command=command)
+    return ship(name, MODEL, ENCODER, DENOISER, VARIANTS, METRICS, FIGURES, ZOO, RESULTS, directions=found, command=command)
 
 
 STAGES: dict[str, tuple[Callable[[Config], dict[str, Any]], str]] = {
@@ -87,7 +87,7 @@ STAGES: dict[str, tuple[Callable[[Config], dict[str, Any]], str]] = {
     "validate": (_validate, "the gate: Great Expectations over manifest and shards"),
     "train": (_train, "train SODA (torchrun -m soda train for several processes)"),
     "evaluate": (_evaluate, "probes, baselines, reconstructions"),
-    "export": (_export, "models/encoder.onnx, held to the torch model"),
+    "export": (_export, "models/encoder.onnx, denoiser.onnx and variants/, held to the torch model"),
     "report": (_report, "reports/index.html and reports/metrics.json"),
 }
 
