@@ -15,7 +15,7 @@ from PIL import Image
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, MetadataError, from_denoiser_props
 from soda.runtime.schedule import sampling_times
-from soda.runtime.session import ModelError, open_session
+from soda.runtime.session import ModelError, open_session, read_props
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -248,9 +248,11 @@ def _give(images: np.ndarray, output: str, *, single: bool) -> Any:
 
 def _check_denoiser(path: Path, session: InferenceSession) -> dict[str, Any]:
     try:
-        metadata = from_denoiser_props(session.get_modelmeta().custom_metadata_map)
+        metadata = from_denoiser_props(read_props(path, session))
     except MetadataError as error:
         raise DecoderError(f"{path}: {error}") from None
+    except ModelError as error:
+        raise DecoderError(str(error)) from None
     side = metadata["image_size"]
     picture, latent = [metadata["channels"], side, side], [metadata["latent_dim"]]
     wanted = {"x_t": ("tensor(float)", picture), "t": ("tensor(int64)", []), "z": ("tensor(float)", latent)}

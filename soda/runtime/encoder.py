@@ -15,7 +15,7 @@ from soda.runtime.folder import pictures_in
 from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, MetadataError, from_props
 from soda.runtime.progress import Line, Progress
-from soda.runtime.session import ModelError, open_session
+from soda.runtime.session import ModelError, open_session, read_props
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
 
 if TYPE_CHECKING:
@@ -223,9 +223,11 @@ def _constant(values: list[float]) -> np.ndarray:
 
 def _check_encoder(path: Path, session: InferenceSession) -> dict[str, Any]:
     try:
-        metadata = from_props(session.get_modelmeta().custom_metadata_map)
+        metadata = from_props(read_props(path, session))
     except MetadataError as error:
         raise EncoderError(f"{path}: {error}") from None
+    except ModelError as error:
+        raise EncoderError(str(error)) from None
     inputs = {node.name: node for node in session.get_inputs()}
     outputs = {node.name: node for node in session.get_outputs()}
     if set(inputs) != {INPUT}:

@@ -40,14 +40,12 @@ def directions_step(directions: Sequence[Mapping[str, Any]], amounts: Mapping[in
     Raises ValueError for a direction that is not there, by number or name, and for an amount that is not finite.
     """
     step = np.zeros(latent_dim, np.float32)
-    names = {str(each["name"]): number for number, each in enumerate(directions) if each.get("name")}
+    known = {str(each.get("number", place)): each for place, each in enumerate(directions)}
+    known |= {str(each["name"]): each for each in directions if each.get("name")}
     for key, amount in amounts.items():
-        number = names.get(str(key), int(key) if str(key).isdigit() else -1)
-        if not 0 <= number < len(directions):
-            known = f"0 to {len(directions) - 1}" if directions else "none"
-            named = f" and {', '.join(names)}" if names else ""
-            raise ValueError(f"direction {key!r} does not exist; this model has {known}{named}")
-        step += np.float32(_finite(f"direction {key!r}", amount)) * np.asarray(directions[number]["vector"], np.float32)
+        if str(key) not in known:
+            raise ValueError(f"direction {key!r} does not exist; this model has {', '.join(known) or 'none'}")
+        step += np.float32(_finite(f"direction {key!r}", amount)) * np.asarray(known[str(key)]["vector"], np.float32)
     return step
 
 

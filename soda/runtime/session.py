@@ -78,3 +78,11 @@ def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> I
     except Exception as error:  # onnxruntime's errors share no base class
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"{path}: not a model that onnxruntime can load: {reason}") from None
+
+
+def read_props(path: Path, session: InferenceSession) -> dict[str, str]:
+    """The metadata of the file. Raises ModelError when they are no text."""
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: damaged: its metadata are not Unicode ({error})") from None

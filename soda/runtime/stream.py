@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
@@ -20,6 +21,7 @@ AHEAD = 3
 
 _CHUNK = 8  # files a task: enough to make the cost of a task small, few enough to keep all threads busy
 _Outcome: TypeAlias = np.ndarray | Exception
+_Attempt: TypeAlias = Callable[[str, Item], _Outcome]
 
 
 class Skipped(NamedTuple):
@@ -38,6 +40,32 @@ class PixelBatch:
     names: list[str]
     pixels: np.ndarray
     skipped: list[Skipped]
+
+
+class _Pool:
+    """Threads that are started when there is first more than one file to decode."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: ThreadPoolExecutor | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether files are decoded in the background."""
+        return self._pool is not None
+
+    def submit(self, attempt: _Attempt, work: list[tuple[int, str, Item]]) -> Future[list[_Outcome]]:
+        if self._workers == 0:
+            done: Future[list[_Outcome]] = Future()
+            done.set_result([attempt(name, item) for _, name, item in work])
+            return done
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="soda-decode")
+        return self._pool.submit(lambda: [attempt(name, item) for _, name, item in work])
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass
@@ -76,47 +104,52 @@ def pixel_batches(
     gives them may use them again. skip: leave out what is no readable picture (PictureError) instead of raising it. Raises what
     `square_pixels` raises.
     """
-    source, pool = iter(pictures), None
+    source, pool = iter(pictures), _Pool(workers)
+    attempt: _Attempt = partial(_attempt, prepare, size=size, resize=resize)
     queue: deque[_Drawn] = deque()
     start = 0
     try:
         while True:
             while len(queue) < AHEAD:
-                chunk = list(islice(source, batch_size))
-                if not chunk:
+                drawn = _draw(islice(source, batch_size), pool, attempt)
+                if not drawn.names:
                     break
-                if pool is None and workers and sum(isinstance(item, (str, os.PathLike)) for _, item in chunk) > 1:
-                    pool = ThreadPoolExecutor(workers, thread_name_prefix="soda-decode")
-                queue.append(_draw(chunk, pool, lambda name, item: _attempt(prepare, name, item, size, resize)))
-                if pool is None:
+                queue.append(drawn)
+                if not pool.busy:
                     break  # nothing runs in the background: there is nothing to be ahead of
             if not queue:
                 return
-            drawn = queue.popleft()
-            yield _batch(drawn, start, size, skip)
-            start += len(drawn.names)
+            first = queue.popleft()
+            yield _batch(first, start, size, skip)
+            start += len(first.names)
     finally:
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        pool.close()
 
 
-def _attempt(prepare: Callable[..., np.ndarray], name: str, item: Item, size: int, resize: str) -> _Outcome:
+def _attempt(prepare: Callable[..., np.ndarray], name: str, item: Item, *, size: int, resize: str) -> _Outcome:
     try:
         return prepare(name, item, size=size, resize=resize)
     except Exception as error:  # raised or noted where its turn comes
         return error
 
 
-def _draw(chunk: list[tuple[str, Item]], pool: ThreadPoolExecutor | None, attempt: Callable[[str, Item], _Outcome]) -> _Drawn:
-    drawn = _Drawn([name for name, _ in chunk])
-    files = [place for place, (_, item) in enumerate(chunk) if pool and isinstance(item, (str, os.PathLike))]
-    for i in range(0, len(files), _CHUNK):
-        places = files[i : i + _CHUNK]
-        work = [chunk[place] for place in places]
-        assert pool is not None
-        drawn.waiting.append((places, pool.submit(lambda work=work: [attempt(*each) for each in work])))  # type: ignore[misc]
-    later = set(files)
-    drawn.ready = {place: attempt(*each) for place, each in enumerate(chunk) if place not in later}
+def _draw(chunk: Iterator[tuple[str, Item]], pool: _Pool, attempt: _Attempt) -> _Drawn:
+    """Take a batch from the source. What is no file is copied before the next is taken: its owner may fill it again."""
+    drawn = _Drawn()
+    files: list[tuple[int, str, Item]] = []
+    for place, (name, item) in enumerate(chunk):
+        drawn.names.append(name)
+        if isinstance(item, (str, os.PathLike)):
+            files.append((place, name, item))
+        else:
+            outcome = attempt(name, item)
+            drawn.ready[place] = outcome.copy() if isinstance(outcome, np.ndarray) else outcome
+    if len(files) > 1 or pool.busy:
+        for i in range(0, len(files), _CHUNK):
+            work = files[i : i + _CHUNK]
+            drawn.waiting.append(([place for place, _, _ in work], pool.submit(attempt, work)))
+    else:
+        drawn.ready |= {place: attempt(name, item) for place, name, item in files}
     return drawn
 
 

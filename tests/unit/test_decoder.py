@@ -161,7 +161,7 @@ def test_a_latent_moves_along_a_direction_by_number_or_name(decoder: Decoder) ->
     assert moved[:, 0].tolist() == [1.0, 1.0] and moved[:, 15].tolist() == [-3.0, -3.0] and not moved[:, 1:15].any()
     assert decoder.edit(z[0], {"1": np.float32(1)})[15] == 2.0
     for amounts, says in (
-        ({"hat": 1}, "'hat' does not exist; .* 0 to 1 and sleeves"),
+        ({"hat": 1}, "'hat' does not exist; .* 0, 1, sleeves"),
         ({2: 1}, "2 does not exist"),
         ({0: np.nan}, "nan"),
     ):
