@@ -9,6 +9,9 @@ import numpy as np
 SAMPLE = 50_000
 """Of more latents, this many drawn at random place the centres; all are then assigned."""
 
+STARTS = 4
+"""Random starts, of which the best counts: one alone may join two clusters and cut a third."""
+
 _BLOCK = 4096
 
 
@@ -35,21 +38,27 @@ def cluster(z: np.ndarray, count: int, *, seed: int = 0, rounds: int = 50) -> Cl
         raise ValueError(f"count: {count!r} is not possible; it wants 1 to {len(z)}, the number of pictures")
     rng = np.random.default_rng(seed)
     sample = z if len(z) <= SAMPLE else z[np.sort(rng.choice(len(z), SAMPLE, replace=False))]
-    centres = _first_centres(sample, count, rng)
-    before: np.ndarray | None = None
-    for _ in range(rounds):
-        labels, cosines = _assign(sample, centres)
-        _fill_empty(labels, cosines, count)
-        if before is not None and np.array_equal(labels, before):
-            break
-        before = labels
-        centres = _means(sample, labels, count)
+    centres = max((_lloyd(sample, count, rng, rounds) for _ in range(STARTS)), key=lambda pair: pair[1])[0]
     labels, cosines = _assign(z, centres)
     _fill_empty(labels, cosines, count)
     order = np.argsort(-np.bincount(labels, minlength=count), kind="stable")
     rank = np.empty(count, np.int64)
     rank[order] = np.arange(count)
     return Clusters(rank[labels], centres[order], cosines)
+
+
+def _lloyd(z: np.ndarray, count: int, rng: np.random.Generator, rounds: int) -> tuple[np.ndarray, float]:
+    """Centres (count, D) from one random start, and the mean cosine of the rows with theirs."""
+    centres = _first_centres(z, count, rng)
+    before: np.ndarray | None = None
+    for _ in range(rounds):
+        labels, cosines = _assign(z, centres)
+        _fill_empty(labels, cosines, count)
+        if before is not None and np.array_equal(labels, before):
+            break
+        before = labels
+        centres = _means(z, labels, count)
+    return centres, float(_assign(z, centres)[1].mean(dtype=np.float64))
 
 
 def _first_centres(z: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
