@@ -36,18 +36,21 @@ _log = logging.getLogger(__name__)
 
 def write_variants(
     config: ExportConfig, module: DeployedEncoder, source: Path, data: PreparedData, folder: Path
-) -> dict[str, float | bool]:
-    """Write into `folder` what passes, and variants.json; return figures for the metrics (`int8_...`, `fp16_...`).
+) -> dict[str, Any]:
+    """Write into `folder` what passes, and variants.json; return figures for the metrics (`int8_...`, `fp16_...`), and `notes`
+    that say what is missing where it was wanted.
 
     source: the fp32 encoder as a file, with its metadata; module: the same in torch. Raises ExportError as `quantize` does.
     """
     listed: dict[str, Any] = {}
-    figures: dict[str, float | bool] = {}
+    figures: dict[str, Any] = {}
     judge = Judge(data, config.probe_images) if config.int8 or config.fp16 else None
     fp32 = Encoder(source, threads=torch.get_num_threads()) if judge else None
     before = judge.probe(fp32) if judge and fp32 else None
     if config.int8 and judge and fp32:
         listed[INT8], figures = _int8(config, module, source, data, folder, judge, before)
+        if not listed[INT8]["written"]:
+            figures["notes"] = [f"There is no {INT8}: {listed[INT8]['reason']}."]
     else:
         listed[INT8] = {"written": False, "reason": "export.int8 is false"}
     if config.fp16 and judge and fp32:
@@ -91,7 +94,7 @@ def _int8(
     folder: Path,
     judge: Judge,
     before: float | None,
-) -> tuple[dict[str, Any], dict[str, float | bool]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Try all settings, keep the one that loses least. Returns its entry in the list, and the figures."""
     if before is None:
         reason = "the data have no labels, so what 8 bits cost could not be measured"
@@ -116,7 +119,7 @@ def _int8(
     about = _judged(Encoder(temporary, threads=torch.get_num_threads()), module, data, config, judge, before, score)
     entry: dict[str, Any] = {"settings": str(settings), "bytes": len(content), **about, "tried": tried}
     written = before - score <= config.int8_max_drop
-    figures: dict[str, float | bool] = {"int8_written": written, "int8_bytes": len(content)}
+    figures: dict[str, Any] = {"int8_written": written, "int8_bytes": len(content)}
     figures |= {f"int8_{key}": value for key, value in about.items()}
     if written:
         temporary.rename(folder / INT8)

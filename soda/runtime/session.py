@@ -72,6 +72,8 @@ def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> I
     content = read_model(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that spin while they wait for the next batch take the processor from those that decode it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # fatal ones; errors are raised
     try:
         return onnxruntime.InferenceSession(content, options, providers=wanted)

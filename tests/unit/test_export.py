@@ -219,6 +219,7 @@ def test_an_8_bit_encoder_that_loses_too_much_is_not_written(workspace: Workspac
         figures = variants.write_variants(config, module, workspace.encoder, workspace.data, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["variants.json"] and figures["int8_written"] is False
     about = json.loads((tmp_path / "variants.json").read_text())["variants"]["encoder.int8.onnx"]
+    assert figures["notes"] == [f"There is no encoder.int8.onnx: {about['reason']}."]
     assert about["reason"].startswith("the probe falls from 0.9000 to 0.8900") and len(about["tried"]) == len(CANDIDATES)
     assert "no encoder.int8.onnx is written" in caplog.text
 

@@ -168,6 +168,24 @@ def test_killed_it_leaves_the_earlier_table_and_goes_on(workspace: Workspace, tm
     assert len(read_vectors(path).files) == 900
 
 
+def test_memory_does_not_grow_with_the_number_of_pictures(workspace: Workspace, tmp_path: Path) -> None:
+    code = (
+        "import sys; from soda.vectors import job; job.PART = 256; from soda.cli import main; main()\n"
+        "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024)"
+    )
+    picture(0).save(tmp_path / "0.png")
+    peaks = []
+    for count in (300, 3000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for i in range(count):
+            os.link(tmp_path / "0.png", folder / f"{i:05d}.png")
+        command = [sys.executable, "-c", code, "embed", folder, "-o", tmp_path / "v.parquet", "--encoder", workspace.encoder]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout.splitlines()[-1]))
+    assert peaks[1] - peaks[0] < 12, peaks  # MiB; 2,700 pictures would take 8 as arrays, and their vectors and names
+
+
 def test_what_cannot_be_embedded_is_refused(album: Path, encoder: Encoder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad").mkdir()
