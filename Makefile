@@ -47,8 +47,8 @@ pipeline: setup ## Raw pictures to encoder.onnx and reports/index.html
 	@python -m flows.pipeline --overrides "$$OVERRIDES" $(if $(FROM),--from-stage $(FROM)) $(if $(FORCE),--force)
 
 lint: setup ## ruff, mypy and the layers of the architecture
-	@ruff check soda flows tests benchmarks
-	@ruff format --check soda flows tests benchmarks
+	@ruff check soda flows tests benchmarks examples
+	@ruff format --check soda flows tests benchmarks examples
 	@mypy
 	@lint-imports
 

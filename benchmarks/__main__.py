@@ -1,4 +1,4 @@
-"""`make bench`: training step against the machine's own convolutions, views, loading; writes reports/bench.json."""
+"""`make bench`: the training step against the machine's own convolutions, and the exported model; writes reports/bench.json."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.training import measure
+from benchmarks import deploying, training
 from soda.config import load
 from soda.files import write_json
 
@@ -16,10 +16,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement")
+    parser.add_argument("--only", choices=("training", "deploying"), help="one part (both)")
+    parser.add_argument("--pictures", type=int, default=20_000, help="JPEGs that soda embed is timed on")
+    parser.add_argument("--many", type=int, default=100_000, help="pictures at which its memory is measured, against 1,000")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    figures = measure(load(), seconds=args.seconds)
-    print(f"{args.threads} threads, torch {torch.__version__}, params.yaml's model; median of repeated runs")
+    figures: training.Figures = {}
+    print(f"{args.threads} threads, torch {torch.__version__}; median of repeated runs")
+    if args.only != "deploying":
+        figures |= training.measure(load(), seconds=args.seconds)
+    if args.only != "training":
+        figures |= deploying.measure(seconds=args.seconds, pictures=args.pictures, many=args.many)
     for name, (value, unit) in figures.items():
         print(f"  {name:<58}{value:>10.2f} {unit}")
     write_json(Path("reports/bench.json"), {name: value for name, (value, _) in figures.items()})

@@ -8,15 +8,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soda.commands.arguments import NAMES, add_commands
-from soda.config import Config, compose, load, write_params
+from soda.commands.vectors_arguments import NAMES as VECTOR_NAMES
+from soda.commands.vectors_arguments import add_vector_commands
+
+if TYPE_CHECKING:  # the base package, which embeds and searches, has no YAML
+    from soda.config import Config
 
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 MODEL = Path("models/soda")
-ENCODER = Path("models/encoder.onnx")
+ENCODER, DENOISER, VARIANTS = Path("models/encoder.onnx"), Path("models/denoiser.onnx"), Path("models/variants")
 DIRECTIONS = Path("models/directions.safetensors")
 RUNS = Path("runs")
 REPORTS = Path("reports")
@@ -64,7 +68,7 @@ def _evaluate(config: Config) -> dict[str, Any]:
 def _export(config: Config) -> dict[str, Any]:
     from soda.export.onnx import export
 
-    return export(config.export, MODEL, PREPARED, PARTS["evaluate"], ENCODER, PARTS["export"])
+    return export(config.export, MODEL, PREPARED, PARTS["evaluate"], DIRECTIONS, ENCODER, DENOISER, VARIANTS, PARTS["export"])
 
 
 def _report(config: Config) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def _ship(name: str, command: str) -> dict[str, Any]:
     from soda.training.checkpoint import load_model
 
     found = usable_file(MODEL, load_model(MODEL)[1].model.latent_dim)
-    shipped = ship(name, MODEL, ENCODER, METRICS, FIGURES, ZOO, RESULTS, directions=found, command=command)
+    shipped = ship(name, MODEL, ENCODER, DENOISER, VARIANTS, METRICS, FIGURES, ZOO, RESULTS, directions=found, command=command)
     keep_pictures(name, FIGURES, GALLERY_IMAGES)
     return {**shipped, "gallery": ", ".join(write_gallery(GALLERY, ZOO, RESULTS, GALLERY_IMAGES))}
 
@@ -91,7 +95,7 @@ STAGES: dict[str, tuple[Callable[[Config], dict[str, Any]], str]] = {
     "validate": (_validate, "the gate: Great Expectations over manifest and shards"),
     "train": (_train, "train SODA (torchrun -m soda train for several processes)"),
     "evaluate": (_evaluate, "probes, baselines, reconstructions"),
-    "export": (_export, "models/encoder.onnx, held to the torch model"),
+    "export": (_export, "models/encoder.onnx, denoiser.onnx and variants/, held to the torch model"),
     "report": (_report, "reports/index.html and reports/metrics.json"),
 }
 
@@ -107,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME, docs/results/NAME.json and docs/gallery.md")
     shipping.add_argument("name", metavar="NAME")
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
+    add_vector_commands(commands)
     add_commands(commands)
     return parser
 
@@ -129,7 +134,7 @@ def _short(value: object) -> str:
 
 def _is_expected(error: Exception) -> bool:
     """Errors that were written for the person; anything else is a fault of ours and keeps its traceback."""
-    return isinstance(error, (ValueError, OSError)) or type(error).__module__.startswith("soda.")
+    return isinstance(error, (ValueError, OSError, ModuleNotFoundError)) or type(error).__module__.startswith("soda.")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -137,18 +142,29 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        if args.command == "compose":
+        if args.command in VECTOR_NAMES:
+            from soda.commands.vectors import run
+
+            run(args)
+        elif args.command == "compose":
+            from soda.config import compose, write_params
+
             write_params(compose(args.overrides))
         elif args.command == "ship":
             print(_summary(_ship(args.name, args.made_by)))
         elif args.command in NAMES:
-            from soda.commands.run import run
+            from soda.commands.run import run as run_on_files
 
-            run(args)
+            run_on_files(args)
         else:
+            from soda.config import load
+
             result = STAGES[args.command][0](load())
             if int(os.environ.get("RANK", 0)) == 0:
                 print(_summary(result))
+    except BrokenPipeError:  # `soda cluster ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Exception as error:
         if args.debug or not _is_expected(error):
             raise

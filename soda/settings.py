@@ -200,16 +200,26 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """ONNX export of the encoder and the parity that it must keep."""
+    """ONNX export of encoder and denoiser, the parity that they must keep, and the smaller encoders."""
 
     opset: int
     parity_images: int
     max_abs_diff: float  # greatest difference of any component of z from torch, z being standardised
+    decoder_images: int = 64  # drawn by torch and by the runtime, and compared
+    decoder_max_abs_diff: float = 1e-3  # of any pixel, in [-1, 1]
+    int8: bool = True  # look for an 8-bit encoder
+    int8_max_drop: float = 0.005  # of the probe on validation, 1 being all; one that loses more is not written
+    calibration_images: int = 512
+    probe_images: int = 20000  # labels of the train split that judge the 8-bit encoders
+    fp16: bool = False
 
     def __post_init__(self) -> None:
-        check(18 <= self.opset <= 23, "export.opset", self.opset, "18 (antialiased Resize) to 23")
-        _positive("export.parity_images", self.parity_images)
-        _positive("export.max_abs_diff", self.max_abs_diff)
+        check(18 <= self.opset <= 23, "export.opset", self.opset, "18 to 23")
+        for key in (
+            "parity_images", "max_abs_diff", "decoder_images", "decoder_max_abs_diff", "calibration_images", "probe_images",
+        ):  # fmt: skip
+            _positive(f"export.{key}", getattr(self, key))
+        _not_negative("export.int8_max_drop", self.int8_max_drop)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,19 @@ _PROBES = {"": "**SODA latent, frozen**", "pixels_": "raw pixels", "random_": "u
 
 
 def card(
-    name: str, config: Config, facts: Mapping[str, Any], metrics: Mapping[str, Any], *, images: int, command: str, date: str
+    name: str,
+    config: Config,
+    files: Mapping[str, Mapping[str, Any]],
+    metrics: Mapping[str, Any],
+    *,
+    variants: Mapping[str, Mapping[str, Any]],
+    images: int,
+    command: str,
+    date: str,
 ) -> str:
-    """Markdown. facts: encoder.onnx's metadata; metrics: reports/metrics.json of the run; images: seen in training."""
-    model, train, export = config.model, metrics["train"], metrics["export"]
+    """Markdown. files: the metadata of each exported file; metrics: reports/metrics.json of the run; variants: of variants.json;
+    images: seen in training."""
+    model, train, facts = config.model, metrics["train"], files["encoder.onnx"]
     licence, source = facts.get("data_licence"), facts.get("data_source")
     parts = [
         f"# {name}: a SODA encoder",
@@ -23,8 +32,9 @@ def card(
         + (f", licence of the data: {licence}" if licence else "")
         + ".",
         "![originals over pictures drawn from their latents alone](reconstructions.png)",
-        "```python\nfrom soda.runtime import Encoder  # NumPy, Pillow and onnxruntime; no torch\n\n"
-        f'z = Encoder("zoo/{name}/encoder.onnx").embed(["a.jpg", "b.png"])  # (2, {model.latent_dim})\n```',
+        "```python\nfrom soda.runtime import Decoder, Encoder  # NumPy, Pillow and onnxruntime; no torch\n\n"
+        f'z = Encoder("zoo/{name}/encoder.onnx").embed(["a.jpg", "b.png"])  # (2, {model.latent_dim})\n'
+        f'pictures = Decoder("zoo/{name}/denoiser.onnx").sample(z)  # uint8, drawn from z alone\n```',
         "## Figures, on the test split",
         *_probe_table(metrics.get("probe", {})),
         _bullets(_measures(metrics)),
@@ -41,12 +51,7 @@ def card(
             ]
         ),
         "## Files",
-        _bullets(
-            [
-                f"encoder.onnx: {export['bytes'] / 1e6:.2f} MB, within {export['max_abs_diff']:.1e} of torch",
-                "model.safetensors and config.yaml: encoder and denoiser",
-            ]
-        ),
+        _bullets(_file_lines(metrics["export"], files, variants)),
         "## Limits",
         f"It saw pictures of {config.dataset.image_size} px"
         + (", grey" if config.dataset.channels == 1 else "")
@@ -55,6 +60,29 @@ def card(
         "their originals.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _file_lines(
+    export: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]], variants: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    lines = [f"encoder.onnx: {export['bytes'] / 1e6:.2f} MB, within {export['max_abs_diff']:.1e} standard deviations of torch"]
+    for name, about in sorted(variants.items(), reverse=True):
+        if about["written"]:
+            lost = f", the probe on validation {-100 * about['probe_val_drop']:+.2f} points" if "probe_val_drop" in about else ""
+            lines.append(
+                f"{name}: {about['bytes'] / 1e6:.2f} MB ({about['bytes'] / export['bytes']:.0%}), cosine with torch "
+                f"{about['mean_cosine']:.5f} (least {about['min_cosine']:.5f}){lost}"
+            )
+        elif not about["reason"].startswith("export."):  # nobody asked for it
+            lines.append(f"no {name}: {about['reason']}")
+    directions = len(files["denoiser.onnx"]["directions"])
+    lines.append(
+        f"denoiser.onnx: {export['denoiser_bytes'] / 1e6:.2f} MB, with the sampler's table"
+        + (f" and {directions} directions" if directions else "")
+        + f"; what it draws is within {export['decoder_max_abs_diff']:.1e} of torch, pixels being -1 to 1"
+    )
+    lines.append("model.safetensors and config.yaml: encoder and denoiser for torch")
+    return lines
 
 
 def _bullets(lines: list[str]) -> str:

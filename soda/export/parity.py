@@ -69,6 +69,29 @@ def check_parity(encoder: Encoder, module: DeployedEncoder, split: Split, config
     return Parity(len(diff), float(diff.max()), float(cosine.mean()), float(cosine.min()))
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """What `Parity` says, of an encoder that need not be equal."""
+
+    max_abs_diff: float
+    mean_cosine: float
+    min_cosine: float
+
+
+@torch.inference_mode()
+def likeness(encoder: Encoder, module: DeployedEncoder, split: Split, count: int) -> Likeness:
+    """How near the z of `encoder` are to the torch module's on `count` pictures of the split, picture by picture."""
+    diffs, cosines = [], []
+    for _, images in _batches(split, count):
+        z, wanted = encoder.run(images), module(torch.from_numpy(images)).numpy()
+        diffs.append((np.abs(z - wanted) / encoder.std).max(1))
+        cosines.append(_cosine(z, wanted))
+    if not diffs:
+        raise ExportError(f"the {split.name} split has no pictures, so the encoder cannot be compared with the torch model")
+    cosine = np.concatenate(cosines)
+    return Likeness(float(np.concatenate(diffs).max()), float(cosine.mean()), float(cosine.min()))
+
+
 def _batches(split: Split, count: int) -> Iterator[tuple[list[str], np.ndarray]]:
     """Names and pictures, uint8 RGB (n, H, W, 3): as prepared, in batches of changing size; then some of them at other sizes."""
     indices = evenly_spaced(len(split), count)

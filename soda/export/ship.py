@@ -1,4 +1,4 @@
-"""Shipping a finished run: zoo/<name>/ with weights, configuration, encoder.onnx and card, and docs/results/<name>.json."""
+"""Shipping a finished run: zoo/<name>/ with weights, configuration, ONNX files and card, and docs/results/<name>.json."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from soda.config import Config
 from soda.export import ExportError
 from soda.export.card import card
+from soda.export.variants import LIST
 from soda.files import whole_file, whole_folder
-from soda.runtime import Encoder, EncoderError
+from soda.runtime import Decoder, Encoder, ModelError
 from soda.training.checkpoint import load_model, model_metadata
 
 MAX_BYTES = 10_000_000
@@ -25,6 +27,8 @@ def ship(
     name: str,
     model_dir: Path,
     encoder: Path,
+    denoiser: Path,
+    variants: Path,
     metrics: Path,
     figures: Path,
     zoo: Path,
@@ -33,34 +37,42 @@ def ship(
     directions: Path | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Copy model, encoder and reconstructions to zoo/<name> and write its card; copy `metrics` to `results`.
+    """Copy model, exported files and reconstructions to zoo/<name> and write its card; copy `metrics` to `results`.
 
-    directions: those of this model, where it has some. command: what made the run, for the card; the caller knows. Returns
-    folder, bytes and files. Raises ExportError when a part is missing, the encoder was not exported from this model's data, or
-    the folder would exceed MAX_BYTES; what was shipped before then stays.
+    variants: the folder that the export left. directions: those of this model, where it has some. command: what made the run, for
+    the card; the caller knows. Returns folder, bytes and files. Raises ExportError when a part is missing, a file was not
+    exported from this model's data, or the folder would exceed MAX_BYTES; what was shipped before then stays.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ExportError(f"{name!r}: a shipped model's name has lower-case letters, digits, - and _ alone")
     _, config = load_model(model_dir)
     notes, measured = model_metadata(model_dir), _read_metrics(metrics)
-    try:
-        facts = Encoder(encoder, threads=1).metadata
-    except EncoderError as error:
-        raise ExportError(str(error)) from None
-    if facts.get("data_version") != notes.get("data_version") or facts["latent_dim"] != config.model.latent_dim:
-        raise ExportError(f"{encoder} was exported from another model than {model_dir}; run `soda export` again")
+    files = {"encoder.onnx": encoder, "denoiser.onnx": denoiser}
+    listed = _read_list(variants / LIST)
+    files |= {file: variants / file for file, about in listed.items() if about["written"]}
+    facts = {file: _facts(path, notes, config, model_dir) for file, path in files.items()}
     folder = zoo / name
     with whole_folder(folder) as new:
         for file in ("model.safetensors", "config.yaml"):
             shutil.copy(model_dir / file, new / file)
         (new / "model.safetensors").chmod(0o644)
-        shutil.copy(encoder, new / "encoder.onnx")
+        for file, path in files.items():
+            shutil.copy(path, new / file)
         if directions:
             shutil.copy(directions, new / "model.directions.safetensors")
         if (figures / PICTURE).is_file():
             shutil.copy(figures / PICTURE, new / PICTURE)
         (new / "README.md").write_text(
-            card(name, config, facts, measured, images=int(notes["images"]), command=command, date=_date(model_dir)),
+            card(
+                name,
+                config,
+                facts,
+                measured,
+                variants=listed,
+                images=int(notes["images"]),
+                command=command,
+                date=_date(model_dir),
+            ),
             encoding="utf-8",
         )
         sizes = {file.name: file.stat().st_size for file in sorted(new.iterdir())}
@@ -69,6 +81,24 @@ def ship(
     with whole_file(results / f"{name}.json") as temporary:
         shutil.copy(metrics, temporary)
     return {"folder": str(folder), "bytes": sum(sizes.values()), "files": sizes}
+
+
+def _facts(file: Path, notes: dict[str, str], config: Config, model_dir: Path) -> dict[str, Any]:
+    """The metadata of an exported file. Raises ExportError when it cannot be read or is of another model."""
+    try:
+        about = (Decoder if file.name == "denoiser.onnx" else Encoder)(file, threads=1).metadata
+    except ModelError as error:
+        raise ExportError(str(error)) from None
+    if about.get("data_version") != notes.get("data_version") or about["latent_dim"] != config.model.latent_dim:
+        raise ExportError(f"{file} was exported from another model than {model_dir}; run `soda export` again")
+    return about
+
+
+def _read_list(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["variants"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{path}: no list of variants ({error}); run `soda export` again") from None
 
 
 def _date(model_dir: Path) -> str:

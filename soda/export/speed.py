@@ -32,6 +32,12 @@ def measure_speed(encoder: Encoder, module: DeployedEncoder) -> dict[str, float]
     return result
 
 
+def measure_batch(encoder: Encoder, batch: int) -> float:
+    """Median milliseconds of the exported graph for `batch` pictures of S x S."""
+    images = np.random.default_rng(0).integers(0, 256, (batch, encoder.image_size, encoder.image_size, 3), dtype=np.uint8)
+    return _milliseconds(lambda: encoder.run(images))
+
+
 def _milliseconds(call: Callable[[], object]) -> float:
     call()
     times: list[float] = []

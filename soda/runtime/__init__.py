@@ -1,9 +1,29 @@
-"""Pictures to latents with NumPy, Pillow and onnxruntime alone: nothing here imports torch.
+"""Pictures to latents and back with NumPy, Pillow and onnxruntime alone: nothing here imports torch.
 
-`Encoder("models/encoder.onnx").embed(["a.jpg", "b.png"])` gives (2, D) float32.
+`Encoder("models/encoder.onnx").embed(["a.jpg", "b.png"])` gives (2, D) float32, `Decoder("models/denoiser.onnx").sample(z)`
+pictures.
 """
 
-from soda.runtime.encoder import Encoder, EncoderError
+from soda.runtime.decoder import Decoder, DecoderError
+from soda.runtime.encoder import Embedded, Encoder, EncoderError
+from soda.runtime.folder import pictures_in
+from soda.runtime.neighbours import duplicates, nearest, novelty, similarity
 from soda.runtime.preprocess import PictureError
+from soda.runtime.session import ModelError
+from soda.runtime.stream import Skipped
 
-__all__ = ["Encoder", "EncoderError", "PictureError"]
+__all__ = [
+    "Decoder",
+    "DecoderError",
+    "Embedded",
+    "Encoder",
+    "EncoderError",
+    "ModelError",
+    "PictureError",
+    "Skipped",
+    "duplicates",
+    "nearest",
+    "novelty",
+    "pictures_in",
+    "similarity",
+]

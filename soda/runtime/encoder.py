@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from soda.runtime.items import Item, named, square_pixels
+from soda.runtime.folder import pictures_in
+from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, MetadataError, from_props
+from soda.runtime.progress import Line, Progress
+from soda.runtime.session import ModelError, open_session, read_props
+from soda.runtime.stream import Skipped, default_workers, pixel_batches
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-NORMALIZATIONS = (None, "stats", "l2")
+NORMALIZATIONS = (None, "stats", "l2", "stats+l2")
+ERRORS = ("raise", "skip")
+
+_log = logging.getLogger(__name__)
 
 
-class EncoderError(ValueError):
+class EncoderError(ModelError):
     """A file that is not an encoder of this project; the message names the file and what is missing."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Some pictures and their latents. names: of the files, or "item 3"; z: (n, D) float32, a row for each name; indices: their
+    places among what was given; skipped: what could not be read."""
+
+    names: list[str]
+    z: np.ndarray
+    indices: list[int]
+    skipped: list[Skipped]
 
 
 class Encoder:
@@ -35,7 +54,10 @@ class Encoder:
 
     def __init__(self, path: str | os.PathLike[str], *, providers: Sequence[str] | None = None, threads: int = 0) -> None:
         self.path = Path(path)
-        self._session = _open_session(self.path, providers, threads)
+        try:
+            self._session = open_session(self.path, providers, threads)
+        except ModelError as error:
+            raise EncoderError(str(error)) from None
         self._metadata = _check_encoder(self.path, self._session)
         self._mean = _constant(self._metadata["z_mean"])
         self._std = _constant(self._metadata["z_std"])
@@ -68,25 +90,92 @@ class Encoder:
     def __repr__(self) -> str:
         return f"Encoder({os.fspath(self.path)!r}, latent_dim={self.latent_dim}, image_size={self.image_size})"
 
-    def embed(self, items: Item | Iterable[Item], *, batch_size: int = 64, normalize: str | None = None) -> np.ndarray:
+    def embed(
+        self,
+        items: Item | Iterable[Item],
+        *,
+        batch_size: int = 64,
+        normalize: str | None = None,
+        errors: str | None = None,
+        workers: int | None = None,
+        progress: Progress = False,
+    ) -> np.ndarray:
         """Encode pictures of any sizes: (n, D) float32, a row for each picture, in their order.
 
         items: one picture or any number of them, of mixed kinds: paths, Pillow images, uint8 arrays (H, W), (H, W, 1), (H, W, 3)
-        or (H, W, 4), or one array (N, H, W, 3). An iterator is read `batch_size` pictures at a time.
+        or (H, W, 4), or one array (N, H, W, 3); or a folder, for all pictures in it and below it, sorted by path. An iterator is
+        read a few batches ahead of the model.
         normalize: None for z as it is; "stats" for zero mean and unit variance over the training pictures; "l2" for unit length,
-        so that dot products are cosines.
+        so that dot products are cosines; "stats+l2" for both, in which neighbours are looked for.
+        errors: "raise", or "skip" to leave out, and log, what cannot be read; by default "skip" for a folder. `stream` and
+        `embed_all` tell which pictures these are. workers: threads that decode files, by default one a core.
+        progress: True for a line on standard error, or a function that is called with the number of pictures done.
 
         Raises PictureError for a picture that cannot be read, TypeError for a wrong type or dtype, ValueError for a wrong shape,
-        an empty list or an unknown setting; each message names the picture or the value.
+        nothing to embed or an unknown setting; each message names the picture or the value.
         """
-        if normalize not in NORMALIZATIONS:
-            raise ValueError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants 1 or more")
-        parts = [self.run(batch) for batch in self._batches(items, batch_size)]
-        if not parts:
-            raise ValueError("there is nothing to embed: not a single picture was given")
-        return self._normalized(np.concatenate(parts), normalize)
+        settings: dict[str, Any] = {"batch_size": batch_size, "normalize": normalize, "workers": workers, "progress": progress}
+        return self.embed_all(items, errors=errors, **settings).z
+
+    def embed_all(self, items: Item | Iterable[Item], **settings: Any) -> Embedded:
+        """What `embed` does, with the names of the pictures and what was skipped. settings: those of `embed`."""
+        names: list[str] = []
+        parts: list[np.ndarray] = []
+        indices: list[int] = []
+        skipped: list[Skipped] = []
+        for batch in self.stream(items, **settings):
+            names += batch.names
+            parts.append(batch.z)
+            indices += batch.indices
+            skipped += batch.skipped
+        if not indices:
+            reasons = f"; the first of {len(skipped)} that cannot be read: {skipped[0].reason}" if skipped else ""
+            raise ValueError(f"there is nothing to embed: not a single picture was given{reasons}")
+        return Embedded(names, np.concatenate(parts), indices, skipped)
+
+    def stream(
+        self,
+        items: Item | Iterable[Item],
+        *,
+        batch_size: int = 64,
+        normalize: str | None = None,
+        errors: str | None = None,
+        workers: int | None = None,
+        progress: Progress = False,
+    ) -> Iterator[Embedded]:
+        """The same a batch at a time, in flat memory however many pictures there are; a batch may be empty but for what it
+        skipped.
+
+        Settings and errors are those of `embed`; nothing at all is no error here.
+        """
+        folder = isinstance(items, (str, os.PathLike)) and os.path.isdir(items)
+        errors = errors or ("skip" if folder else "raise")
+        _check_settings(normalize, batch_size, errors, workers)
+        pictures = _of_folder(items) if folder else named(items)  # type: ignore[arg-type]
+        done, line = 0, Line() if progress is True else None
+        report = line or (progress if callable(progress) else None)
+        batches = pixel_batches(
+            pictures,
+            size=self.image_size,
+            resize=self._metadata["resize"],
+            batch_size=batch_size,
+            workers=default_workers() if workers is None else workers,
+            skip=errors == "skip",
+        )
+        try:
+            for batch in batches:
+                for each in batch.skipped:
+                    _log.warning("skipped: %s", each.reason)
+                # Squared before although the graph could do it: Pillow is as fast, and pictures of several sizes share a batch.
+                z = self.run(batch.pixels) if batch.indices else np.empty((0, self.latent_dim), np.float32)
+                done += len(batch.indices) + len(batch.skipped)
+                if report:
+                    report(done)
+                yield Embedded(batch.names, self.normalized(z, normalize), batch.indices, batch.skipped)
+        finally:
+            batches.close()  # type: ignore[attr-defined]
+            if line:
+                line.close()
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """The graph itself: uint8 RGB (N, H, W, 3), N pictures of one size, whatever it is -> z (N, D) float32.
@@ -99,19 +188,31 @@ class Encoder:
             raise ValueError(f"the encoder takes uint8 (N, H, W, 3), none of them 0, not {given}")
         return self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(images)})[0]
 
-    def _batches(self, items: Item | Iterable[Item], size: int) -> Iterator[np.ndarray]:
-        pictures = named(items)
-        side, resize = self.image_size, self._metadata["resize"]
-        # Squared here although the graph could do it: Pillow is as fast, and pictures of several sizes then share a batch.
-        while chunk := [square_pixels(name, item, size=side, resize=resize) for name, item in islice(pictures, size)]:
-            yield np.stack(chunk)
-
-    def _normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
-        if normalize == "stats":
-            return (z - self._mean) / self._std
-        if normalize == "l2":
-            return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    def normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
+        """z (n, D) as `embed` normalises it. Raises ValueError for an unknown way."""
+        if normalize not in NORMALIZATIONS:
+            raise ValueError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
+        if normalize in ("stats", "stats+l2"):
+            z = (z - self._mean) / self._std
+        if normalize in ("l2", "stats+l2"):
+            z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return z
+
+
+def _of_folder(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Item]]:
+    for name in pictures_in(folder):
+        yield name, os.path.join(folder, name)
+
+
+def _check_settings(normalize: str | None, batch_size: int, errors: str, workers: int | None) -> None:
+    if normalize not in NORMALIZATIONS:
+        raise ValueError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants 1 or more")
+    if errors not in ERRORS:
+        raise ValueError(f"errors: {errors!r} is not possible; it wants one of {', '.join(ERRORS)}")
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers: {workers!r} is not possible; it wants 0 or more")
 
 
 def _constant(values: list[float]) -> np.ndarray:
@@ -120,35 +221,13 @@ def _constant(values: list[float]) -> np.ndarray:
     return array
 
 
-def _open_session(path: Path, providers: Sequence[str] | None, threads: int) -> InferenceSession:
-    import onnxruntime  # here and not above: most of the import time, which preparation need not pay
-
-    if threads < 0:
-        raise ValueError(f"threads: {threads!r} is not possible; it wants 0 or more")
-    wanted = list(providers) if providers is not None else ["CPUExecutionProvider"]
-    available = onnxruntime.get_available_providers()
-    for provider in wanted:
-        if provider not in available:
-            raise ValueError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise EncoderError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; they are raised as well
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=wanted)
-    except Exception as error:  # onnxruntime's errors share no base class
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise EncoderError(f"{path}: not a model that onnxruntime can load: {reason}") from None
-
-
 def _check_encoder(path: Path, session: InferenceSession) -> dict[str, Any]:
     try:
-        metadata = from_props(session.get_modelmeta().custom_metadata_map)
+        metadata = from_props(read_props(path, session))
     except MetadataError as error:
         raise EncoderError(f"{path}: {error}") from None
+    except ModelError as error:
+        raise EncoderError(str(error)) from None
     inputs = {node.name: node for node in session.get_inputs()}
     outputs = {node.name: node for node in session.get_outputs()}
     if set(inputs) != {INPUT}:

@@ -1,25 +1,45 @@
-"""What encoder.onnx says of itself: its `metadata_props`, as the export writes them and the runtime reads them.
+"""What encoder.onnx and denoiser.onnx say of themselves: their `metadata_props`, as the export writes them and the runtime
+reads them.
 
-Each key has the prefix `soda.`. Values of TEXT_KEYS are plain text, all others JSON. Keys: format, latent_dim, image_size,
-channels, resize, sections, z_mean and z_std (per component, over the train split), z_pictures (how many these were taken over),
-dataset, data_version, data_licence, data_source, labels, code_version, probe (figures of the evaluation; empty without labels).
+Each key has the prefix `soda.`. Values of TEXT_KEYS are plain text, all others JSON.
+
+Of both: format, latent_dim, image_size, channels, sections, dataset, data_version, data_licence, data_source, code_version,
+sha256
+(of the file's bytes with zeros in its place; `soda.runtime.session`).
+Of the encoder: resize, z_mean and z_std (per component, over the train split), z_pictures (how many these were taken over),
+labels,
+probe (figures of the evaluation; empty without labels), precision (fp32, int8 or fp16).
+Of the denoiser: num_timesteps T, alphas_cumprod (T + 1 numbers; entry 0 is the clean picture), schedule, prediction (what the
+network
+puts out; the graph turns it into x_0 and eps), sampling_steps, spacing, timesteps (the table entries that sampling_steps steps
+visit, from T to 0), guidance_scale, directions (those that change pictures most first: number, name, kind, section, sigma, share,
+change, and vector, the unit vector times sigma: z + a * vector moves a picture by a standard deviations).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 FORMAT = 1
 """Raised whenever a reader of the earlier format would misread a newer file."""
 
 PREFIX = "soda."
+CHECKSUM_KEY = PREFIX + "sha256"
 INPUT, OUTPUT = "images", "z"
-TEXT_KEYS = frozenset({"resize", "dataset", "data_version", "data_licence", "data_source", "code_version"})
+DENOISER_INPUTS, DENOISER_OUTPUTS = ("x_t", "t", "z"), ("x_0", "eps")
+TEXT_KEYS = frozenset(
+    {
+        "resize", "dataset", "data_version", "data_licence", "data_source", "code_version",
+        "sha256", "precision", "schedule", "prediction", "spacing",
+    }
+)  # fmt: skip
 _COUNTS = ("latent_dim", "image_size", "channels")
 _STATISTICS = ("z_mean", "z_std")
+_DENOISER_COUNTS = (*_COUNTS, "sections", "num_timesteps", "sampling_steps")
 
 
 class MetadataError(ValueError):
@@ -34,28 +54,55 @@ def to_props(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def from_props(props: Mapping[str, str]) -> dict[str, Any]:
-    """The inverse of `to_props`; keys without the prefix are left out.
+    """Metadata of an encoder: the inverse of `to_props`; keys without the prefix are left out.
 
     Raises MetadataError when the file is not one of ours, is of a newer format, or lacks what the runtime needs.
     """
+    values = _read(props, "an encoder", (*_COUNTS, "resize", *_STATISTICS), _COUNTS)
+    if values["resize"] not in ("crop", "stretch"):
+        raise MetadataError(f"{PREFIX}resize is {values['resize']!r}, not crop or stretch")
+    for key in _STATISTICS:
+        _check_statistic(key, values[key], values["latent_dim"])
+    return values
+
+
+def from_denoiser_props(props: Mapping[str, str]) -> dict[str, Any]:
+    """Metadata of a denoiser, read and checked as `from_props` does; `directions` is [] where there are none."""
+    needed = (*_DENOISER_COUNTS, "alphas_cumprod", "spacing", "guidance_scale")
+    values = _read(props, "a denoiser", needed, _DENOISER_COUNTS)
+    table, entries = values["alphas_cumprod"], values["num_timesteps"] + 1
+    if not _are_numbers(table, entries) or table[0] != 1 or not all(a > b > 0 for a, b in pairwise(table)):
+        raise MetadataError(f"{PREFIX}alphas_cumprod is not a list of {entries} numbers that fall from 1 and stay above 0")
+    if values["sampling_steps"] > values["num_timesteps"]:
+        raise MetadataError(f"{PREFIX}sampling_steps is {values['sampling_steps']}, more than the {entries - 1} of the schedule")
+    if values["spacing"] not in ("logsnr", "t"):
+        raise MetadataError(f"{PREFIX}spacing is {values['spacing']!r}, not logsnr or t")
+    if not _are_numbers([values["guidance_scale"]], 1):
+        raise MetadataError(f"{PREFIX}guidance_scale is {values['guidance_scale']!r}, not a finite number")
+    directions = values.setdefault("directions", [])
+    if not isinstance(directions, list) or not all(isinstance(each, dict) for each in directions):
+        raise MetadataError(f"{PREFIX}directions is not a list of directions")
+    for number, each in enumerate(directions):
+        if not _are_numbers(each.get("vector"), values["latent_dim"]):
+            raise MetadataError(f"{PREFIX}directions: the vector of direction {number} is not {values['latent_dim']} numbers")
+    return values
+
+
+def _read(props: Mapping[str, str], what: str, needed: Sequence[str], counts: Sequence[str]) -> dict[str, Any]:
     if PREFIX + "format" not in props:
-        raise MetadataError(f"its metadata has no {PREFIX}format, so it is not an encoder of this project")
+        raise MetadataError(f"its metadata has no {PREFIX}format, so it is not {what} of this project")
     values = {key.removeprefix(PREFIX): _parse(key, text) for key, text in props.items() if key.startswith(PREFIX)}
     version = values["format"]
     if not _is_count(version):
         raise MetadataError(f"{PREFIX}format is {version!r}, not a whole number from 1 up")
     if version > FORMAT:
         raise MetadataError(f"{PREFIX}format is {version}, newer than the {FORMAT} that is read here: update the package")
-    for key in (*_COUNTS, "resize", *_STATISTICS):
+    for key in needed:
         if key not in values:
             raise MetadataError(f"its metadata has no {PREFIX}{key}")
-    for key in _COUNTS:
+    for key in counts:
         if not _is_count(values[key]):
             raise MetadataError(f"{PREFIX}{key} is {values[key]!r}, not a whole number from 1 up")
-    if values["resize"] not in ("crop", "stretch"):
-        raise MetadataError(f"{PREFIX}resize is {values['resize']!r}, not crop or stretch")
-    for key in _STATISTICS:
-        _check_statistic(key, values[key], values["latent_dim"])
     return values
 
 
@@ -72,9 +119,12 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _are_numbers(values: object, count: int) -> bool:
+    """A list of `count` finite numbers."""
+    return isinstance(values, list) and len(values) == count and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+
+
 def _check_statistic(key: str, values: object, latent_dim: int) -> None:
-    least = 0.0 if key == "z_std" else -math.inf
     wanted = "numbers above 0" if key == "z_std" else "finite numbers"
-    fits = isinstance(values, list) and len(values) == latent_dim
-    if not fits or not all(type(v) in (int, float) and math.isfinite(v) and v > least for v in values):  # type: ignore[attr-defined]
+    if not _are_numbers(values, latent_dim) or (key == "z_std" and min(values) <= 0):  # type: ignore[call-overload]
         raise MetadataError(f"{PREFIX}{key} is not a list of {latent_dim} {wanted}")

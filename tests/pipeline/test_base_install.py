@@ -21,6 +21,11 @@ from soda.runtime import Encoder
 from soda.runtime.metadata import FORMAT, to_props
 
 ROOT = Path(__file__).parents[2]
+MAX_BYTES = 150 * 2**20  # as du counts
+"""Of the base package and all that it needs, without what every environment brings and the bytecode that Python may write."""
+
+NOT_OURS = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}
+
 USE = (
     "import sys; from soda.runtime import Encoder; z = Encoder('models/encoder.onnx').embed(['a.jpg', 'b.png']); "
     "assert z.shape == (2, 128) and 'torch' not in sys.modules"
@@ -65,7 +70,7 @@ def test_the_base_package_alone_embeds_pictures(tmp_path: Path) -> None:
     reachable = subprocess.run([*map(str, pip), "download", "-q", "--no-deps", "-d", tmp_path / "wheels", "pillow"], check=False)
     if reachable.returncode:
         pytest.skip("no package index can be reached")
-    run(*pip, "install", "-q", ".", cwd=source)
+    run(*pip, "install", "-q", "-c", ROOT / "constraints.txt", ".", cwd=source)
 
     installed = {line.split("==")[0].lower() for line in run(*pip, "freeze", cwd=tmp_path).split()}
     assert {"numpy", "pillow", "onnxruntime"} <= installed and not {"torch", "pandas", "pyarrow", "onnx"} & installed
@@ -75,3 +80,19 @@ def test_the_base_package_alone_embeds_pictures(tmp_path: Path) -> None:
     run(python, "-c", save, cwd=tmp_path)
     here = Encoder(tmp_path / "models" / "encoder.onnx").embed([tmp_path / "a.jpg", tmp_path / "b.png"])
     np.testing.assert_allclose(np.load(tmp_path / "z.npy"), here, atol=1e-4)
+
+    album = tmp_path / "album"
+    album.mkdir()
+    for i in range(5):
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
+            album / f"{i}.{('png', 'jpg', 'gif', 'tiff', 'bmp')[i]}"
+        )
+    shutil.copy(album / "0.png", album / "again.png")
+    (album / "broken.jpg").write_bytes(b"no picture")
+    soda = tmp_path / "env" / "bin" / "soda"
+    assert "v.npz: 6 pictures" in run(soda, "embed", "album", "-o", "v.npz", cwd=tmp_path)
+    assert "1.0000\talbum/0.png\tagain.png" in run(soda, "search", "v.npz", "album/0.png", "-k", "2", cwd=tmp_path)
+    assert run(soda, "duplicates", "album", "--threshold", "0.9999", cwd=tmp_path).splitlines() == ["0\t0.png", "0\tagain.png"]
+    files = (path for path in (tmp_path / "env").rglob("*") if path.is_file() and not path.is_symlink() and path.suffix != ".pyc")
+    size = sum(path.stat().st_size for path in files if not NOT_OURS & {part.split("-")[0] for part in path.parts})
+    assert size < MAX_BYTES, f"{size / 2**20:.0f} MiB"

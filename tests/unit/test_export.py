@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 from PIL import Image
 from torch import Tensor, nn
 
-from soda.config import Config
-from soda.data.dataset import PreparedData
 from soda.data.views import to_float
-from soda.export import ExportError
+from soda.export import ExportError, variants
 from soda.export import onnx as stage
 from soda.export.graph import DeployedEncoder
-from soda.export.onnx import export, to_onnx
+from soda.export.onnx import to_onnx
+from soda.export.quantize import CANDIDATES
 from soda.export.statistics import evenly_spaced, latent_statistics
+from soda.export.variants import Judge
 from soda.export.version import code_version
-from soda.model.soda import build_model
-from soda.runtime import Encoder
+from soda.runtime import Decoder, Encoder
 from soda.runtime.preprocess import to_square
-from soda.training.checkpoint import save_model
 from tests.conftest import make_config
+from tests.unit.conftest import EXPORT
+from tests.unit.workspace import Workspace, noise, write_prepared
 
 SIZES = [(28, 28), (32, 32), (64, 48), (200, 300), (97, 31), (1, 1), (5, 9), (33, 500)]
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 class SmallResNet(nn.Module):
@@ -145,73 +139,9 @@ def test_other_opsets_compute_the_same() -> None:
     np.testing.assert_allclose(z, module(torch.from_numpy(images)).numpy(), atol=2e-5)
 
 
-def write_prepared(
-    folder: Path, *, size: int, channels: int, train: int = 60, test: int = 30, labels: tuple[str, ...] = ("a",)
-) -> None:
-    count = train + test
-    (folder / "shards").mkdir(parents=True)
-    np.save(folder / "shards" / "00000.npy", noise(count, size, size, channels))
-    table = {
-        "id": [f"id-{i}" for i in range(count)],
-        "split": ["train"] * train + ["test"] * test,
-        "label": [labels[i % len(labels)] if labels else "" for i in range(count)],
-        "file": [f"pictures/{i}.png" for i in range(count)],
-        "shard": [0] * count,
-        "row": list(range(count)),
-    }
-    pq.write_table(pa.table(table), folder / "manifest.parquet")
-    summary = {
-        "dataset": "folder",
-        "image_size": size,
-        "channels": channels,
-        "labels": list(labels),
-        "manifest_sha256": hashlib.sha256((folder / "manifest.parquet").read_bytes()).hexdigest(),
-        "shards": [{"file": "shards/00000.npy", "count": count}],
-        "licence": "CC0-1.0",
-        "source": "drawn at random",
-    }
-    (folder / "summary.json").write_text(json.dumps(summary))
-
-
-class Workspace:
-    """A trained model, its data and its evaluation, small, and the paths that the stage takes."""
-
-    def __init__(self, root: Path, config: Config) -> None:
-        self.root, self.config = root, config
-        self.model_dir, self.prepared, self.evaluation = root / "model", root / "prepared", root / "evaluate.json"
-        self.encoder, self.metrics = root / "out" / "encoder.onnx", root / "out" / "export.json"
-        write_prepared(self.prepared, size=config.dataset.image_size, channels=config.dataset.channels)
-        self.data = PreparedData(self.prepared)
-        torch.manual_seed(0)
-        self.model = build_model(config)
-        with torch.no_grad():
-            self.model.train()
-            for _ in range(3):
-                self.model.encode(to_float(self.data.split("train").gather(np.arange(32))))
-        self.save(self.data.version)
-        self.evaluation.write_text(json.dumps({"probe": {"linear_top1": 0.86, "knn_k": 10}, "latent": {"usage_gap": 0.3}}))
-
-    def save(self, data_version: str) -> None:
-        save_model(self.model_dir, self.model, self.config, data_version=data_version, images=96)
-        self.model.eval().requires_grad_(False)
-
-    def export(self, **changes: Path) -> dict[str, Any]:
-        paths = {name: getattr(self, name) for name in ("model_dir", "prepared", "evaluation", "encoder", "metrics")}
-        return export(self.config.export, **(paths | changes))
-
-    def remains(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted(self.encoder.parent.glob("*"))}
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    made = Workspace(tmp_path_factory.mktemp("export"), make_config("dataset.channels=1", "export.parity_images=24"))
-    made.export()
-    return made
-
-
 def test_the_stage_writes_one_file_and_its_figures(workspace: Workspace) -> None:
-    assert set(workspace.remains()) == {"encoder.onnx", "export.json"}
+    files = {"encoder.onnx", "denoiser.onnx", "encoder.int8.onnx", "encoder.fp16.onnx", "variants.json"}
+    assert set(workspace.remains()) == files | {"export.json"}
     figures = json.loads(workspace.metrics.read_text())["export"]
     assert figures["max_abs_diff"] <= workspace.config.export.max_abs_diff
     assert 0.9999 < figures["min_cosine"] <= figures["mean_cosine"] <= 1.0001
@@ -224,13 +154,74 @@ def test_the_file_says_what_it_is(workspace: Workspace) -> None:
     said = encoder.metadata
     assert (said["format"], said["latent_dim"], said["image_size"], said["channels"]) == (1, 16, 16, 1)
     assert (said["resize"], said["sections"]) == ("crop", workspace.model.sections)
-    assert (said["dataset"], said["data_version"], said["labels"]) == ("folder", data.version, ["a"])
+    assert (said["dataset"], said["data_version"], said["labels"]) == ("folder", data.version, ["a", "b"])
     assert (said["data_licence"], said["data_source"]) == ("CC0-1.0", "drawn at random")
     assert said["probe"] == {"linear_top1": 0.86, "knn_k": 10} and said["code_version"]
     z = workspace.model.encode(to_float(data.split("train").gather(np.arange(60)))).numpy()
     assert said["z_pictures"] == 60
     np.testing.assert_allclose(encoder.mean, z.mean(0), atol=1e-5)
     np.testing.assert_allclose(encoder.std, z.std(0), rtol=1e-4)
+
+
+def test_the_denoiser_brings_its_directions_and_draws_what_torch_draws(workspace: Workspace) -> None:
+    decoder, model = Decoder(workspace.denoiser), workspace.model
+    (plain, named), said = decoder.directions, json.loads(workspace.metrics.read_text())["export"]
+    assert (plain["number"], plain["name"], plain["kind"], plain["vector"][3]) == (0, None, "pca", 0.5)
+    assert (named["number"], named["name"], named["section"], named["vector"][9]) == (1, "sleeves", 2, 2.0)
+    assert decoder.metadata["data_version"] == workspace.data.version and decoder.metadata["code_version"]
+    assert said["decoder_images"] == 6 and said["decoder_max_abs_diff"] < 1e-4
+    z = model.encode(to_float(workspace.data.split("test").gather(np.arange(4))))
+    x_T = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    wanted = model.decode(z, x_T=x_T, sampler="ddim", eta=0.0).numpy()
+    np.testing.assert_allclose(decoder.sample(z.numpy(), x_T=x_T.numpy(), output="float"), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["encoder.int8.onnx", "encoder.fp16.onnx"])
+def test_a_smaller_encoder_is_an_encoder_like_the_other(workspace: Workspace, name: str) -> None:
+    path, listed = workspace.variants / name, json.loads((workspace.variants / "variants.json").read_text())
+    about, source = listed["variants"][name], Encoder(workspace.encoder)
+    smaller = Encoder(path)
+    assert about["written"] and about["bytes"] == path.stat().st_size < source.path.stat().st_size
+    same = {key: value for key, value in source.metadata.items() if key not in ("sha256", "precision")}
+    assert {key: value for key, value in smaller.metadata.items() if key not in ("sha256", "precision")} == same
+    assert smaller.metadata["precision"] == name.split(".")[1]
+    for size in ((16, 16), (40, 23)):
+        pictures = noise(5, *size, 3)
+        a, b = smaller.run(pictures), source.run(pictures)
+        cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        assert cosines.min() > 0.97 and not np.array_equal(a, b)
+    assert about["mean_cosine"] > 0.97 and "probe_val_drop" in about
+
+
+def test_the_preprocessing_of_the_8_bit_encoder_stays_exact(workspace: Workspace) -> None:
+    """A grey level of difference reaches z: quantised, the picture at another size would be another picture."""
+    graph = onnx.load(workspace.variants / "encoder.int8.onnx").graph
+    first = next(i for i, node in enumerate(graph.node) if node.op_type == "Conv")
+    operators = [node.op_type for node in graph.node]
+    matrices = [i for i, kind in enumerate(operators) if kind == "MatMul"]
+    assert len(matrices) == 2 and max(matrices) < first
+    assert operators[: min(matrices)].count("QuantizeLinear") == 0
+    weights = {t.name: t for t in graph.initializer if t.name.endswith("weight_quantized")}
+    assert weights and all(t.data_type == TensorProto.INT8 for t in weights.values())
+    assert all(np.abs(numpy_helper.to_array(t).astype(int)).max() <= 64 for t in weights.values())  # reduce_range
+
+
+def test_an_8_bit_encoder_that_loses_too_much_is_not_written(workspace: Workspace, tmp_path: Path, caplog: Any) -> None:
+    config = replace(workspace.config.export, int8_max_drop=0.0, fp16=False)
+    module = DeployedEncoder(workspace.model.encoder, image_size=16, channels=1, resize="crop").eval()
+
+    class Worse(Judge):
+        def probe(self, encoder: Encoder) -> float | None:
+            return 0.9 if encoder.metadata["precision"] == "fp32" else 0.89
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants, "Judge", Worse)
+        figures = variants.write_variants(config, module, workspace.encoder, workspace.data, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["variants.json"] and figures["int8_written"] is False
+    about = json.loads((tmp_path / "variants.json").read_text())["variants"]["encoder.int8.onnx"]
+    assert figures["notes"] == [f"There is no encoder.int8.onnx: {about['reason']}."]
+    assert about["reason"].startswith("the probe falls from 0.9000 to 0.8900") and len(about["tried"]) == len(CANDIDATES)
+    assert "no encoder.int8.onnx is written" in caplog.text
 
 
 def test_the_runtime_gives_the_latents_of_the_trained_model(workspace: Workspace) -> None:
@@ -298,8 +289,8 @@ def test_a_model_that_gives_no_numbers_is_refused(workspace: Workspace) -> None:
 
 
 def test_unlabelled_colour_data_of_two_pictures_exports(tmp_path: Path) -> None:
-    made = Workspace(tmp_path / "w", make_config("dataset=folder", "dataset.path=x", "gate=folder"))
-    write_prepared(tmp_path / "few", size=16, channels=3, train=1, test=1, labels=())
+    made = Workspace(tmp_path / "w", make_config("dataset=folder", "dataset.path=x", "gate=folder", *EXPORT))
+    write_prepared(tmp_path / "few", size=16, channels=3, train=1, val=0, test=1, labels=())
     made.evaluation.write_text("{}")
     figures = made.export(prepared=tmp_path / "few")["export"]
     assert figures["parity_images"] == 1 + 4
@@ -307,6 +298,12 @@ def test_unlabelled_colour_data_of_two_pictures_exports(tmp_path: Path) -> None:
     assert encoder.metadata["probe"] == {} and encoder.metadata["labels"] == []
     assert encoder.metadata["data_version"] == made.data.version  # what it was trained on
     assert (encoder.std == 1).all()
+    listed = json.loads((made.variants / "variants.json").read_text())["variants"]
+    assert not listed["encoder.int8.onnx"]["written"] and "no labels" in listed["encoder.int8.onnx"]["reason"]
+    assert set(made.remains()) == {"encoder.onnx", "denoiser.onnx", "export.json", "variants.json"}
+    z, picture = np.zeros((2, 16), np.float32), Decoder(made.denoiser).sample(np.zeros(16))
+    assert Decoder(made.denoiser).directions == [] and picture.shape == (16, 16, 3)
+    assert Decoder(made.denoiser).sample(z).shape == (2, 16, 16, 3)
 
 
 def test_a_dead_component_is_not_blown_up(workspace: Workspace) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,21 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from soda.runtime import Encoder, EncoderError, PictureError
+from soda.runtime import (
+    Encoder,
+    EncoderError,
+    PictureError,
+    duplicates,
+    folder,
+    nearest,
+    neighbours,
+    novelty,
+    pictures_in,
+    similarity,
+)
 from soda.runtime.metadata import FORMAT, MetadataError, from_props, to_props
 from soda.runtime.preprocess import load_picture, to_square
+from soda.runtime.stream import AHEAD
 
 SIZE, DIM = 16, 5
 
@@ -154,10 +168,166 @@ def test_an_iterator_is_read_a_batch_at_a_time(encoder: Encoder, monkeypatch: py
     assert seen == [(4, 4), (8, 4), (10, 2)]
 
 
+def test_files_are_decoded_ahead_but_not_without_bound(encoder: Encoder, tmp_path: Path) -> None:
+    drawn: list[int] = []
+
+    def files() -> Iterator[Path]:
+        for i in range(60):
+            drawn.append(i)
+            path = tmp_path / f"{i}.png"
+            Image.fromarray(noise(SIZE, SIZE, 3, seed=i)).save(path)
+            yield path
+
+    seen = []
+    for batch in encoder.stream(files(), batch_size=4, workers=2):
+        seen.append(len(drawn))
+        assert batch.z.shape == (4, DIM)
+    assert seen[0] == 4 * AHEAD and max(b - a for a, b in pairwise(seen)) <= 4
+    paths = sorted(tmp_path.glob("*.png"))
+    one_by_one = np.concatenate([encoder.embed(path, workers=0) for path in paths])
+    np.testing.assert_allclose(encoder.embed(paths, batch_size=7, workers=3), one_by_one, atol=1e-5)
+
+
+def test_a_buffer_that_its_iterator_fills_again_is_read_in_time(encoder: Encoder, tmp_path: Path) -> None:
+    Image.fromarray(noise(SIZE, SIZE, 3)).save(tmp_path / "a.png")
+    buffer = np.zeros((SIZE, SIZE, 3), np.uint8)
+
+    def items() -> Iterator[Any]:
+        for i in range(20):
+            buffer[:] = i
+            yield buffer
+            yield tmp_path / "a.png"
+
+    wanted = encoder.embed([np.full((SIZE, SIZE, 3), i, np.uint8) for i in range(20)])
+    np.testing.assert_allclose(encoder.embed(items(), batch_size=6, workers=2)[::2], wanted, atol=1e-5)
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Ten pictures in folders, two broken ones, and what is none."""
+    root = tmp_path / "album"
+    for i in range(10):
+        path = root / ("größe" if i % 2 else "a/b") / f"{i}.{('png', 'JPG', 'webp')[i % 3]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(20 + i, 30, 3, seed=i)).save(path)
+    (root / "a" / "broken.jpg").write_bytes(b"\xff\xd8 no")
+    (root / "zero.png").write_bytes(b"")
+    (root / "notes.txt").write_text("none")
+    (root / ".hidden.png").write_bytes(b"")
+    return root
+
+
+def test_a_folder_is_its_pictures_and_what_is_broken_is_reported_and_left_out(
+    encoder: Encoder, album: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = encoder.embed_all(album, batch_size=3)
+    assert found.names == sorted(found.names) and len(found.names) == 10 and found.z.shape == (10, DIM)
+    assert [each.name for each in found.skipped] == ["a/broken.jpg", "zero.png"]
+    assert sorted(found.indices + [each.place for each in found.skipped]) == list(range(12))
+    assert "skipped: " in caplog.text and "broken.jpg" in caplog.text
+    one_by_one = np.concatenate([encoder.embed(album / name) for name in found.names])
+    np.testing.assert_allclose(found.z, one_by_one, atol=1e-5)
+    np.testing.assert_allclose(encoder.embed(str(album)), one_by_one, atol=1e-5)
+    with pytest.raises(PictureError, match=r"broken\.jpg"):
+        encoder.embed(album, errors="raise")
+    (album / "only").mkdir()
+    with pytest.raises(ValueError, match="nothing to embed"):
+        encoder.embed(album / "only")
+
+
+def test_what_is_broken_in_a_list_is_left_out_when_asked(encoder: Encoder, album: Path) -> None:
+    items = [noise(9, 9, 3), album / "zero.png", album / "größe/1.JPG", album / "no.png"]
+    found = encoder.embed_all(items, errors="skip")
+    assert found.indices == [0, 2] and [each.place for each in found.skipped] == [1, 3]
+    with pytest.raises(TypeError, match="item 1"):  # no damaged picture: a mistake
+        encoder.embed([GOOD, 7], errors="skip")
+
+
+def test_progress_counts_every_picture(encoder: Encoder, album: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counts: list[int] = []
+    encoder.embed(album, batch_size=5, progress=counts.append)
+    assert counts == [5, 10, 12]
+    encoder.embed(album, progress=True)
+    assert "\n" not in capsys.readouterr().err.strip()
+
+
+def test_more_names_than_fit_in_a_run_come_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{'x' * (i % 3)}{i}/{i * 7 % 31}.png" for i in range(40)] + ["new\nline.png", "ü.png", os.fsdecode(b"\xff.png")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(folder, "RUN", 6)
+    assert list(pictures_in(tmp_path)) == sorted(names)
+    with pytest.raises(NotADirectoryError, match="nowhere: no such folder"):
+        list(pictures_in(tmp_path / "nowhere"))
+
+
+def test_likeness_is_the_cosine() -> None:
+    z = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    wanted = z @ z.T / np.outer(np.linalg.norm(z, axis=1), np.linalg.norm(z, axis=1))
+    np.testing.assert_allclose(similarity(z), wanted, atol=1e-6)
+    np.testing.assert_allclose(similarity(z[:2], 3 * z), wanted[:2], atol=1e-6)
+    assert similarity(np.zeros((1, 4)), z).tolist() == [[0.0] * 6]
+
+
+def test_neighbours_are_those_of_a_full_sort_whatever_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    z = np.random.default_rng(0).integers(-2, 3, (70, 3)).astype(np.float32)  # many ties
+    wanted = np.argsort(-similarity(z[:20], z), axis=1, kind="stable")[:, :9]
+    for cells in (1, 200, 1 << 20):
+        monkeypatch.setattr(neighbours, "BLOCK_CELLS", cells)
+        indices, cosines = nearest(z[:20], z, 9)
+        np.testing.assert_allclose(cosines, np.take_along_axis(similarity(z[:20], z), wanted, 1), atol=1e-6)
+        assert all(len(set(row)) == 9 for row in indices.tolist())
+    assert nearest(z[:2], z[:5], 9)[0].shape == (2, 5)
+
+
+def test_duplicates_are_linked_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    angles = np.deg2rad([0, 90, 3, 200, 6, 91, 300])
+    z = np.stack([np.cos(angles), np.sin(angles)], 1)
+    for cells in (1, 1 << 20):
+        monkeypatch.setattr(neighbours, "BLOCK_CELLS", cells)
+        assert duplicates(z, threshold=float(np.cos(np.deg2rad(4)))) == [[0, 2, 4], [1, 5]]  # 0 and 6 degrees through 3
+        assert duplicates(z, threshold=1.0) == []
+    with pytest.raises(ValueError, match=r"threshold: 1\.2"):
+        duplicates(z, threshold=1.2)
+
+
+def test_the_strange_one_is_the_novel_one() -> None:
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.normal((5, 0, 0), 0.1, (20, 3)), [[0, 0, 5]]])
+    scores = novelty(z, k=3)
+    assert scores.argmax() == 20 and scores[20] > 0.9 and scores[:20].max() < 0.01
+    assert novelty(z[20:], z[:20])[0] == pytest.approx(scores[20], abs=0.05)
+    equal = novelty(np.ones((8, 3)), k=2)  # a picture is not its own neighbour, also among equals
+    np.testing.assert_allclose(equal, 0, atol=1e-6)
+    with pytest.raises(ValueError, match="there are 1 in all"):
+        novelty(z[:1])
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: similarity(np.zeros(3)), r"a has shape \(3,\)"),
+        (lambda: similarity(np.zeros((2, 3)), np.zeros((2, 4))), "of 3 and of 4 numbers"),
+        (
+            lambda: nearest(np.zeros((2, 3)), np.full((2, 3), np.nan), 1),
+            "bank holds values that are not finite, the first in row 0",
+        ),
+        (lambda: nearest(np.zeros((2, 3)), np.zeros((2, 3)), 0), "k: 0"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(call: Callable[[], object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
 def test_stats_standardises_and_l2_gives_unit_length(encoder: Encoder) -> None:
     pictures = noise(6, SIZE, SIZE, 3)
     z = encoder.embed(pictures)
     np.testing.assert_allclose(encoder.embed(pictures, normalize="stats"), (z - encoder.mean) / encoder.std, rtol=1e-6)
+    both = encoder.embed(pictures, normalize="stats+l2")
+    standard = encoder.embed(pictures, normalize="stats")
+    np.testing.assert_allclose(both * np.linalg.norm(standard, axis=1, keepdims=True), standard, atol=1e-5)
     unit = encoder.embed(pictures, normalize="l2")
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(unit * np.linalg.norm(z, axis=1, keepdims=True), z, atol=1e-5)
@@ -221,7 +391,12 @@ def test_a_damaged_file_is_named(encoder: Encoder, tmp_path: Path, content: byte
 
 @pytest.mark.parametrize(
     ("settings", "says"),
-    [({"normalize": "max"}, "normalize: 'max'"), ({"batch_size": 0}, "batch_size: 0")],
+    [
+        ({"normalize": "max"}, "normalize: 'max'"),
+        ({"batch_size": 0}, "batch_size: 0"),
+        ({"errors": "ignore"}, "errors: 'ignore'"),
+        ({"workers": -1}, "workers: -1"),
+    ],
 )
 def test_impossible_settings_of_embed_are_refused(encoder: Encoder, settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):

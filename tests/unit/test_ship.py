@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from PIL import Image
 from soda.export import ExportError
 from soda.export import ship as module
 from soda.export.ship import ship
-from soda.runtime import Encoder
+from soda.runtime import Decoder, Encoder
 from soda.training.checkpoint import load_model
 from tests.conftest import make_config
-from tests.unit.test_export import Workspace
+from tests.unit.workspace import Workspace
 
 FIGURES: dict[str, Any] = {
     "train": {"seconds": 90.0, "images_per_second": 211.4, "encoder_parameters": 120_000, "denoiser_parameters": 340_000},
@@ -24,20 +25,22 @@ FIGURES: dict[str, Any] = {
               for j, how in enumerate(("linear", "knn"))} | {"supervised_top1": 0.931},
     "reconstruction": {"psnr": 21.347, "psnr_mean_picture": 11.2, "ssim": 0.8, "sampling_steps": 10, "pictures": 1000},
     "latent": {"usage_gap": 6.1, "effective_dim": 17.4},
-    "export": {"bytes": 901_234, "max_abs_diff": 2e-5},
+    "export": {"bytes": 901_234, "max_abs_diff": 2e-5, "denoiser_bytes": 1_500_000, "decoder_max_abs_diff": 3e-6},
 }  # fmt: skip
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> dict[str, Path]:
-    made = Workspace(tmp_path, make_config("dataset.channels=1", "export.parity_images=8"))
-    made.export()
+def run(tmp_path: Path, workspace: Workspace) -> dict[str, Path]:
+    shutil.copytree(workspace.encoder.parent, tmp_path / "out")
+    shutil.copytree(workspace.model_dir, tmp_path / "model")
     (tmp_path / "figures").mkdir()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "figures/reconstructions.png")
     (tmp_path / "metrics.json").write_text(json.dumps(FIGURES))
     return {
-        "model_dir": made.model_dir,
-        "encoder": made.encoder,
+        "model_dir": tmp_path / "model",
+        "encoder": tmp_path / "out/encoder.onnx",
+        "denoiser": tmp_path / "out/denoiser.onnx",
+        "variants": tmp_path / "out/variants",
         "metrics": tmp_path / "metrics.json",
         "figures": tmp_path / "figures",
         "zoo": tmp_path / "zoo",
@@ -48,14 +51,27 @@ def run(tmp_path: Path) -> dict[str, Path]:
 def test_what_is_shipped_works_and_its_card_tells_the_run(run: dict[str, Path]) -> None:
     shipped = ship("mine", **run, command="make pipeline")
     folder = run["zoo"] / "mine"
-    names = ["README.md", "config.yaml", "encoder.onnx", "model.safetensors", "reconstructions.png"]
+    onnx = ["denoiser.onnx", "encoder.fp16.onnx", "encoder.int8.onnx", "encoder.onnx"]
+    names = ["README.md", "config.yaml", *onnx, "model.safetensors", "reconstructions.png"]
     assert sorted(path.name for path in folder.iterdir()) == names == sorted(shipped["files"])
     assert shipped["bytes"] == sum(path.stat().st_size for path in folder.iterdir())
     assert json.loads((run["results"] / "mine.json").read_text()) == FIGURES
     load_model(folder)
     assert Encoder(folder / "encoder.onnx").embed([np.zeros((9, 9, 3), np.uint8)]).shape == (1, 16)
     card = (folder / "README.md").read_text()
-    for said in ("`make pipeline`", "CC0-1.0", "drawn at random", "21.35 dB", "0.500 | 0.600", "0.931", "96 images in 2 minutes"):
+    assert Decoder(folder / "denoiser.onnx").sample(np.zeros(16)).shape == (16, 16, 1)
+    for said in (
+        "2 directions",
+        "encoder.int8.onnx: ",
+        "of torch, pixels",
+        "`make pipeline`",
+        "CC0-1.0",
+        "drawn at random",
+        "21.35 dB",
+        "0.500 | 0.600",
+        "0.931",
+        "96 images in 2 minutes",
+    ):
         assert said in card, said
 
 
@@ -79,6 +95,8 @@ def test_refused_with_the_reason_and_nothing_changes(run: dict[str, Path], monke
     with monkeypatch.context() as patch, pytest.raises(ExportError, match="bytes"):
         patch.setattr(module, "MAX_BYTES", 10_000)
         ship("mine", **run)
+    with pytest.raises(ExportError, match=r"variants\.json: no list of variants"):
+        ship("mine", **(run | {"variants": run["figures"]}))
     other = Workspace(run["zoo"].parent / "other", make_config("dataset.channels=1", "export.parity_images=8"))
     other.save("another version")
     with pytest.raises(ExportError, match="another model"):

@@ -1,0 +1,169 @@
+"""The commands on folders of pictures, carried out: what was found on standard output, to look at on a contact sheet."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from soda.runtime import Encoder, novelty
+from soda.vectors import VectorsError
+from soda.vectors.cluster import cluster
+from soda.vectors.index import duplicate_groups, is_approximate, neighbours_within
+from soda.vectors.job import embed_folder
+from soda.vectors.search import search
+from soda.vectors.sheet import Section, Shown, write_sheet
+from soda.vectors.store import Origin, Vectors, printable, read_blocks, read_origin, read_vectors
+
+COMPARED = "stats+l2"
+
+
+def run(args: argparse.Namespace) -> None:
+    """Carry out one of the commands. Raises ValueError or OSError, with one clear line, for input that cannot be used."""
+    COMMANDS[args.command](args)
+
+
+def _embed(args: argparse.Namespace) -> None:
+    normalize = None if args.normalize == "none" else args.normalize
+    try:
+        done = embed_folder(
+            _encoder(args),
+            args.folder,
+            args.output,
+            normalize=normalize,
+            batch_size=args.batch_size,
+            workers=args.workers,
+            progress=True,
+        )
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    resumed = f", {done.resumed:,} of them by an earlier run" if done.resumed else ""
+    print(f"{args.output}: {done.pictures:,} pictures{resumed}")
+    if done.rejects is not None:
+        print(f"{done.rejects}: {done.skipped:,} that cannot be read, with the reasons")
+
+
+def _search(args: argparse.Namespace) -> None:
+    target = _sheet(args)
+    encoder = _encoder(args)
+    queries = encoder.embed([str(path) for path in args.queries], normalize=COMPARED, batch_size=args.batch_size)
+    origin, blocks = _blocks(args, encoder)
+    sections, lines = [], []
+    for path, hits in zip(args.queries, search(queries, blocks, args.k), strict=True):
+        lines += [f"{hit.cosine:.4f}\t{printable(str(path))}\t{printable(hit.file)}" for hit in hits]
+        found = [Shown(Path(origin.folder, hit.file), hit.file, f"{hit.cosine:.3f}") for hit in hits]
+        sections.append(Section(f"like {path}", [Shown(path, str(path), "looked for", lead=True), *found]))
+    if not any(section.pictures[1:] for section in sections):
+        raise VectorsError(f"{args.target}: there is no readable picture in it")
+    _show(target, "Search", f"The nearest of {origin.folder}, by cosine.", sections, lines)
+
+
+def _duplicates(args: argparse.Namespace) -> None:
+    target, vectors = _sheet(args), _vectors(args)
+    groups = duplicate_groups(vectors.z, args.threshold, args.method)
+    lines = [f"{number}\t{printable(vectors.files[row])}" for number, group in enumerate(groups) for row in group]
+    sections = [Section(f"{len(group)} pictures", [_shown(vectors, row) for row in group]) for group in groups]
+    extra = sum(len(group) - 1 for group in groups)
+    about = (
+        f"{extra:,} of {len(vectors.files):,} pictures repeat another: cosine {args.threshold:g} or more{_how(args, vectors)}."
+    )
+    _show(target, "Duplicates", about, sections, lines)
+
+
+def _cluster(args: argparse.Namespace) -> None:
+    if args.shown < 1:
+        raise ValueError(f"--shown: {args.shown} is not possible; it wants 1 or more")
+    target, vectors = _sheet(args), _vectors(args)
+    found = cluster(vectors.z, args.k, seed=args.seed)
+    rows_of = zip(found.labels, found.cosines, vectors.files, strict=True)
+    lines = [f"{label}\t{cosine:.4f}\t{printable(file)}" for label, cosine, file in rows_of]
+    sections = []
+    for number in range(args.k):
+        rows = found.members(number)
+        shown = [_shown(vectors, int(row), f"{found.cosines[row]:.3f}") for row in rows[: args.shown]]
+        sections.append(Section(f"cluster {number}: {len(rows):,} pictures", shown, len(rows) - len(shown)))
+    about = f"{len(vectors.files):,} pictures in {args.k} groups, the most typical first."
+    _show(target, "Clusters", about, sections, lines)
+
+
+def _outliers(args: argparse.Namespace) -> None:
+    if args.number < 1:
+        raise ValueError(f"--number: {args.number} is not possible; it wants 1 or more")
+    if args.k < 1:
+        raise ValueError(f"-k: {args.k} is not possible; it wants 1 or more")
+    target, vectors = _sheet(args), _vectors(args)
+    if is_approximate(len(vectors.z), args.method):
+        scores = 1 - neighbours_within(vectors.z, args.k, args.method)[1].mean(1)
+    else:
+        scores = novelty(vectors.z, k=args.k)
+    rows = np.argsort(-scores, kind="stable")[: args.number]
+    lines = [f"{scores[row]:.4f}\t{printable(vectors.files[row])}" for row in rows]
+    about = (
+        f"The {len(rows)} of {len(vectors.files):,} pictures that are farthest from their {args.k} nearest{_how(args, vectors)}."
+    )
+    section = Section("", [_shown(vectors, int(row), f"{scores[row]:.3f}") for row in rows])
+    _show(target, "Outliers", about, [section], lines)
+
+
+def _encoder(args: argparse.Namespace) -> Encoder:
+    return Encoder(args.encoder, threads=args.threads)
+
+
+def _vectors(args: argparse.Namespace) -> Vectors:
+    """All latents of the target in memory, ready to be compared."""
+    if not args.target.is_dir():
+        return read_vectors(args.target)
+    encoder = _encoder(args)
+    found = encoder.embed_all(args.target, normalize=COMPARED, batch_size=args.batch_size, workers=args.workers, progress=True)
+    return Vectors(found.names, found.z, Origin.of(encoder, args.target, COMPARED))
+
+
+def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterator[tuple[list[str], np.ndarray]]]:
+    """Names and latents of the target a block at a time. Raises VectorsError when another encoder made them."""
+    if args.target.is_dir():
+        settings = {"normalize": COMPARED, "batch_size": args.batch_size, "workers": args.workers, "progress": True}
+        batches = encoder.stream(args.target, **settings)
+        return Origin.of(encoder, args.target, COMPARED), ((batch.names, batch.z) for batch in batches if batch.names)
+    origin = read_origin(args.target)
+    if origin.encoder_sha256 != Origin.of(encoder, Path(origin.folder), None).encoder_sha256:
+        raise VectorsError(f"{args.target}: another encoder than {args.encoder} made these vectors; name that one with --encoder")
+    if origin.normalize == "l2":
+        raise VectorsError(f"{args.target}: vectors of length 1 alone cannot be searched; embed with --normalize none or stats")
+    return origin, ((names, origin.comparable(z)) for names, z in read_blocks(args.target))
+
+
+def _sheet(args: argparse.Namespace) -> Path:
+    """Where the sheet goes, checked before any work."""
+    path: Path = args.output
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"{path}: cannot be written; a contact sheet is an .html file")
+    return path
+
+
+def _show(target: Path, title: str, about: str, sections: list[Section], lines: list[str]) -> None:
+    """The sheet first: whoever reads the lines may stop early."""
+    shown = write_sheet(target, title, about, sections)
+    print(f"{target}: {shown} pictures to look at. {about}", file=sys.stderr)
+    for line in lines:
+        print(line)
+
+
+def _shown(vectors: Vectors, row: int, note: str = "") -> Shown:
+    return Shown(vectors.path(row), vectors.files[row], note)
+
+
+def _how(args: argparse.Namespace, vectors: Vectors) -> str:
+    return ", by an approximate index" if is_approximate(len(vectors.files), args.method) else ""
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "embed": _embed,
+    "search": _search,
+    "duplicates": _duplicates,
+    "cluster": _cluster,
+    "outliers": _outliers,
+}

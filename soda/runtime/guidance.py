@@ -1,0 +1,55 @@
+"""What a person asks of the decoder: weights of guidance, and moves along directions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Guidance: TypeAlias = float | Sequence[float] | Mapping[int, float]
+"""One weight for all of z, or a weight for each section (all of them in order, or some by their number)."""
+
+
+def read_guidance(guidance: Guidance | None, sections: int, default: float) -> tuple[float, dict[int, float]]:
+    """(weight of the whole, weights of sections); None is the model's own `default`.
+
+    Raises ValueError for weights that are not finite numbers, a wrong number of them, or a section that does not exist.
+    """
+    if guidance is None:
+        return default, {}
+    if isinstance(guidance, Mapping):
+        weights = dict(guidance)
+    elif isinstance(guidance, Sequence):
+        if len(guidance) != sections:
+            raise ValueError(f"guidance: {len(guidance)} weights for the {sections} sections of this model")
+        weights = dict(enumerate(guidance))
+    else:
+        return _finite("guidance", guidance), {}
+    for k in weights:
+        if not isinstance(k, int) or not 0 <= k < sections:
+            raise ValueError(f"guidance: section {k!r} does not exist; this model has sections 0 to {sections - 1}")
+    return 1.0, {k: _finite(f"guidance of section {k}", weight) for k, weight in weights.items()}
+
+
+def directions_step(directions: Sequence[Mapping[str, Any]], amounts: Mapping[int | str, float], latent_dim: int) -> np.ndarray:
+    """The sum of the directions' vectors, each `amounts` times: (D,) float32.
+
+    Raises ValueError for a direction that is not there, by number or name, and for an amount that is not finite.
+    """
+    step = np.zeros(latent_dim, np.float32)
+    known = {str(each.get("number", place)): each for place, each in enumerate(directions)}
+    known |= {str(each["name"]): each for each in directions if each.get("name")}
+    for key, amount in amounts.items():
+        if str(key) not in known:
+            raise ValueError(f"direction {key!r} does not exist; this model has {', '.join(known) or 'none'}")
+        step += np.float32(_finite(f"direction {key!r}", amount)) * np.asarray(known[str(key)]["vector"], np.float32)
+    return step
+
+
+def _finite(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{name}: {value!r} is not possible; it wants a finite number")
+    return float(value)

@@ -1,0 +1,90 @@
+"""One onnxruntime session of a model file, with errors that name the file; damage is found before onnxruntime sees it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soda.runtime.metadata import CHECKSUM_KEY
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_DIGEST = 64  # hexadecimal digits of a SHA-256
+_MARK = CHECKSUM_KEY.encode() + b"\x12" + bytes([_DIGEST])  # the key, and the tag and length of its value, as protobuf has them
+
+
+class ModelError(ValueError):
+    """A file that is not a model of this project; the message names the file and what is wrong with it."""
+
+
+def with_checksum(content: bytes) -> bytes:
+    """The bytes of a model whose metadata hold CHECKSUM_KEY with 64 zeros: these replaced by the SHA-256 of all the bytes.
+
+    Raises ValueError without such an entry.
+    """
+    start = content.rfind(_MARK) + len(_MARK)
+    if start < len(_MARK) or content[start : start + _DIGEST] != b"0" * _DIGEST:
+        raise ValueError(f"the model's metadata hold no {CHECKSUM_KEY} of {_DIGEST} zeros")
+    return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[start + _DIGEST :]
+
+
+def is_damaged(content: bytes) -> bool:
+    """Whether the bytes differ from those that `with_checksum` made. Of a file without a checksum nothing is known: False."""
+    start = content.rfind(_MARK) + len(_MARK)
+    if start < len(_MARK):
+        return False
+    digest = hashlib.sha256(content[:start])
+    digest.update(b"0" * _DIGEST)
+    digest.update(content[start + _DIGEST :])
+    return digest.hexdigest().encode() != content[start : start + _DIGEST]
+
+
+def read_model(path: Path) -> bytes:
+    """The bytes of a model file. Raises ModelError when it cannot be read or was altered since it was exported."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    if is_damaged(content):
+        raise ModelError(f"{path}: damaged: its bytes are not those that were exported ({CHECKSUM_KEY} does not fit)")
+    return content
+
+
+def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> InferenceSession:
+    """A session of the file. providers: in order of preference, by default the CPU; threads: of one call, 0 leaves it to
+    onnxruntime (one a core).
+
+    Raises ModelError for a file that cannot be loaded, ValueError for a provider that this onnxruntime does not have and for a
+    negative number of threads.
+    """
+    import onnxruntime  # here and not above: most of the import time, which preparation need not pay
+
+    if threads < 0:
+        raise ValueError(f"threads: {threads!r} is not possible; it wants 0 or more")
+    wanted = list(providers) if providers is not None else ["CPUExecutionProvider"]
+    available = onnxruntime.get_available_providers()
+    for provider in wanted:
+        if provider not in available:
+            raise ValueError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
+    content = read_model(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait for the next batch take the processor from those that decode it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # fatal ones; errors are raised
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=wanted)
+    except Exception as error:  # onnxruntime's errors share no base class
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"{path}: not a model that onnxruntime can load: {reason}") from None
+
+
+def read_props(path: Path, session: InferenceSession) -> dict[str, str]:
+    """The metadata of the file. Raises ModelError when they are no text."""
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: damaged: its metadata are not Unicode ({error})") from None

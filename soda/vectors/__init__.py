@@ -1,0 +1,9 @@
+"""Folders of pictures as tables of latents, and what can be found in them: neighbours, duplicates, clusters, outliers.
+
+Built on soda.runtime: NumPy, Pillow and onnxruntime are enough. Parquet wants pyarrow, and sets of many thousands an approximate
+index: `pip install 'soda[search]'`.
+"""
+
+
+class VectorsError(ValueError):
+    """A table of latents that cannot be read or used; the message names the file and what is wrong."""

@@ -1,0 +1,41 @@
+"""The nearest pictures of a table for some queries, read a row group at a time: exact, and in flat memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from soda.runtime.neighbours import best_of
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A picture that was found, and its cosine with the query."""
+
+    file: str
+    cosine: float
+
+
+def search(queries: np.ndarray, blocks: Iterable[tuple[list[str], np.ndarray]], k: int) -> list[list[Hit]]:
+    """The k nearest for each of queries (q, D), best first, from blocks of names and latents (n, D); all of length 1.
+
+    Equal cosines come in the order of the table. Raises ValueError for k below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k: {k!r} is not possible; it wants 1 or more")
+    files: list[list[str]] = [[] for _ in queries]
+    cosines = np.empty((len(queries), 0), np.float32)
+    for names, z in blocks:
+        columns, scores = best_of(queries @ z.T, min(k, len(names)))
+        # The earlier ones first: of equals these stay.
+        merged = np.concatenate([cosines, scores], axis=1)
+        kept, cosines = best_of(merged, min(k, merged.shape[1]))
+        for row, positions in enumerate(kept):
+            known = files[row] + [names[column] for column in columns[row]]
+            files[row] = [known[position] for position in positions]
+    return [
+        [Hit(file, float(np.clip(cosine, -1, 1))) for file, cosine in zip(*pair, strict=True)]
+        for pair in zip(files, cosines, strict=True)
+    ]

@@ -1,0 +1,194 @@
+"""Tables of latents on disk: Parquet, streamed, or .npz where pyarrow is not installed.
+
+Two columns: `file` (`files` in .npz), relative to the folder that was embedded, and `z`, float32 of a fixed length (FLOAT[D] to
+DuckDB). What they came from lies in the metadata of the schema under "soda" as JSON: folder, encoder_sha256, latent_dim,
+normalize, z_mean, z_std.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from soda.runtime import Encoder
+from soda.vectors import VectorsError
+
+SUFFIXES = (".parquet", ".npz")
+ROW_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where latents came from. normalize: how they are normalised already (None, "stats", "l2" or "stats+l2")."""
+
+    folder: str
+    encoder_sha256: str
+    latent_dim: int
+    normalize: str | None
+    z_mean: list[float]
+    z_std: list[float]
+
+    @classmethod
+    def of(cls, encoder: Encoder, folder: Path, normalize: str | None) -> Origin:
+        """Of the pictures in `folder` as `encoder` sees them."""
+        stamp = str(encoder.metadata.get("sha256") or "")
+        statistics = encoder.mean.tolist(), encoder.std.tolist()
+        return cls(str(folder.resolve()), stamp, encoder.latent_dim, normalize, *statistics)
+
+    def comparable(self, z: np.ndarray) -> np.ndarray:
+        """Latents (n, D) as neighbours are looked for: standardised (unless they were only brought to length 1), of length 1."""
+        if self.normalize is None:
+            z = (z - np.asarray(self.z_mean, np.float32)) / np.asarray(self.z_std, np.float32)
+        if self.normalize in (None, "stats"):
+            z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return z.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A whole table in memory: files, and z (n, D) float32, comparable (of length 1)."""
+
+    files: list[str]
+    z: np.ndarray
+    origin: Origin
+
+    def path(self, row: int) -> Path:
+        """Where the picture of a row lies."""
+        return Path(self.origin.folder, self.files[row])
+
+
+class Writer:
+    """Writes a table row group by row group to `path`, whose final name decides the format. Use as a context manager."""
+
+    def __init__(self, path: Path, suffix: str, origin: Origin) -> None:
+        self._origin, self._path = origin, path
+        self._parquet = _parquet_writer(path, origin) if suffix == ".parquet" else None
+        self._parts: list[tuple[list[str], np.ndarray]] = []
+
+    def append(self, files: list[str], z: np.ndarray) -> None:
+        """files: n names; z: (n, D) float32."""
+        if not files:
+            return
+        if self._parquet is None:
+            self._parts.append((files, z))
+            return
+        import pyarrow as pa
+
+        flat = pa.array(np.ascontiguousarray(z, np.float32).reshape(-1))
+        column = pa.FixedSizeListArray.from_arrays(flat, z.shape[1])
+        names = pa.array([printable(name) for name in files], pa.string())
+        self._parquet.write_table(pa.Table.from_arrays([names, column], schema=self._parquet.schema))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._parquet is not None:
+            self._parquet.close()
+        elif kind is None:
+            names = np.asarray([printable(name) for files, _ in self._parts for name in files], dtype=str)
+            z = [part for _, part in self._parts] or [np.empty((0, self._origin.latent_dim), np.float32)]
+            with self._path.open("wb") as file:
+                np.savez(file, files=names, z=np.concatenate(z), soda=np.asarray(json.dumps(asdict(self._origin))))
+
+
+def read_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
+    """A table a row group at a time: names and z (n, D) float32 as they were written. Raises VectorsError as `read_origin`."""
+    origin = read_origin(path)
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            yield [str(name) for name in arrays["files"]], _checked(path, arrays["z"], origin)
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=["file", "z"])
+                z = table["z"].combine_chunks()
+                flat = (z.chunk(0) if isinstance(z, pa.ChunkedArray) else z).flatten().to_numpy(zero_copy_only=False)
+                yield table["file"].to_pylist(), _checked(path, flat.reshape(table.num_rows, -1), origin)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, VectorsError):
+            raise
+        raise VectorsError(f"{path}: cannot be read ({error})") from None
+
+
+def read_vectors(path: Path) -> Vectors:
+    """A whole table, comparable. Raises VectorsError for a file that is none, is damaged or holds nothing."""
+    origin, files, parts = read_origin(path), [], []
+    for names, z in read_blocks(path):
+        files += names
+        parts.append(origin.comparable(z))
+    if not files:
+        raise VectorsError(f"{path}: there is no picture in it")
+    return Vectors(files, np.concatenate(parts), origin)
+
+
+def read_origin(path: Path) -> Origin:
+    """Where the latents of a table came from. Raises VectorsError naming the file that is no table of `soda embed`."""
+    if path.suffix not in SUFFIXES:
+        raise VectorsError(f"{path}: latents are read from {' or '.join(SUFFIXES)} files, or from a folder of pictures")
+    if not path.is_file():
+        raise VectorsError(f"{path}: no such file")
+    try:
+        text = _npz_metadata(path) if path.suffix == ".npz" else _parquet_metadata(path)
+        return Origin(**json.loads(text))
+    except VectorsError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise VectorsError(f"{path}: not a table of `soda embed` ({type(error).__name__}: {error})") from None
+
+
+def printable(name: str) -> str:
+    """A file name as valid Unicode: bytes that are none appear as \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def require_pyarrow(path: Path) -> None:
+    """Raise ModuleNotFoundError with the line that installs it, where pyarrow is missing."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ModuleNotFoundError:
+        wanted = "pip install 'soda[search]' (or give an .npz file)"
+        raise VectorsError(f"{path}: Parquet needs pyarrow: {wanted}") from None
+
+
+def _parquet_writer(path: Path, origin: Origin) -> Any:
+    require_pyarrow(path)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({"file": pa.string(), "z": pa.list_(pa.float32(), origin.latent_dim)})
+    return pq.ParquetWriter(path, schema.with_metadata({"soda": json.dumps(asdict(origin))}), compression="zstd")
+
+
+def _parquet_metadata(path: Path) -> str:
+    require_pyarrow(path)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except pa.ArrowException as error:
+        raise VectorsError(f"{path}: not a Parquet file ({error})") from None
+    return metadata[b"soda"].decode()
+
+
+def _npz_metadata(path: Path) -> str:
+    with np.load(path, allow_pickle=False) as arrays:
+        return str(arrays["soda"])
+
+
+def _checked(path: Path, z: np.ndarray, origin: Origin) -> np.ndarray:
+    if z.ndim != 2 or z.shape[1] != origin.latent_dim or not np.isfinite(z).all():
+        raise VectorsError(f"{path}: its latents are not all {origin.latent_dim} finite numbers")
+    return z.astype(np.float32, copy=False)

@@ -1,0 +1,391 @@
+"""Tables of latents and the commands on them: resumable, whole or not at all, and right."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from soda.cli import main
+from soda.runtime import Encoder, duplicates, nearest
+from soda.vectors import VectorsError, index, job
+from soda.vectors.cluster import cluster
+from soda.vectors.job import embed_folder
+from soda.vectors.search import search
+from soda.vectors.sheet import Section, Shown, write_sheet
+from soda.vectors.store import read_blocks, read_origin, read_vectors
+from tests.unit.workspace import Workspace
+
+COUNT = 40
+
+
+def picture(seed: int) -> Image.Image:
+    """A coarse pattern with its own look at any size."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((24 + seed % 7, 20), Image.Resampling.NEAREST)
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """COUNT pictures, two of them copies, names to be careful with, and a broken one."""
+    root = tmp_path_factory.mktemp("album") / "my pictures"
+    for i in range(COUNT - 2):
+        path = root / ("<b>&" if i % 2 else "größe") / f"{i:02d}.{('png', 'webp')[i % 2]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(i).save(path, lossless=True)
+    picture(3).save(root / "copy.png")
+    picture(3).save(root / "another.bmp")
+    (root / "broken.jpg").write_bytes(b"\xff\xd8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def encoder(workspace: Workspace) -> Encoder:
+    return Encoder(workspace.encoder, threads=1)
+
+
+@pytest.fixture(scope="module")
+def table(album: Path, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("table") / "vectors.parquet"
+    embed_folder(encoder, album, path)
+    return path
+
+
+def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    z = rng.normal(size=shape).astype(np.float32)
+    return z / np.linalg.norm(z, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+def test_a_table_holds_what_the_encoder_gives(suffix: str, album: Path, encoder: Encoder, tmp_path: Path) -> None:
+    path = tmp_path / f"v{suffix}"
+    done = embed_folder(encoder, album, path, batch_size=7)
+    found = encoder.embed_all(album)
+    (files, z), *more = read_blocks(path)
+    assert (done.pictures, done.skipped, done.resumed, more) == (COUNT, 1, 0, [])
+    assert files == found.names and read_origin(path).encoder_sha256 == encoder.metadata["sha256"]
+    np.testing.assert_allclose(z, found.z, atol=1e-5)
+    np.testing.assert_allclose(read_vectors(path).z, encoder.normalized(found.z, "stats+l2"), atol=1e-5)
+    assert done.rejects is not None
+    (row,) = csv.DictReader(done.rejects.open(encoding="utf-8"))
+    assert row["file"] == "broken.jpg" and row["reason"].startswith("broken.jpg: ")
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, "v.skipped.csv"}
+
+
+def test_parquet_is_typed_for_others(table: Path) -> None:
+    schema = pq.read_schema(table)
+    assert str(schema.field("z").type) == "fixed_size_list<element: float>[16]" and str(schema.field("file").type) == "string"
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    album: Path, encoder: Encoder, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "PART", 8)
+    path, made = tmp_path / "v.parquet", []
+    embed = job._embed_part
+
+    def stopping(*args: Any) -> None:
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        embed(*args)
+        made.append(args[3].name)
+
+    monkeypatch.setattr(job, "_embed_part", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        embed_folder(encoder, album, path)
+    assert not path.exists() and len(list((tmp_path / ".v.parquet.parts").glob("*.npz"))) == 3
+    damaged = tmp_path / ".v.parquet.parts" / made[1]
+    damaged.write_bytes(damaged.read_bytes()[:-50])  # as a full disk or a power cut leaves one
+    again: list[str] = []
+    monkeypatch.setattr(job, "_embed_part", lambda *args: (again.append(args[3].name), embed(*args)))
+    done = embed_folder(encoder, album, path)
+    assert len(again) == 4 and made[1] in again and made[0] not in again and (done.pictures, done.skipped) == (COUNT, 1)
+    files, z = read_vectors(path).files, read_vectors(path).z
+    assert files == read_vectors(table).files and not (tmp_path / ".v.parquet.parts").exists()
+    np.testing.assert_allclose(z, read_vectors(table).z, atol=1e-5)
+
+
+def test_a_folder_that_changed_is_begun_anew(
+    album: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, path = tmp_path / "pictures", tmp_path / "v.parquet"
+    root.mkdir()
+    for i in range(6):
+        picture(i).save(root / f"{i}.png")
+    monkeypatch.setattr(job, "PART", 2)
+    merge = job._merge
+    monkeypatch.setattr(job, "_merge", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        embed_folder(encoder, root, path)
+    picture(9).save(root / "0.png")
+    monkeypatch.setattr(job, "_merge", merge)
+    assert embed_folder(encoder, root, path).resumed == 0
+    np.testing.assert_allclose(read_vectors(path).z[0], encoder.embed(root / "0.png", normalize="stats+l2")[0], atol=1e-5)
+
+
+def test_killed_it_leaves_the_earlier_table_and_goes_on(workspace: Workspace, tmp_path: Path) -> None:
+    root, path = tmp_path / "pictures", tmp_path / "v.npz"
+    root.mkdir()
+    for i in range(900):
+        picture(i % 30).save(root / f"{i:04d}.png")
+    path.write_bytes(b"the earlier one")
+    run = "from soda.vectors import job; job.PART = 100; from soda.cli import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        run,
+        "embed",
+        root,
+        "-o",
+        path,
+        "--encoder",
+        workspace.encoder,
+        "--threads",
+        "1",
+        "--workers",
+        "1",
+    ]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+    parts = tmp_path / ".v.npz.parts"
+    while process.poll() is None and len(list(parts.glob("0*.npz"))) < 2:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
+    assert path.read_bytes() == b"the earlier one"
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert "900 pictures, " in done.stdout and "by an earlier run" in done.stdout
+    assert len(read_vectors(path).files) == 900
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(workspace: Workspace, tmp_path: Path) -> None:
+    code = (
+        "import sys; from soda.vectors import job; job.PART = 256; from soda.cli import main; main()\n"
+        "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024)"
+    )
+    picture(0).save(tmp_path / "0.png")
+    peaks = []
+    for count in (300, 3000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for i in range(count):
+            os.link(tmp_path / "0.png", folder / f"{i:05d}.png")
+        command = [sys.executable, "-c", code, "embed", folder, "-o", tmp_path / "v.parquet", "--encoder", workspace.encoder]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout.splitlines()[-1]))
+    assert peaks[1] - peaks[0] < 12, peaks  # MiB; 2,700 pictures would take 8 as arrays, and their vectors and names
+
+
+def test_what_cannot_be_embedded_is_refused(album: Path, encoder: Encoder, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.png").write_bytes(b"no")
+    for folder, name, says in (
+        (album, "v.csv", r"v\.csv: cannot be written; it wants one of \.parquet, \.npz"),
+        (tmp_path / "empty", "v.npz", "empty: there is no picture"),
+        (tmp_path / "bad", "v.npz", "bad: none of its 1 pictures"),
+    ):
+        with pytest.raises(VectorsError, match=says):
+            embed_folder(encoder, folder, tmp_path / name)
+    with pytest.raises(NotADirectoryError, match="no such folder"):
+        embed_folder(encoder, tmp_path / "none", tmp_path / "v.npz")
+    assert not list(tmp_path.glob("v*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no", b"PK\x03\x04 no"])
+@pytest.mark.parametrize("name", ["v.parquet", "v.npz", "v.csv", "gone.parquet"])
+def test_what_is_no_table_is_named(content: bytes, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    if name.startswith("gone"):
+        (tmp_path / name).unlink()
+    with pytest.raises(VectorsError, match=name.replace(".", r"\.")):
+        read_vectors(tmp_path / name)
+
+
+def test_another_table_is_no_table_of_ours(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "v.parquet")
+    np.savez(tmp_path / "v.npz", a=np.zeros(3))
+    for name in ("v.parquet", "v.npz"):
+        with pytest.raises(VectorsError, match="not a table of `soda embed`"):
+            read_vectors(tmp_path / name)
+
+
+def test_a_search_by_blocks_is_a_search_of_all() -> None:
+    rng = np.random.default_rng(0)
+    bank, queries = unit(rng, 500, 8), unit(rng, 5, 8)
+    bank[100] = bank[7]  # equals come in the order of the table
+    names = [str(i) for i in range(500)]
+    wanted = nearest(queries, bank, 20)
+    for size in (1, 7, 64, 500):
+        blocks = ((names[i : i + size], bank[i : i + size]) for i in range(0, 500, size))
+        found = search(queries, blocks, 20)
+        assert [[hit.file for hit in hits] for hits in found] == [[names[i] for i in row] for row in wanted[0]]
+        np.testing.assert_allclose([[hit.cosine for hit in hits] for hits in found], wanted[1], atol=1e-6)
+    assert [len(hits) for hits in search(queries, [(names[:3], bank[:3])], 20)] == [3] * 5
+
+
+def test_the_approximate_index_finds_what_all_pairs_find() -> None:
+    rng = np.random.default_rng(0)
+    centres = unit(rng, 400, 16)
+    z = np.concatenate([centres, centres + rng.normal(0, 0.01, centres.shape)]).astype(np.float32)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    assert index.duplicate_groups(z, 0.99, "approximate") == duplicates(z, threshold=0.99)
+    exact, approximate = (index.neighbours_within(z, 5, method) for method in ("exact", "approximate"))
+    shared = [len(set(a) & set(b)) for a, b in zip(exact[0], approximate[0], strict=True)]
+    assert np.mean(shared) > 4.9 and not (approximate[0] == np.arange(len(z))[:, None]).any()
+    np.testing.assert_array_equal(approximate[0], index.neighbours_within(z, 5, "approximate")[0])
+    with pytest.raises(ValueError, match="method: 'fast'"):
+        index.neighbours_within(z, 5, "fast")
+
+
+def test_many_are_searched_by_the_index_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not index.is_approximate(index.EXACT, "auto") and index.is_approximate(index.EXACT + 1, "auto")
+    monkeypatch.setitem(sys.modules, "usearch.index", None)
+    assert not index.is_approximate(index.EXACT + 1, "auto") and "pip install 'soda[search]'" in caplog.text
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'soda\[search\]'"):
+        index.neighbours_within(np.eye(3, dtype=np.float32), 1, "approximate")
+
+
+def test_clusters_are_found_and_none_is_empty() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2, 3], [50, 40, 30, 20])
+    z = np.eye(6, dtype=np.float32)[truth] + rng.normal(0, 0.1, (140, 6)).astype(np.float32)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    found = cluster(z, 4)
+    assert found.labels.tolist() == truth.tolist()  # cluster 0 is the largest
+    typical = found.members(2)
+    assert len(typical) == 30 and np.all(np.diff(found.cosines[typical]) <= 0)
+    assert set(cluster(np.ones((5, 3), np.float32) / np.sqrt(3), 5).labels.tolist()) == {0, 1, 2, 3, 4}
+    np.testing.assert_array_equal(cluster(z, 7, seed=3).labels, cluster(z, 7, seed=3).labels)
+    for count in (0, 141):
+        with pytest.raises(ValueError, match=f"count: {count} is not possible"):
+            cluster(z, count)
+
+
+class Page(html.parser.HTMLParser):
+    """Pictures, texts and everything that could leave the page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.images: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        given = dict(attrs)
+        self.images += [str(given["src"])] if tag == "img" else []
+        self.links += [str(given["href"])] if "href" in given else []
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_sheet_is_one_file_that_shows_pictures_and_names_safely(tmp_path: Path) -> None:
+    names = ["<script>alert(1)</script>.png", "a&b 'c'.png", os.fsdecode(b"\xff.png")]
+    for i, name in enumerate(names):
+        path = tmp_path / name.replace("/", "_")
+        picture(i).save(path)
+    shown = [Shown(tmp_path / name.replace("/", "_"), name, "0.9") for name in names]
+    gone = Shown(tmp_path / "gone.png", "gone.png")
+    assert write_sheet(tmp_path / "s.html", "A <b>", "about", [Section("h", [*shown, gone], more=3)]) == 4
+    page = Page(tmp_path / "s.html")
+    assert len(page.images) == 3 and all(image.startswith("data:image/jpeg;base64,") for image in page.images)
+    assert "script" not in page.tags and all(link.startswith("file://") for link in page.links)
+    for said in ("<script>alert(1)</script>.png", "a&b 'c'.png", "\\xff.png", "gone.png: no such file", "and 3 more", "A <b>"):
+        assert said in page.text, said
+
+
+def test_a_sheet_of_very_many_stays_small(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soda.vectors.sheet.MOST", 5)
+    shown = [Shown(album / "copy.png", f"{i}") for i in range(4)]
+    assert write_sheet(tmp_path / "s.html", "t", "a", [Section(f"s{i}", shown) for i in range(9)]) == 5
+    page = Page(tmp_path / "s.html")
+    assert len(page.images) == 5 and "and 3 more" in page.text and "7 more groups are not shown" in page.text
+
+
+def soda(capsys: pytest.CaptureFixture[str], *args: object) -> list[list[str]]:
+    main([str(arg) for arg in args])
+    return [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("target", ["folder", "table"])
+def test_the_commands_say_what_they_found_and_show_it(
+    target: str, album: Path, table: Path, workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = [album if target == "folder" else table, "--encoder", workspace.encoder, "--threads", 1]
+    query = album / "<b>&/03.webp"
+    rows = soda(capsys, "search", *about, query, "-k", 5, "-o", tmp_path / "s.html")
+    assert sorted(row[2] for row in rows[:3]) == ["<b>&/03.webp", "another.bmp", "copy.png"] and len(rows) == 5
+    assert all(float(row[0]) > 0.9999 for row in rows[:3]) and float(rows[3][0]) < 0.9999
+    assert len(Page(tmp_path / "s.html").images) == 6
+
+    rows = soda(capsys, "duplicates", *about, "--threshold", 0.9999, "-o", tmp_path / "d.html")
+    assert rows == [["0", "<b>&/03.webp"], ["0", "another.bmp"], ["0", "copy.png"]]
+    assert "2 of 40 pictures repeat another" in Page(tmp_path / "d.html").text
+
+    rows = soda(capsys, "cluster", *about, "-k", 3, "--shown", 2, "-o", tmp_path / "c.html")
+    assert len(rows) == COUNT and {row[0] for row in rows} == {"0", "1", "2"}
+    assert len(Page(tmp_path / "c.html").images) <= 6
+
+    rows = soda(capsys, "outliers", *about, "-n", 4, "-o", tmp_path / "o.html")
+    scores = [float(row[0]) for row in rows]
+    assert len(rows) == 4 and scores == sorted(scores, reverse=True) and len(Page(tmp_path / "o.html").images) == 4
+    assert not {row[1] for row in rows} & {"copy.png", "another.bmp"}
+
+
+def test_a_mistake_is_one_line_and_leaves_no_sheet(
+    album: Path, table: Path, workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = ["--encoder", workspace.encoder]
+    for args, says in (
+        (["search", table, album / "no.png", *encoder], "no.png: no such file"),
+        (["search", table, album / "copy.png", "--encoder", workspace.variants / "encoder.int8.onnx"], "another encoder"),
+        (["search", table, album / "copy.png", "-k", 0, *encoder], "k: 0"),
+        (["duplicates", table, "--threshold", 2], "threshold: 2.0"),
+        (["duplicates", tmp_path / "none.parquet"], "none.parquet: no such file"),
+        (["cluster", table, "-k", 41], "count: 41"),
+        (["outliers", table, "-n", 0], "--number: 0"),
+        (["outliers", table, "-o", tmp_path / "o.png"], "o.png: cannot be written"),
+        (["embed", album, "--encoder", tmp_path / "none.onnx", "-o", tmp_path / "v.npz"], "none.onnx: no such file"),
+    ):
+        output = [] if "-o" in args else ["-o", tmp_path / "x.html"]
+        with pytest.raises(SystemExit) as caught:
+            main([str(arg) for arg in [*args, *output]])
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert caught.value.code == 1 and says in error, (args, error)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_pyarrow_the_other_format_is_named(
+    album: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(VectorsError, match=r"pip install 'soda\[search\]' \(or give an \.npz file\)"):
+        embed_folder(encoder, album, tmp_path / "v.parquet")
+    assert embed_folder(encoder, album, tmp_path / "v.npz").pictures == COUNT
+
+
+def test_the_commands_load_no_torch_and_no_yaml(album: Path, workspace: Workspace, tmp_path: Path) -> None:
+    code = (
+        "import sys; from soda.cli import main; main(sys.argv[1:])\n"
+        "assert not {'torch', 'yaml', 'pandas', 'scipy', 'onnx', 'pyarrow', 'usearch'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "duplicates", album, "--encoder", workspace.encoder, "-o", tmp_path / "d.html"]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
