@@ -12,6 +12,7 @@ from typing import Any
 
 from soda.commands.arguments import NAMES, add_commands
 from soda.config import Config, compose, load, write_params
+from soda.serve import command as serving
 
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     shipping.add_argument("name", metavar="NAME")
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
     add_commands(commands)
+    serving.add_command(commands)
     return parser
 
 
@@ -137,6 +139,8 @@ def main(argv: list[str] | None = None) -> None:
             write_params(compose(args.overrides))
         elif args.command == "ship":
             print(_summary(_ship(args.name, args.made_by)))
+        elif args.command == "serve":
+            serving.run(args)
         elif args.command in NAMES:
             from soda.commands.run import run
 
