@@ -1,4 +1,4 @@
-"""`make bench`: training step against the machine's own convolutions, views, loading; writes reports/bench.json."""
+"""`make bench`: training step against the machine's own convolutions, views, loading, the service; writes reports/bench.json."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.serving import measure_serving
 from benchmarks.training import measure
 from soda.config import load
 from soda.files import write_json
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    figures = measure(load(), seconds=args.seconds)
+    figures = measure(load(), seconds=args.seconds) | measure_serving(seconds=args.seconds)
     print(f"{args.threads} threads, torch {torch.__version__}, params.yaml's model; median of repeated runs")
     for name, (value, unit) in figures.items():
         print(f"  {name:<58}{value:>10.2f} {unit}")

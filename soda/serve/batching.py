@@ -1,7 +1,9 @@
 """Dynamic batching: requests that come together run together in the one session.
 
-While the session works on a batch, what arrives in the meantime piles up and makes the next one, so under load nothing waits
-for a clock. Only right after a batch of several does the next one wait `batch_delay` for its fellows; a lone client never does.
+While the session works on a batch, what arrives in the meantime piles up and makes the next one, so under load batches form
+without anybody waiting for a clock, and the session never rests. `delay` lets a batch wait for its fellows besides, which pays
+where a run costs nearly the same whatever its size (a GPU). On a CPU it costs: all clients then wait for one batch, and the
+session for all of them. It is waited only right after requests came together; a lone client never waits.
 """
 
 from __future__ import annotations

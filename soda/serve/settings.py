@@ -17,7 +17,8 @@ class Limits:
     max_body: of one request, as received. max_received: of all requests that are being received or worked on.
     max_pictures: in one request. max_pixels: of one picture, read from its header before it is decoded, or of one tensor row.
     max_queue: pictures accepted and not yet answered; more are refused with 503. max_batch: pictures of one run of the session.
-    batch_delay: how long a batch waits to fill, once requests come together at all. max_connections: open at once.
+    batch_delay: how long a batch waits to fill while requests come together; `batching` says why 0 is best on a CPU.
+    max_connections: open at once.
     header_timeout, body_timeout: for a request's head and for its body to arrive. answer_timeout: from there to the answer.
     keep_alive: how long an idle connection stays open. drain: from SIGTERM until no new connection is taken, for balancers
     to look elsewhere. stop_timeout: then, for what was accepted to be answered.
@@ -29,7 +30,7 @@ class Limits:
     max_pixels: int = 32_000_000
     max_queue: int = 1024
     max_batch: int = 64
-    batch_delay: float = 0.002
+    batch_delay: float = 0.0
     max_connections: int = 1024
     header_timeout: float = 10.0
     body_timeout: float = 30.0

@@ -73,9 +73,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiles: np.ndarray) -> Iterato
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One Chromium for all tests."""
+    """One Chromium for the tests of a file; no longer, since while its driver runs no other event loop can."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         yield browser

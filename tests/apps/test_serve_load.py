@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from benchmarks.load import Plan, Tally, infer_request, load
@@ -37,6 +39,31 @@ def test_back_pressure_is_a_503_with_retry_after(noise: Noise) -> None:
         tally = asyncio.run(load(Plan("127.0.0.1", running.port, request, clients=24, count=200, seconds=20)))
         assert set(tally.statuses) == {200, 503} and tally.lost == 0
         assert httpx.get(f"{running.url}/v2/health/ready").status_code == 200
+
+
+def test_bad_clients_do_not_harm_good_ones(service: Running, noise: Noise) -> None:
+    request, tallies = infer_request(noise(1, 32, 32, 3), MODEL), []
+    plan = Plan("127.0.0.1", service.port, request, clients=8, count=10**6, seconds=6)
+    thread = threading.Thread(target=lambda: tallies.append(asyncio.run(load(plan))))
+    before = psutil.Process(service.process.pid).memory_info().rss
+    thread.start()
+    slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(30)]
+    for number, connection in enumerate(slow):
+        connection.sendall(request[: 20 + 40 * number])  # some stop in the head, some in the body
+    large = os.urandom(1 << 20) * 60
+    with httpx.Client(base_url=service.url, timeout=30) as client:
+        for _ in range(3):
+            assert client.post("/embed", files={"f": ("large.png", large)}).status_code == 413
+            assert client.post("/embed", files={"f": ("broken.png", b"\x89PNG\r\n\x1a\n" + large[:5000])}).status_code == 422
+            assert client.post(f"/v2/models/{MODEL}/infer", content=b"[" * 5000).status_code == 400
+            with socket.create_connection(("127.0.0.1", service.port)) as half:
+                half.sendall(request[:-50])
+    thread.join(30)
+    for connection in slow:
+        connection.close()
+    [tally] = tallies
+    assert set(tally.statuses) == {200} and tally.lost == tally.refused == 0 and tally.answered > 100
+    assert psutil.Process(service.process.pid).memory_info().rss < before + (60 << 20)
 
 
 def test_sigterm_under_load_loses_no_accepted_request(noise: Noise) -> None:

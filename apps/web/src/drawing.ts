@@ -133,8 +133,8 @@ export const walkView: View = (panel, store) => {
     stop();
     start.replaceChildren();
     end.replaceChildren();
-    pick(store, from, start, "from");
-    pick(store, to, end, "to");
+    pick(store, from, start, "From");
+    pick(store, to, end, "To");
     status.textContent = "Drawing …";
     shown = { key, frames: await frames(store, from, to) };
     status.textContent = "";

@@ -46,5 +46,7 @@ export async function fetchFacts(): Promise<ModelFacts> {
   return facts;
 }
 
-export const nameOf = (direction: Direction): string =>
-  direction.name ?? `${direction.number}: ${direction.kind}${direction.section === null ? "" : ` ${direction.section}`}`;
+/** What a list calls a direction: the name that a person gave it, else its number and how it was found. */
+export function nameOf({ name, number, kind, section }: Direction): string {
+  return name ?? `Direction ${number} (${kind}${section === null ? "" : `, section ${section}`})`;
+}
