@@ -27,7 +27,9 @@ def _responses(about: str, schema: dict[str, Any], **more: str) -> dict[str, Any
 def path_parameters(path: str) -> list[dict[str, Any]]:
     """The parts of an address such as /v2/models/{model}/infer that a client fills in."""
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    about = {"model": "its name, which /docs shows", "version": "1"}
+    string = {"required": True, "schema": {"type": "string"}}
+    return [{"name": name, "in": "path", "description": about[name]} | string for name in names]
 
 
 _NUMBERS = {"type": "array", "items": {"type": "number"}}

@@ -33,6 +33,9 @@ export function showGrid(store: Store): void {
   });
 }
 
+/** The thumbnail that the grid shows. */
+export const imageOf = (index: number): HTMLImageElement => byId("grid").children[index].firstElementChild as HTMLImageElement;
+
 /** A picture that is chosen by a click on it. */
 export function pick(store: Store, index: number, parent: Element, note = ""): HTMLButtonElement {
   const { name, thumbnail } = store.pictures[index];

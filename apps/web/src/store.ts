@@ -12,6 +12,8 @@ export class Store {
   /** The picture that all views are about, and the one before it, to which walks lead. */
   selected = 0;
   previous: number | null = null;
+  /** Another number whenever pictures came or went. */
+  version = 0;
   private listeners: (() => void)[] = [];
   private noises = new WeakMap<Picture, Promise<Float32Array>>();
 
@@ -30,6 +32,7 @@ export class Store {
     this.pictures.push(picture);
     this.vectors.push(z);
     this.units.push(unit(z));
+    this.version++;
   }
 
   select(index: number): void {
@@ -45,6 +48,7 @@ export class Store {
     this.units = [];
     this.selected = 0;
     this.previous = null;
+    this.version++;
     this.changed();
   }
 

@@ -27,18 +27,38 @@ export function neighbours(units: Float32Array[], index: number, count: number):
 /** A picture's cosine with itself may fall this short of 1 in float32. */
 const ROUNDING = 1e-6;
 
-/** Groups of two or more that hang together by cosines of `least` or more; the largest first. */
-export function duplicates(units: Float32Array[], least: number): number[][] {
-  const parent = units.map((_, i) => i);
+export interface Pair {
+  a: number;
+  b: number;
+  cosine: number;
+}
+
+/** All pairs of unit vectors whose cosine is `least` or more: the costly part, which need not be done again for a higher one. */
+export function closePairs(units: Float32Array[], least: number): Pair[] {
+  const pairs: Pair[] = [];
+  for (let a = 0; a < units.length; a++) {
+    for (let b = 0; b < a; b++) {
+      const cosine = dot(units[a], units[b]);
+      if (cosine >= least - ROUNDING) pairs.push({ a, b, cosine });
+    }
+  }
+  return pairs;
+}
+
+/** Groups of two or more, of `count` pictures, that hang together by pairs of `least` or more; the largest first. */
+export function groupsOf(count: number, pairs: Pair[], least: number): number[][] {
+  const parent = Array.from({ length: count }, (_, i) => i);
   const root = (i: number): number => {
     while (parent[i] !== i) i = parent[i] = parent[parent[i]];
     return i;
   };
-  for (let i = 0; i < units.length; i++) {
-    for (let j = 0; j < i; j++) if (dot(units[i], units[j]) >= least - ROUNDING) parent[root(i)] = root(j);
-  }
+  for (const { a, b, cosine } of pairs) if (cosine >= least - ROUNDING) parent[root(a)] = root(b);
   const groups = new Map<number, number[]>();
-  units.forEach((_, i) => groups.set(root(i), [...(groups.get(root(i)) ?? []), i]));
+  for (let i = 0; i < count; i++) {
+    const group = groups.get(root(i));
+    if (group) group.push(i);
+    else groups.set(root(i), [i]);
+  }
   return [...groups.values()].filter((group) => group.length > 1).sort((a, b) => b.length - a.length);
 }
 

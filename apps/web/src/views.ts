@@ -1,11 +1,13 @@
 /** Views that need the encoder alone: neighbours, map, duplicates. Each redraws itself when it is seen and something changed. */
 
 import { make, slider } from "./dom";
-import { pick } from "./grid";
+import { imageOf, pick } from "./grid";
 import type { Store } from "./store";
-import { duplicates, neighbours, principalPlane, type Plane } from "./vectors";
+import { closePairs, groupsOf, neighbours, principalPlane, type Pair, type Plane } from "./vectors";
 
 export type View = (panel: HTMLElement, store: Store) => () => void;
+
+const LEAST_ALIKE = 0.9;
 
 export const nearView: View = (panel, store) => () => {
   panel.replaceChildren();
@@ -24,13 +26,17 @@ export const nearView: View = (panel, store) => () => {
 };
 
 export const sameView: View = (panel, store) => {
-  const least = slider(panel, "How alike", 0.9, 1, 0.001, 0.99);
+  const least = slider(panel, "How alike", LEAST_ALIKE, 1, 0.001, 0.99);
+  let pairs: Pair[] = [];
+  let pairsOf = 0;
   const value = make("output", { parent: least.parentElement! });
   const groups = make("div", { parent: panel });
   const draw = () => {
     const at = Number(least.value);
     value.textContent = at.toFixed(3);
-    const found = duplicates(store.units, at);
+    if (pairsOf !== store.version) pairs = closePairs(store.units, LEAST_ALIKE);
+    pairsOf = store.version;
+    const found = groupsOf(store.units.length, pairs, at);
     groups.replaceChildren();
     const count = found.reduce((sum, group) => sum + group.length, 0);
     const text = found.length
@@ -50,7 +56,6 @@ export const mapView: View = (panel, store) => {
   const words = make("p", { class: "small", parent: panel });
   const canvas = make("canvas", { class: "map", role: "img", parent: panel });
   const caption = make("p", { class: "small", role: "status", parent: panel });
-  const images = new Map<string, HTMLImageElement>();
   let plane: Plane = { points: [], shares: [0, 0] };
   let shownFor = 0;
   const side = () => (store.pictures.length > 400 ? 18 : store.pictures.length > 60 ? 30 : 44);
@@ -69,14 +74,21 @@ export const mapView: View = (panel, store) => {
     });
     return best;
   };
+  let waiting = false;
+  // Pictures that are not decoded yet come with the next frame, all of them together.
+  const soon = () => {
+    if (!waiting) requestAnimationFrame(() => draw());
+    waiting = true;
+  };
   const draw = () => {
+    waiting = false;
     const few = store.pictures.length < 3;
     canvas.hidden = few;
     words.textContent = few ? "A map needs three pictures or more." : "";
     caption.textContent = "";
     if (few) return;
-    if (shownFor !== store.pictures.length) plane = principalPlane(store.vectors);
-    shownFor = store.pictures.length;
+    if (shownFor !== store.version) plane = principalPlane(store.vectors);
+    shownFor = store.version;
     const [a, b] = plane.shares.map((share) => `${(100 * share).toFixed(0)} %`);
     words.textContent = `The two directions in which these pictures differ most: ${a} of the variance from left to right, ${b} upwards.`;
     canvas.setAttribute("aria-label", `Map of ${store.pictures.length} pictures; the list above chooses them, too`);
@@ -90,14 +102,8 @@ export const mapView: View = (panel, store) => {
     const style = getComputedStyle(canvas);
     const size = side();
     const paint = (i: number) => {
-      const { thumbnail } = store.pictures[i];
-      const image = images.get(thumbnail) ?? new Image();
-      if (!images.has(thumbnail)) {
-        images.set(thumbnail, image);
-        image.onload = () => requestAnimationFrame(draw);
-        image.src = thumbnail;
-      }
-      if (!image.complete || !image.width) return;
+      const image = imageOf(i);
+      if (!image.complete) return soon();
       const [x, y] = place(plane.points[i]);
       if (i === store.selected) {
         context.fillStyle = style.getPropertyValue("--accent");
@@ -118,8 +124,5 @@ export const mapView: View = (panel, store) => {
     if (index >= 0) store.select(index);
   });
   new ResizeObserver(() => canvas.clientWidth && draw()).observe(canvas);
-  return () => {
-    if (!store.pictures.length) images.clear();
-    draw();
-  };
+  return draw;
 };
