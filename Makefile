@@ -94,18 +94,8 @@ examples/node/node_modules/.installed: examples/node/package.json examples/node/
 	@cd examples/node && $(NPM_CI) > /dev/null
 	@touch $@
 
-# Node builds the page, Chromium tests it; where they are missing, Debian's and Ubuntu's packages are installed by root.
 browser-tools:
-	@missing=; \
-	command -v chromium > /dev/null || command -v google-chrome > /dev/null || missing="chromium"; \
-	node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a == 22 && b >= 12) || (a == 20 && b >= 19) ? 0 : 1)' \
-		2> /dev/null && command -v npm > /dev/null || missing="$$missing nodejs npm"; \
-	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-		echo "installing $$missing"; \
-		apt-get update > /dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing > /dev/null || exit 1; \
-	elif [ -n "$$missing" ]; then \
-		echo "make: the page and its tests need$${missing:+ $$missing} (Node 20.19 or 22.12 and newer); Debian and Ubuntu: sudo apt install $$missing" >&2; exit 1; \
-	fi
+	@apps/web/tools.sh
 
 clean: ## Caches; data, models, reports, unfinished training (runs/) and .venv stay
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
