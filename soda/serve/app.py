@@ -120,7 +120,7 @@ class Service:
         self._batcher.reserve(len(asked.images))
         try:
             async with asyncio.timeout(self.limits.answer_timeout):
-                z = await self._batcher.submit(asked.images)
+                z = await self._batcher.submit(await self._decoder.squares_of(asked.images))
         except TimeoutError:
             raise self._late() from None
         finally:

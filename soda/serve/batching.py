@@ -13,19 +13,18 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 
 from soda.serve.errors import busy
 
 Run = Callable[[np.ndarray], np.ndarray]
-"""uint8 (N, H, W, 3) -> float32 (N, D); called from one thread at a time."""
+"""uint8 (N, S, S, 3) -> float32 (N, D); called from one thread at a time."""
 
 
 @dataclass
 class _Waiting:
-    images: np.ndarray  # (n, H, W, 3)
+    images: np.ndarray  # (n, S, S, 3)
     answer: asyncio.Future[np.ndarray]
 
 
@@ -69,7 +68,7 @@ class Batcher:
         self.reserved -= count
 
     async def submit(self, images: np.ndarray) -> np.ndarray:
-        """(n, H, W, 3) uint8 -> z (n, D), in a batch with others. Raises what the session raises, for this request alone."""
+        """(n, S, S, 3) uint8, the same S for all -> z (n, D). Raises what the session raises, for this request alone."""
         waiting = _Waiting(images, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._arrived.set()
@@ -96,7 +95,7 @@ class Batcher:
                 await self._answer(batch)
 
     def _take(self) -> list[_Waiting]:
-        """The next requests, in order, up to `max_batch` pictures of any sizes; those that nobody awaits any more are dropped."""
+        """The next requests, in order, up to `max_batch` pictures; those that nobody awaits any more are dropped."""
         batch: list[_Waiting] = []
         count = 0
         while self._queue and (not batch or count + len(self._queue[0].images) <= self._max_batch):
@@ -107,25 +106,19 @@ class Batcher:
         return batch
 
     async def _answer(self, batch: list[_Waiting]) -> None:
-        # Pictures of one size share a run.
-        batch.sort(key=lambda waiting: waiting.images.shape[1:])
-        for _, same in groupby(batch, key=lambda waiting: waiting.images.shape[1:]):
-            await self._run_group(list(same))
-
-    async def _run_group(self, group: list[_Waiting]) -> None:
         loop = asyncio.get_running_loop()
-        images = [waiting.images for waiting in group]
+        images = [waiting.images for waiting in batch]
         try:
             z = await loop.run_in_executor(self._thread, self._run_parts, images)
         except Exception as error:
-            if len(group) > 1:  # one bad request must not fail its fellows
-                for waiting in group:
-                    await self._run_group([waiting])
-            elif not group[0].answer.done():
-                group[0].answer.set_exception(error)
+            if len(batch) > 1:  # one bad request must not fail its fellows
+                for waiting in batch:
+                    await self._answer([waiting])
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
             return
         start = 0
-        for waiting in group:
+        for waiting in batch:
             rows = z[start : start + len(waiting.images)]
             start += len(waiting.images)
             if not waiting.answer.done():

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
@@ -32,6 +33,20 @@ class Decoder:
         loop = asyncio.get_running_loop()
         jobs = [loop.run_in_executor(self._threads, self._square, file.file, _name(file)) for file in files]
         return await asyncio.gather(*jobs)
+
+    async def squares_of(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W, 3) uint8 of any size to (N, S, S, 3), as `Encoder.embed` prepares it.
+
+        The graph could do this, but its cost and the memory that it keeps grow with the largest picture it ever saw.
+        """
+        if images.shape[1:3] == (self._size, self._size):
+            return images
+        loop = asyncio.get_running_loop()
+        jobs = [loop.run_in_executor(self._threads, self._resized, image) for image in images]
+        return np.stack(await asyncio.gather(*jobs))
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
+        return to_square(Image.fromarray(image), self._size, resize=self._resize)
 
     def _square(self, file: BinaryIO, name: str) -> np.ndarray | PictureError:
         try:

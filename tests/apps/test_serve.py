@@ -60,14 +60,14 @@ def test_it_says_what_it_is(client: httpx.Client, encoder: Encoder) -> None:
         assert client.get(path + "/ready").json()["ready"] is True
 
 
-@pytest.mark.parametrize("size", [(32, 32), (7, 50), (200, 120)])
+@pytest.mark.parametrize("size", [(32, 32), (7, 50), (200, 120), (1, 3000)])
 def test_tensors_give_the_runtimes_vectors(client: httpx.Client, encoder: Encoder, noise: Noise, size: tuple[int, int]) -> None:
     images = noise(3, *size, 3)
     flat = tensor(images)
     flat["inputs"][0]["data"] = images.reshape(-1).tolist()
     for body in (tensor(images), flat):
         answer = client.post(INFER, json=body | {"id": "seven"})
-        np.testing.assert_allclose(vectors(answer), encoder.run(images), atol=1e-4)
+        np.testing.assert_allclose(vectors(answer), encoder.embed(images), atol=1e-4)
         assert answer.json()["id"] == "seven"
 
 
@@ -81,9 +81,9 @@ def test_binary_tensors_in_and_out(client: httpx.Client, encoder: Encoder, noise
         [output] = json.loads(answer.content[:length])["outputs"]
         raw = answer.content[length:]
         assert output["parameters"] == {"binary_data_size": len(raw)} and "data" not in output
-        np.testing.assert_allclose(np.frombuffer(raw, "<f4").reshape(output["shape"]), encoder.run(images), atol=1e-4)
+        np.testing.assert_allclose(np.frombuffer(raw, "<f4").reshape(output["shape"]), encoder.embed(images), atol=1e-4)
     content, headers = binary(images)
-    np.testing.assert_allclose(vectors(client.post(INFER, content=content, headers=headers)), encoder.run(images), atol=1e-4)
+    np.testing.assert_allclose(vectors(client.post(INFER, content=content, headers=headers)), encoder.embed(images), atol=1e-4)
 
 
 @pytest.mark.parametrize("normalize", ["l2", "stats"])
@@ -102,7 +102,7 @@ def test_clients_at_once_get_their_own_vectors(client: httpx.Client, encoder: En
     with ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(lambda images: vectors(client.post(INFER, json=tensor(images))), sent))
     for images, z in zip(sent, answers, strict=True):
-        np.testing.assert_allclose(z, encoder.run(images), atol=1e-4)
+        np.testing.assert_allclose(z, encoder.embed(images), atol=1e-4)
 
 
 def test_a_request_of_more_pictures_than_a_batch(client: httpx.Client, encoder: Encoder, noise: Noise) -> None:
