@@ -1,11 +1,12 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test lint bench ablations server worker deploy clean
+.PHONY: help setup pipeline test lint bench ablations server worker deploy web browser-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="train=long model.latent_dim=64"
 FROM ?=# leave the stages before this one as they are
 FORCE ?=# 1: run stages that are up to date, too
+MODEL ?= zoo/fashion_mnist# the model that `make web` puts into the page
 ARGS ?=# further arguments of pytest and of the benchmarks
 
 # Programs installed in .venv come first; Prefect's database is the project's own; nothing reports home.
@@ -47,12 +48,12 @@ pipeline: setup ## Raw pictures to encoder.onnx and reports/index.html
 	@python -m flows.pipeline --overrides "$$OVERRIDES" $(if $(FROM),--from-stage $(FROM)) $(if $(FORCE),--force)
 
 lint: setup ## ruff, mypy and the layers of the architecture
-	@ruff check soda flows tests benchmarks examples
-	@ruff format --check soda flows tests benchmarks examples
+	@ruff check soda flows tests benchmarks examples apps
+	@ruff format --check soda flows tests benchmarks examples apps
 	@mypy
 	@lint-imports
 
-test: lint ## All tests, after lint
+test: lint browser-tools ## All tests, after lint
 	@python -m pytest -q $(ARGS)
 
 bench: setup ## Speed and memory on this machine
@@ -70,6 +71,31 @@ worker: setup ## A worker that carries out deployment runs on this machine
 deploy: setup ## Register the pipeline with the server
 	@prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process
 	@prefect --no-prompt deploy --all
+
+web: setup browser-tools ## The browser page in apps/web/dist, with MODEL (zoo/fashion_mnist) inside
+	@python apps/web/bundle_model.py $(MODEL)
+	@rm -f $(WEB)/dist/.built
+	@$(MAKE) --no-print-directory $(WEB)/dist/.built
+	@echo "apps/web/dist is the page; to look at it: python -m http.server -d apps/web/dist --bind 127.0.0.1 8080"
+
+# Packages and page are made again when what they are made of changed.
+WEB := apps/web
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+$(WEB)/node_modules/.installed: $(WEB)/package.json $(WEB)/package-lock.json
+	@cd $(WEB) && $(NPM_CI) > /dev/null
+	@touch $@
+
+$(WEB)/dist/.built: $(WEB)/node_modules/.installed $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/tsconfig.json $(wildcard $(WEB)/src/*)
+	@cd $(WEB) && npm run --silent build -- --logLevel warn
+	@touch $@
+
+examples/node/node_modules/.installed: examples/node/package.json examples/node/package-lock.json
+	@cd examples/node && $(NPM_CI) > /dev/null
+	@touch $@
+
+browser-tools:
+	@apps/web/tools.sh
 
 clean: ## Caches; data, models, reports, unfinished training (runs/) and .venv stay
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

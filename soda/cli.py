@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from soda.commands.arguments import NAMES, add_commands
 from soda.commands.vectors_arguments import NAMES as VECTOR_NAMES
 from soda.commands.vectors_arguments import add_vector_commands
+from soda.serve import command as serving
 
 if TYPE_CHECKING:  # the base package, which embeds and searches, has no YAML
     from soda.config import Config
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
     add_vector_commands(commands)
     add_commands(commands)
+    serving.add_command(commands)
     return parser
 
 
@@ -152,6 +154,8 @@ def main(argv: list[str] | None = None) -> None:
             write_params(compose(args.overrides))
         elif args.command == "ship":
             print(_summary(_ship(args.name, args.made_by)))
+        elif args.command == "serve":
+            serving.run(args)
         elif args.command in NAMES:
             from soda.commands.run import run as run_on_files
 

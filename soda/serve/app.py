@@ -1,0 +1,191 @@
+"""The application: routes of the Open Inference Protocol v2, /embed, /metrics and the pages about them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version as installed_version
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from soda.runtime import Encoder, PictureError
+from soda.serve import inference, pictures
+from soda.serve.batching import Batcher
+from soda.serve.describe import EMBED, INFER, path_parameters
+from soda.serve.errors import Refusal
+from soda.serve.guard import Guard, State
+from soda.serve.metrics import Metrics
+from soda.serve.settings import Limits
+
+SERVER_VERSION = installed_version("soda")
+VERSION = "1"
+"""Of the model: one file is served, under one version."""
+INLINE_BYTES = 1 << 16
+"""Bodies up to this size are parsed on the spot; larger ones in a thread, so that they hold up nobody."""
+
+
+CONTENT_POLICY = (
+    "default-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
+)
+
+
+class Service:
+    """One encoder being served. Raises Refusal for what a client got wrong; `app` is what a server runs."""
+
+    def __init__(self, encoder: Encoder, *, name: str, limits: Limits, token: str | None = None) -> None:
+        self.encoder, self.name, self.limits, self.state, self.metrics = encoder, name, limits, State(), Metrics()
+        self._batcher = Batcher(
+            encoder.run,
+            max_batch=limits.max_batch,
+            max_queue=limits.max_queue,
+            delay=limits.batch_delay,
+            observe=self.metrics.batch,
+        )
+        resize = encoder.metadata["resize"]
+        self._decoder = pictures.Decoder(size=encoder.image_size, resize=resize, max_pixels=limits.max_pixels)
+        self.metrics.gauge("soda_pictures_waiting", "Pictures accepted and not yet answered", lambda: self._batcher.reserved)
+        self.metrics.gauge("soda_requests_in_flight", "Requests being received or worked on", lambda: self.state.in_flight)
+        self.metrics.gauge("soda_bytes_held", "Bytes of the bodies held now", lambda: self.state.received)
+        self.app = FastAPI(
+            title="SODA encoder",
+            version=SERVER_VERSION,
+            description=f"Pictures to latents: {name}, {encoder.latent_dim} numbers a picture.",
+            docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
+            redoc_url=None,
+            lifespan=self._lifespan,
+        )
+        self.app.add_middleware(Guard, limits=limits, token=token, state=self.state, metrics=self.metrics)
+        self.app.add_exception_handler(HTTPException, _http_error)
+        self._add_routes()
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        size = self.encoder.image_size
+        await asyncio.to_thread(self.encoder.run, np.zeros((1, size, size, 3), np.uint8))  # the first run is slow
+        self._batcher.start()
+        yield
+        await self._batcher.stop()
+        self._decoder.stop()
+
+    def _add_routes(self) -> None:
+        add, of_model = self.app.add_api_route, "/v2/models/{model}"
+        tags: dict[str, Any] = {"tags": ["Open Inference Protocol v2"]}
+        add("/v2", self._server, summary="The server and its extensions", **tags)
+        add("/v2/health/live", self._live, summary="200 while the process answers", **tags)
+        add("/v2/health/ready", self._ready, summary="200 while requests are welcome, 503 once asked to stop", **tags)
+        for path in (of_model, of_model + "/versions/{version}"):
+            infer: dict[str, Any] = {"methods": ["POST"], "openapi_extra": INFER | {"parameters": path_parameters(path)}}
+            add(path, self._model, summary="The model, its input and its output", **tags)
+            add(path + "/ready", self._model_ready, summary="200 while this model answers", **tags)
+            add(path + "/infer", self._infer, summary="uint8 pictures of one size to z", **infer, **tags)
+        add("/embed", self._embed, methods=["POST"], summary="Picture files to z", openapi_extra=EMBED, tags=["Pictures"])
+        add("/metrics", self._show_metrics, summary="Figures for Prometheus", tags=["Pages"])
+        add("/docs", self._docs, summary="This page", tags=["Pages"])
+
+    async def _server(self) -> Response:
+        return _json({"name": "soda", "version": SERVER_VERSION, "extensions": ["binary_tensor_data"]})
+
+    async def _live(self) -> Response:
+        return _json({"live": True})
+
+    async def _ready(self) -> Response:
+        return _json({"ready": not self.state.draining}, status=503 if self.state.draining else 200)
+
+    async def _model(self, model: str, version: str = VERSION) -> Response:
+        self._check(model, version)
+        about = {"name": self.name, "versions": [VERSION], "platform": "onnxruntime_onnx"}
+        inputs = [{"name": inference.INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
+        outputs = [{"name": inference.OUTPUT, "datatype": "FP32", "shape": [-1, self.encoder.latent_dim]}]
+        return _json(about | {"inputs": inputs, "outputs": outputs, "parameters": self._facts()})
+
+    async def _model_ready(self, model: str, version: str = VERSION) -> Response:
+        self._check(model, version)
+        status = 503 if self.state.draining else 200
+        return _json({"name": self.name, "ready": status == 200}, status=status)
+
+    async def _infer(self, request: Request) -> Response:
+        # Not as arguments: the framework's checks of two strings cost as much as all the rest of a small request.
+        self._check(request.path_params["model"], request.path_params.get("version", VERSION))
+        inference.check_content_type(request.headers)
+        body = await request.body()
+        read = partial(inference.read_request, body, request.headers.get(inference.LENGTH_HEADER), self.limits)
+        asked = await asyncio.to_thread(read) if len(body) > INLINE_BYTES else read()
+        self._batcher.reserve(len(asked.images))
+        try:
+            async with asyncio.timeout(self.limits.answer_timeout):
+                z = await self._batcher.submit(await self._decoder.squares_of(asked.images))
+        except TimeoutError:
+            raise self._late() from None
+        finally:
+            self._batcher.release(len(asked.images))
+        content, headers = inference.write_response(self._normalized(z, asked.normalize), asked, self.name, VERSION)
+        return Response(content, headers=headers)
+
+    async def _embed(self, request: Request) -> Response:
+        pictures.check_content_type(request.headers)
+        normalize = request.query_params.get("normalize")
+        if normalize not in inference.NORMALIZATIONS:
+            raise Refusal(400, f"normalize: {normalize[:60]!r} is not possible; it wants l2 or stats")
+        given = await pictures.read_files(request, self.limits)
+        self._batcher.reserve(len(given))
+        try:
+            async with asyncio.timeout(self.limits.answer_timeout):
+                squares = await self._decoder.squares(given)
+                usable = [square for square in squares if not isinstance(square, PictureError)]
+                if not usable:
+                    raise Refusal(422, "; ".join(str(square) for square in squares[:5]))
+                z = await self._batcher.submit(np.stack(usable))
+        except TimeoutError:
+            raise self._late() from None
+        finally:
+            self._batcher.release(len(given))
+            for file in given:
+                await file.close()
+        return _json({"model": self.name, "pictures": pictures.answer(given, squares, self._normalized(z, normalize))})
+
+    async def _show_metrics(self) -> Response:
+        return Response(self.metrics.text(), headers={"content-type": self.metrics.content_type})
+
+    async def _docs(self) -> Response:
+        page = files("soda.serve").joinpath("docs.html").read_text(encoding="utf-8")
+        return Response(page, headers={"content-type": "text/html; charset=utf-8", "content-security-policy": CONTENT_POLICY})
+
+    def _check(self, model: str, version: str) -> None:
+        if model != self.name:
+            raise Refusal(404, f"model {model[:60]!r} does not exist; this server has {self.name!r}")
+        if version != VERSION:
+            raise Refusal(404, f"version {version[:60]!r} of {self.name!r} does not exist; it has {VERSION!r}")
+
+    def _facts(self) -> dict[str, Any]:
+        keys = ("image_size", "channels", "resize", "dataset", "data_version", "code_version")
+        return {key: self.encoder.metadata[key] for key in keys if key in self.encoder.metadata}
+
+    def _late(self) -> Refusal:
+        return Refusal(504, f"no answer within {self.limits.answer_timeout:g} seconds", {"retry-after": "1"})
+
+    def _normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
+        if normalize == "stats":
+            return (z - self.encoder.mean) / self.encoder.std
+        if normalize == "l2":
+            return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return z
+
+
+def _json(value: Any, *, status: int = 200) -> Response:
+    content = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, status_code=status, headers={"content-type": "application/json"})
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Errors of the framework (no such path, no such method, a damaged form) in the words of the protocol."""
+    status, detail = getattr(error, "status_code", 500), getattr(error, "detail", str(error))
+    response = _json({"error": str(detail)}, status=status)
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response

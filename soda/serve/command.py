@@ -1,0 +1,73 @@
+"""The command line of `soda serve`. Nothing heavy is imported before it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from soda.serve.settings import Limits, check_exposure
+
+TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
+NEEDS = "soda serve needs more than the base package: pip install 'soda[serve]'"
+
+
+def add_command(commands: Any) -> None:
+    """Add `serve` to the subparsers of `soda`."""
+    command = commands.add_parser("serve", help="encoder.onnx as an HTTP service (Open Inference Protocol v2, and picture files)")
+    command.add_argument("encoder", nargs="?", type=Path, default=Path("models/encoder.onnx"), metavar="ENCODER")
+    command.add_argument("--name", help="of the model, in its addresses (the folder of a zoo model, else the file's name)")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); any other needs a token")
+    command.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
+    command.add_argument("--threads", type=int, default=0, help="of the session; 0 is one a core (0)")
+    command.add_argument("--token-file", type=Path, help=f"file with the token that clients must show (or set {TOKEN_VARIABLE})")
+    for field in fields(Limits):
+        kind = int if field.type == "int" else float
+        option = f"--{field.name.replace('_', '-')}"
+        command.add_argument(option, type=kind, default=field.default, metavar="N", help=argparse.SUPPRESS)
+    command.epilog = "Limits, each an option of its own: " + ", ".join(
+        f"--{field.name.replace('_', '-')} {field.default}" for field in fields(Limits)
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serve until asked to stop. Raises ValueError for settings that are not possible, OSError for an address that is taken."""
+    limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
+    token = _token(args.token_file)
+    check_exposure(args.host, token)
+    try:
+        from soda.serve.app import Service
+        from soda.serve.server import Server, listen
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{NEEDS} (no module named {error.name!r})") from None
+    from soda.runtime import Encoder
+
+    encoder = Encoder(args.encoder, threads=args.threads)
+    service = Service(encoder, name=args.name or _default_name(args.encoder), limits=limits, token=token)
+    listener = listen(args.host, args.port)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    sys.stdout.write(f"serving {service.name} on http://{shown}:{port} (how: http://{shown}:{port}/docs)\n")
+    sys.stdout.flush()
+    try:
+        Server(service).run(sockets=[listener])
+    except KeyboardInterrupt:  # raised again by uvicorn after an orderly end
+        sys.exit(130)
+
+
+def _default_name(path: Path) -> str:
+    folder = path.resolve().parent.name
+    return folder if path.name == "encoder.onnx" and folder not in ("", "models") else path.stem
+
+
+def _token(file: Path | None) -> str | None:
+    """From the file, else from the environment; never from the command line, which every user of the machine can read."""
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    token = file.read_text(encoding="utf-8").strip()
+    if not token:
+        raise ValueError(f"{file}: there is no token in it")
+    return token

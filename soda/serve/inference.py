@@ -1,0 +1,152 @@
+"""The Open Inference Protocol v2 over HTTP: a request's body to a tensor, z to a response, as JSON or with binary tensors.
+
+One input, `images` UINT8 [N, H, W, 3], and one output, `z` FP32 [N, D]. The binary tensor extension is that of Triton: the
+header Inference-Header-Content-Length says how long the JSON at the beginning of the body is, raw little-endian tensors follow.
+A request parameter `normalize` ("l2" or "stats") does what it does in `soda.runtime`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from soda.serve.errors import Refusal
+from soda.serve.settings import Limits
+
+INPUT, OUTPUT = "images", "z"
+LENGTH_HEADER = "inference-header-content-length"
+NORMALIZATIONS = (None, "l2", "stats")
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """What was asked: images (N, H, W, 3) uint8, and how the answer should look."""
+
+    images: np.ndarray
+    id: str | None
+    normalize: str | None
+    binary: bool
+
+
+def check_content_type(headers: Mapping[str, str]) -> None:
+    """Raises Refusal (415) for a body that is neither JSON nor, with its header, binary."""
+    given = headers.get("content-type", "").split(";")[0].strip().lower()
+    allowed = ("", "application/json", "application/octet-stream") if LENGTH_HEADER in headers else ("", "application/json")
+    if given not in allowed:
+        raise Refusal(415, f"content type {given!r} is not possible here; this takes application/json (v2 inference request)")
+
+
+def read_request(body: bytes, json_length: str | None, limits: Limits) -> InferRequest:
+    """Parse a body. json_length: the value of Inference-Header-Content-Length, where there is one.
+
+    Raises Refusal (400, or 413 for too many pictures or pixels) naming the field and its value.
+    """
+    head, raw = _split(body, json_length)
+    try:
+        request = orjson.loads(head)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"the body is not JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise Refusal(400, "the body is not a JSON object")
+    inputs = request.get("inputs")
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict) or inputs[0].get("name") != INPUT:
+        raise Refusal(400, f"inputs: this model has one input, {INPUT!r}")
+    parameters = _parameters(request, "parameters")
+    normalize = parameters.get("normalize")
+    if normalize not in NORMALIZATIONS:
+        raise Refusal(400, f"parameters.normalize: {_shown(normalize)} is not possible; it wants l2 or stats")
+    identity = request.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise Refusal(400, f"id: {_shown(identity)} is not a string")
+    binary = _wants_binary(request, parameters)
+    return InferRequest(_read_images(inputs[0], raw, limits), identity, normalize, binary)
+
+
+def write_response(z: np.ndarray, request: InferRequest, model: str, version: str) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of the response for z (N, D) float32."""
+    output: dict[str, Any] = {"name": OUTPUT, "shape": list(z.shape), "datatype": "FP32"}
+    response: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": [output]}
+    if request.id is not None:
+        response["id"] = request.id
+    if not request.binary:
+        output["data"] = np.ascontiguousarray(z).reshape(-1)
+        return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), {"content-type": "application/json"}
+    raw = np.ascontiguousarray(z, dtype="<f4").tobytes()
+    output["parameters"] = {"binary_data_size": len(raw)}
+    head = orjson.dumps(response)
+    return head + raw, {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(head))}
+
+
+def _split(body: bytes, json_length: str | None) -> tuple[bytes | memoryview, memoryview]:
+    if json_length is None:
+        return body, memoryview(b"")
+    if not (json_length.isascii() and json_length.isdigit() and len(json_length) < 12 and 0 < int(json_length) <= len(body)):
+        raise Refusal(400, f"{LENGTH_HEADER}: {json_length[:20]!r} is not possible for a body of {len(body)} bytes")
+    view = memoryview(body)
+    return view[: int(json_length)], view[int(json_length) :]
+
+
+def _parameters(part: Mapping[str, Any], name: str) -> dict[str, Any]:
+    given = part.get("parameters") or {}
+    if not isinstance(given, dict):
+        raise Refusal(400, f"{name}: {_shown(given)} is not an object")
+    return given
+
+
+def _wants_binary(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
+    outputs = request.get("outputs") or []
+    if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
+        raise Refusal(400, "outputs: it wants a list of objects")
+    binary = parameters.get("binary_data_output") is True
+    for output in outputs:
+        if output.get("name") != OUTPUT:
+            raise Refusal(400, f"outputs: {_shown(output.get('name'))} does not exist; this model has one output, {OUTPUT!r}")
+        binary = _parameters(output, "outputs[0].parameters").get("binary_data", binary) is True
+    return binary
+
+
+def _read_images(tensor: Mapping[str, Any], raw: memoryview, limits: Limits) -> np.ndarray:
+    if tensor.get("datatype") != "UINT8":
+        raise Refusal(400, f"{INPUT}: datatype {_shown(tensor.get('datatype'))} is not possible; it wants UINT8")
+    shape = _read_shape(tensor.get("shape"), limits)
+    size = _parameters(tensor, f"{INPUT}.parameters").get("binary_data_size")
+    wanted = math.prod(shape)
+    if size is not None:
+        if type(size) is not int or size != wanted or len(raw) != wanted:
+            found = f"binary_data_size {_shown(size)} and {len(raw)} bytes after the JSON"
+            raise Refusal(400, f"{INPUT}: {found}; shape {list(shape)} of UINT8 wants {wanted}")
+        return np.frombuffer(raw, np.uint8).reshape(shape)
+    if len(raw):
+        raise Refusal(400, f"{len(raw)} bytes follow the JSON, but {INPUT} has no binary_data_size")
+    if not isinstance(tensor.get("data"), list):
+        raise Refusal(400, f"{INPUT}: data is missing or not a list")
+    try:
+        data = np.array(tensor["data"])
+    except ValueError:
+        raise Refusal(400, f"{INPUT}: data is ragged") from None
+    if data.dtype.kind not in "iu" or data.size != wanted or not 0 <= data.min() <= data.max() <= 255:
+        found = f"{data.size} values of {data.dtype}" if data.dtype.kind not in "OUS" else "values that are not numbers"
+        raise Refusal(400, f"{INPUT}: data holds {found}; shape {list(shape)} wants {wanted} whole numbers from 0 to 255")
+    return data.astype(np.uint8).reshape(shape)
+
+
+def _read_shape(shape: Any, limits: Limits) -> tuple[int, ...]:
+    whole = isinstance(shape, list) and len(shape) == 4 and all(type(side) is int and side >= 1 for side in shape)
+    if not whole or shape[3] != 3:
+        raise Refusal(400, f"{INPUT}: shape {_shown(shape)} is not possible; it wants [N, H, W, 3], none of them 0")
+    if shape[0] > limits.max_pictures:
+        raise Refusal(413, f"{INPUT}: {_shown(shape[0])} pictures are more than the {limits.max_pictures} of one request")
+    if shape[1] * shape[2] > limits.max_pixels:
+        raise Refusal(413, f"{INPUT}: {_shown(shape[1:3])} is more than {limits.max_pixels:,} pixels")
+    return tuple(shape)
+
+
+def _shown(value: Any) -> str:
+    """A client's value for a message: short, whatever it is."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,84 @@
+"""Pictures as a plain multipart form: decoded beside the event loop, squared as training prepared them, one batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from soda.runtime.preprocess import PictureError, load_picture, to_square
+from soda.serve.errors import Refusal
+from soda.serve.settings import Limits
+
+
+class Decoder:
+    """Turns files into squares in `workers` threads. size and resize: of the encoder; max_pixels: of one file."""
+
+    def __init__(self, *, size: int, resize: str, max_pixels: int, workers: int = 2) -> None:
+        self._size, self._resize, self._max_pixels = size, resize, max_pixels
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def squares(self, files: list[UploadFile]) -> list[np.ndarray | PictureError]:
+        """For each file its square (S, S, 3) uint8, or why it has none."""
+        loop = asyncio.get_running_loop()
+        jobs = [loop.run_in_executor(self._threads, self._square, file.file, _name(file)) for file in files]
+        return await asyncio.gather(*jobs)
+
+    async def squares_of(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W, 3) uint8 of any size to (N, S, S, 3), as `Encoder.embed` prepares it.
+
+        The graph could do this, but its cost and the memory that it keeps grow with the largest picture it ever saw.
+        """
+        if images.shape[1:3] == (self._size, self._size):
+            return images
+        loop = asyncio.get_running_loop()
+        jobs = [loop.run_in_executor(self._threads, self._resized, image) for image in images]
+        return np.stack(await asyncio.gather(*jobs))
+
+    def _resized(self, image: np.ndarray) -> np.ndarray:
+        return to_square(Image.fromarray(image), self._size, resize=self._resize)
+
+    def _square(self, file: BinaryIO, name: str) -> np.ndarray | PictureError:
+        try:
+            return to_square(load_picture(file, name=name, max_pixels=self._max_pixels), self._size, resize=self._resize)
+        except PictureError as error:
+            return error
+
+
+def check_content_type(headers: Mapping[str, str]) -> None:
+    """Raises Refusal (415) for anything but a multipart form."""
+    given = headers.get("content-type", "").split(";")[0].strip().lower()
+    if given != "multipart/form-data":
+        raise Refusal(415, f"content type {given!r} is not possible here; this takes multipart/form-data (curl -F files=@a.jpg)")
+
+
+async def read_files(request: Request, limits: Limits) -> list[UploadFile]:
+    """The files of the form, whatever its fields are called. Raises Refusal (400, 413) for none or too many."""
+    form = await request.form(max_files=limits.max_pictures, max_fields=16, max_part_size=1 << 16)
+    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    if not files:
+        raise Refusal(400, "the form has no file; send one or more pictures, e.g. curl -F files=@a.jpg -F files=@b.png")
+    return files
+
+
+def answer(files: list[UploadFile], squares: list[np.ndarray | PictureError], z: np.ndarray) -> list[dict[str, Any]]:
+    """A row for each file: its name, and `z` (D numbers) or `error`. z: (n, D), of those with a square, in order."""
+    rows, vectors = [], iter(z)
+    for file, square in zip(files, squares, strict=True):
+        result = {"error": str(square)} if isinstance(square, PictureError) else {"z": next(vectors)}
+        rows.append({"file": _name(file)} | result)
+    return rows
+
+
+def _name(file: UploadFile) -> str:
+    return (file.filename or "picture")[:200]
