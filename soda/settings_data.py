@@ -18,6 +18,10 @@ SOURCES = (
     "celeba",
     "tiny_imagenet",
     "imagenet",
+    "furniture",
+    "random_objects",
+    "nmr",
+    "srn",
 )
 
 
@@ -81,6 +85,7 @@ class GateConfig:
     allow_failure: bool  # train on data that failed; the report then says so in red
     factors: tuple[str, ...] = ()  # known factors of which every picture must have a value
     held_apart: str | None = None  # a factor whose values may each occur in one split only; null: none
+    min_views: int = 0  # views that each object must have; 0: the pictures are not of objects seen by cameras
 
     def __post_init__(self) -> None:
         for key in ("min_train", "min_val", "min_test"):
@@ -94,6 +99,7 @@ class GateConfig:
             f"the number of names in gate.labels ({len(set(self.labels or ()))}), or null",
         )
         positive("gate.min_side", self.min_side)
+        not_negative("gate.min_views", self.min_views)
         check(
             self.held_apart is None or self.held_apart in self.factors,
             "gate.held_apart",

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from soda.cameras import COLUMNS as CAMERA_COLUMNS
+
 SPLITS = ("train", "val", "test")
 FACTOR = "factor."
 """How the columns of known factors begin: `factor.hair` holds the hair of every picture, "" where it is not known."""
@@ -71,6 +73,11 @@ class Split:
         """Known factors: name -> indices into `PreparedData.factor_names[name]`, -1 where a picture has no value: (n,) int64."""
         return {name: _indices(self.column(FACTOR + name), names) for name, names in self._data.factor_names.items()}
 
+    @cached_property
+    def cameras(self) -> np.ndarray:
+        """The camera of each picture: (n, 16) float32 in the order of cameras.COLUMNS. Raises DatasetError without any."""
+        return np.stack([self.column(name).astype(np.float32) for name in CAMERA_COLUMNS], axis=1)
+
     def gather(self, indices: np.ndarray | list[int]) -> np.ndarray:
         """Copy the pictures at `indices` (positions within the split, any order, repeats allowed): (n, S, S, C) uint8."""
         indices = np.asarray(indices, dtype=np.int64)
@@ -110,6 +117,12 @@ class PreparedData:
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise DatasetError(f"{path}: not the summary of prepared data ({type(error).__name__}: {error})") from None
         self._mapped: dict[int, np.ndarray] = {}
+
+    @cached_property
+    def has_cameras(self) -> bool:
+        """Whether every picture has a camera beside it."""
+        with pq.ParquetFile(self.manifest) as file:
+            return set(CAMERA_COLUMNS) <= set(file.schema_arrow.names)
 
     @property
     def manifest(self) -> Path:

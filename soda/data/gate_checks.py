@@ -182,6 +182,28 @@ def held_apart_check(config: GateConfig) -> Check:
     )
 
 
+def camera_check() -> Check:
+    """Of the camera of each picture."""
+    return Check(
+        "ExpectColumnValuesToBeNull",
+        {"column": "camera_problem"},
+        "Every picture has a camera: finite numbers, a rotation, and the object before it.",
+        "Pictures whose camera cannot be right",
+        f"Correct the pose or the intrinsics in the raw data. {AGAIN}",
+    )
+
+
+def view_check(config: GateConfig) -> Check:
+    """Of the number of views that each object has."""
+    return Check(
+        "ExpectColumnValuesToBeBetween",
+        {"column": "views", "min_value": config.min_views},
+        f"Every object has at least {config.min_views} views.",
+        "Objects with too few views",
+        "Leave them out, draw more views of them, or lower gate.min_views; rejected.csv says which views were left out.",
+    )
+
+
 def factor_checks() -> Iterator[Check]:
     """Of the factors that gate.factors names."""
     yield Check(

@@ -14,6 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from soda.cameras import COLUMNS as CAMERA_COLUMNS
+from soda.cameras import PREFIX as CAMERA
+from soda.cameras import problem_of
 from soda.data.dataset import FACTOR, SPLITS
 from soda.data.shard_stats import ShardReading, read_shard
 from soda.files import file_sha256
@@ -33,7 +36,7 @@ COLUMNS = {
     "shard": WHOLE,
     "row": WHOLE,
 }
-"""Columns that every manifest has, and their kinds; a source may add its own, of which those of known factors are read too."""
+"""Columns that every manifest has, and their kinds; a source may add its own: those of factors and cameras are read too."""
 _SUMMARY = {
     "dataset": str,
     "image_size": int,
@@ -130,7 +133,8 @@ def _read_manifest(folder: Path, summary: dict[str, Any] | None, files: list[dic
     try:
         entry["found_sha256"] = file_sha256(path)
         with pq.ParquetFile(path) as file:
-            return file.read(columns=[name for name in file.schema_arrow.names if name in COLUMNS or name.startswith(FACTOR)])
+            names = file.schema_arrow.names
+            return file.read(columns=[name for name in names if name in COLUMNS or name.startswith((FACTOR, CAMERA))])
     except (OSError, ValueError, pa.ArrowException) as error:
         entry["problem"] = f"cannot be read as Parquet: {error}"
         return None
@@ -164,6 +168,8 @@ def _kind(kind: pa.DataType) -> str:
 def _columns(manifest: pa.Table) -> pd.DataFrame:
     found = {name: _kind(manifest.schema.field(name).type) for name in manifest.schema.names}
     wanted = COLUMNS | {name: TEXT for name in found if name.startswith(FACTOR)}
+    if any(name.startswith(CAMERA) for name in found):
+        wanted = wanted | dict.fromkeys(CAMERA_COLUMNS, NUMBER)
     rows = [{"column": name, "wanted_kind": kind, "kind": found.get(name, "absent")} for name, kind in wanted.items()]
     return pd.DataFrame(rows)
 
@@ -192,6 +198,9 @@ def _join(manifest: pd.DataFrame, shards: list[ShardReading]) -> pd.DataFrame:
     for name in ("mean", "std"):
         pictures[f"{name}_error"] = (pictures[name] - pictures[f"pixels_{name}"]).abs()
     pictures["copy_elsewhere"] = _copies(pictures)
+    if CAMERA_COLUMNS[0] in pictures:
+        cameras = pictures[list(CAMERA_COLUMNS)].to_numpy(dtype=np.float64, na_value=np.nan)
+        pictures["camera_problem"] = np.asarray([*problem_of(cameras), None], dtype=object)[:-1]
     return pictures
 
 

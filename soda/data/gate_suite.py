@@ -9,9 +9,27 @@ import pandas as pd
 
 from soda.config import GateConfig
 from soda.data.dataset import FACTOR
-from soda.data.gate_checks import AGAIN, Check, factor_checks, held_apart_check, label_checks, pixel_checks, row_checks
+from soda.data.gate_checks import (
+    AGAIN,
+    Check,
+    camera_check,
+    factor_checks,
+    held_apart_check,
+    label_checks,
+    pixel_checks,
+    row_checks,
+    view_check,
+)
 from soda.data.gate_reading import Reading
-from soda.data.gate_tables import elsewhere, factor_table, is_labelled, label_table, split_table, statistics_table
+from soda.data.gate_tables import (
+    elsewhere,
+    factor_table,
+    is_labelled,
+    label_table,
+    object_table,
+    split_table,
+    statistics_table,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,10 @@ def tables(config: GateConfig, reading: Reading) -> list[Table]:
     if config.held_apart is not None:
         pictures = pictures.assign(value_elsewhere=elsewhere(pictures, FACTOR + config.held_apart))
         checks.append(held_apart_check(config))
+    if "camera_problem" in pictures:
+        checks.append(camera_check())
+    elif config.min_views:
+        reading.notes.append("The manifest has no cameras, so they were not judged.")
     about = "The manifest joined with a fresh reading of the shards, one row a picture."
     found.append(Table("pictures", about, pictures, checks, "id", "file"))
     splits = split_table(config, pictures, summary)
@@ -64,6 +86,9 @@ def tables(config: GateConfig, reading: Reading) -> list[Table]:
     if config.factors:
         factors = factor_table(config, pictures)
         found.append(Table("factors", "What is known of every picture.", factors, list(factor_checks()), "factor", ""))
+    if config.min_views:
+        seen = object_table(pictures)
+        found.append(Table("objects", "The views that each object has.", seen, [view_check(config)], "object", ""))
     statistics = statistics_table(config, pictures, summary, reading.notes)
     if statistics is not None:
         about = "Grey levels of the train split beside the recorded reference."

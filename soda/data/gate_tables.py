@@ -13,6 +13,8 @@ from soda.config import GateConfig
 from soda.data.dataset import FACTOR, SPLITS
 from soda.data.verdict import GateError
 
+OBJECT = FACTOR + "object"
+
 
 def split_table(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> pd.DataFrame:
     """One row a split: how many pictures it has, must have, and had when it was prepared."""
@@ -55,6 +57,15 @@ def factor_table(config: GateConfig, pictures: pd.DataFrame) -> pd.DataFrame:
         trained = values[(pictures["split"] == "train") & values.ne("")]
         rows.append({"factor": name, "values": int(trained.nunique()), "without": int(values.eq("").sum())})
     return pd.DataFrame(rows, columns=["factor", "values", "without"])
+
+
+def object_table(pictures: pd.DataFrame) -> pd.DataFrame:
+    """One row an object, of those that factor.object names: how many views it has. One nameless row where there is no object."""
+    names = pictures[OBJECT].fillna("") if OBJECT in pictures else pd.Series("", index=pictures.index)
+    views = names[names.ne("")].value_counts().sort_index()
+    if views.empty:
+        return pd.DataFrame({"object": [f"there is no {OBJECT}"], "views": [0]})
+    return pd.DataFrame({"object": views.index.astype(str), "views": views.to_numpy()})
 
 
 def elsewhere(pictures: pd.DataFrame, column: str) -> pd.Series:

@@ -6,7 +6,6 @@ one after the other, test first, so that a copy of a picture is always met after
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections import Counter
@@ -26,7 +25,8 @@ from soda.data.dataset import FACTOR
 from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.pixels import ChangedError, Measured, PixelSettings, process
-from soda.data.sources import TRAIN, Item, Source, get_source
+from soda.data.sources import Item, Source, get_source
+from soda.data.sources.base import split_of
 from soda.files import file_sha256, whole_folder, write_json
 
 logger = logging.getLogger(__name__)
@@ -70,22 +70,6 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
         logger.warning("%d of %d pictures cannot be used: %s", tally.rejected, tally.total, prepared / "rejected.csv")
     logger.info("prepared %d pictures: %s", tally.count, summary["splits"])
     return {key: summary[key] for key in ("count", "splits", "rejected", "duplicates_dropped", "manifest_sha256")}
-
-
-def split_of(item: Item, config: DatasetConfig) -> str:
-    """The official split where there is one, the rest by hash of the group or id, so that a picture never moves when others
-    come or go."""
-    if item.split in ("test", "val"):
-        return item.split
-    if item.split == TRAIN:
-        return "train"
-    digest = hashlib.sha256(f"{config.seed}:{item.group or item.id}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2.0**64
-    if item.split is None:
-        if place < config.test_fraction:
-            return "test"
-        place -= config.test_fraction
-    return "val" if place < config.val_fraction else "train"
 
 
 class _Tally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from soda.data.sources import avatars, emoji, fashion_mnist, folder
 from soda.data.sources.base import TRAIN, Item, Source, SourceError
+from soda.data.sources.objects import furniture, random_objects
 from soda.data.sources.published import PUBLISHED
 
 __all__ = ["TRAIN", "Item", "Source", "SourceError", "get_source"]
@@ -13,6 +14,8 @@ _REGISTRY: dict[str, Source] = {
     "folder": folder,
     "avatars": avatars,
     "emoji": emoji,
+    "furniture": furniture,
+    "random_objects": random_objects,
     **PUBLISHED,
 }
 

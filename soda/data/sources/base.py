@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,22 @@ class Item:
         default_factory=dict
     )  # what is known to be true of it, e.g. hair: long; "" where it is not
     group: str = ""  # pictures of one group go to one split, where none is official; "": it is a group of its own
+
+
+def split_of(item: Item, config: DatasetConfig) -> str:
+    """The official split where there is one, the rest by hash of the group or id, so that a picture never moves when others
+    come or go."""
+    if item.split in ("test", "val"):
+        return item.split
+    if item.split == TRAIN:
+        return "train"
+    digest = hashlib.sha256(f"{config.seed}:{item.group or item.id}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2.0**64
+    if item.split is None:
+        if place < config.test_fraction:
+            return "test"
+        place -= config.test_fraction
+    return "val" if place < config.val_fraction else "train"
 
 
 class Source(Protocol):

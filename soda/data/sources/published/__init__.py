@@ -1,8 +1,11 @@
-"""The published sets that torchvision knows by name, read from the files that it downloads, without torch."""
+"""The published sets, most of them known to torchvision by name, read from the files that are downloaded, without torch."""
 
 from __future__ import annotations
 
-from soda.data.sources.published import celeba, cifar, flowers, imagenet, svhn
+import pyarrow as pa
+
+from soda.cameras import COLUMNS as CAMERA_COLUMNS
+from soda.data.sources.published import celeba, cifar, flowers, imagenet, posed, svhn
 from soda.data.sources.published.source import Published
 
 PUBLISHED: dict[str, Published] = {
@@ -40,6 +43,18 @@ PUBLISHED: dict[str, Published] = {
         "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
         "as ImageNet: non-commercial research only",
         imagenet.read_tiny_imagenet,
+    ),
+    "nmr": Published(
+        "https://github.com/autonomousvision/differentiable_volumetric_rendering",
+        "as ShapeNet: non-commercial research only; Kato et al. 2018",
+        posed.read_nmr,
+        COLUMNS=dict.fromkeys(CAMERA_COLUMNS, pa.float64()),
+    ),
+    "srn": Published(
+        "https://github.com/vsitzmann/scene-representation-networks",
+        "as ShapeNet: non-commercial research only; Sitzmann et al. 2019",
+        posed.read_srn,
+        COLUMNS=dict.fromkeys(CAMERA_COLUMNS, pa.float64()),
     ),
     "imagenet": Published("https://www.image-net.org", "non-commercial research only; Deng et al. 2009", imagenet.read_imagenet),
 }

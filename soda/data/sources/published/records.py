@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from soda.cameras import Camera
 from soda.data.sources.base import SourceError
 
 
@@ -26,6 +27,7 @@ class Record:
     pixels: np.ndarray | None = None  # (H, W, 3) uint8, where a file holds many pictures
     file: str = ""  # what a person is told it comes from; "": `path`
     factors: Mapping[str, str] = field(default_factory=dict)
+    camera: Camera | None = None  # of all pictures of a set, or of none
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from soda.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.config import DatasetConfig
 from soda.data.parallel import worker_count
 from soda.data.pixels import FilePicture, Loader, PixelsInFile
@@ -39,7 +40,7 @@ class Published:
     LICENCE: str
     read: Reader
     torchvision: str = ""
-    COLUMNS: Mapping[str, pa.DataType] = field(default_factory=dict)
+    COLUMNS: Mapping[str, pa.DataType] = field(default_factory=dict)  # those of a camera, where every picture has one
 
     def origin(self, config: DatasetConfig) -> str:
         return self.url
@@ -57,6 +58,7 @@ class Published:
             [(name, pa.string()) for name in _TEXT]
             + [(name, pa.int64()) for name in _NUMBERS]
             + [("factors", pa.list_(pa.string()))]
+            + ([("camera", pa.list_(pa.float64()))] if self.COLUMNS else [])
         ).with_metadata({"factors": json.dumps(contents.factors), "path": str(config.path), "name": config.name})
         total = broken = 0
         with (
@@ -100,7 +102,8 @@ class Published:
                 for row in batch.to_pylist():
                     factors = dict(zip(names, row["factors"], strict=True))
                     label = "" if config.labels == "none" else factors.get(config.labels, row["label"])
-                    yield Item(row["id"], row["file"], _loader(root, raw, row), label, row["split"], factors=factors)
+                    extra = dict(zip(CAMERA_COLUMNS, row["camera"], strict=True)) if self.COLUMNS else {}
+                    yield Item(row["id"], row["file"], _loader(root, raw, row), label, row["split"], extra, factors)
 
     def _remedy(self, root: Path) -> str:
         if not self.torchvision:
@@ -116,6 +119,8 @@ def _factors(table: pq.ParquetFile) -> tuple[str, ...]:
 def _row(record: Record, pixels: BinaryIO, factors: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(_TEXT, "") | dict.fromkeys(_NUMBERS, 0)
     row |= {"id": record.id, "split": record.split, "label": record.label, "path": record.path}
+    if record.camera is not None:
+        row["camera"] = record.camera.numbers
     row |= {"file": record.file or record.path, "factors": [record.factors.get(name, "") for name in factors]}
     if record.pixels is not None:
         row |= {"offset": pixels.tell(), "height": record.pixels.shape[0], "width": record.pixels.shape[1]}

@@ -1,0 +1,1 @@
+"""Sources of objects seen by cameras: `furniture` and `random_objects`, meshes that preparation draws."""

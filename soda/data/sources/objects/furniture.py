@@ -1,0 +1,150 @@
+"""820 textured models of furniture and other things (https://www.sweethome3d.com), of Debian's package sweethome3d-furniture.
+
+`dataset.path` is a YAML file: the archives with their checksums and licences, how models are classed, and what every source of
+meshes is told (plan.py). `fetch` turns the models into meshes; preparation draws them on OpenGL.
+"""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from soda.config import DatasetConfig
+from soda.data.download import DownloadError, copy_from_folder, debian_package
+from soda.data.parallel import ordered_map, process_pool, worker_count
+from soda.data.rendering.gl import gl_renderer
+from soda.data.rendering.mesh import MeshError, pack
+from soda.data.sources.base import Item, SourceError, UnreachableError
+from soda.data.sources.drawings import sha256_of
+from soda.data.sources.objects.plan import Plan, read_plan
+from soda.data.sources.objects.store import COLUMNS, Objects, Stored, made_with, write_objects
+from soda.data.sources.objects.sweethome import Model, Rule, label_of, read_catalogue, read_model, read_rules
+
+__all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
+
+LICENCE = "CC0-1.0, CC-BY-3.0 and CC-BY-3.0-US: Sweet Home 3D's libraries; author and licence of each model are in the manifest"
+PACKAGE = "sweethome3d-furniture"
+FOLDER = Path("/usr/share/sweethome3d/furniture")
+_OWN = ("category",)
+_JOB = 10  # models
+
+logger = logging.getLogger(__name__)
+
+
+def _read(config: DatasetConfig) -> tuple[Plan, dict[str, Any], list[Rule]]:
+    path = Path(config.path)
+    plan, others = read_plan(path, {"archives": dict, "classes": list})
+    for name, entry in others["archives"].items():
+        if not isinstance(entry, dict) or set(entry) != {"sha256", "licence"} or "/" in str(name):
+            raise SourceError(f"{path}: archives: {name}: {entry!r}; it wants sha256 and licence")
+    return plan, others["archives"], read_rules(others["classes"], path)
+
+
+def _open(config: DatasetConfig, raw: Path) -> Objects:
+    return Objects(raw, made_with(config))
+
+
+def origin(config: DatasetConfig) -> str:
+    return f"https://packages.debian.org/{PACKAGE}"
+
+
+def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
+    """Fill `raw` with the archives, checked, and their models as meshes.
+
+    Raises RenderError, before anything is downloaded, where there is no OpenGL to draw them with; SourceError naming the model
+    that cannot be read; UnreachableError listing what was tried.
+    """
+    _, archives, rules = _read(config)
+    gl_renderer()
+    place = _get_archives(archives, raw, earlier)
+    jobs = []
+    for name, entry in archives.items():
+        with _archive(raw / name) as archive:
+            models = read_catalogue(archive, raw / name)
+        jobs += [
+            (None, (raw / name, entry["licence"], rules, models[start : start + _JOB])) for start in range(0, len(models), _JOB)
+        ]
+    workers = min(worker_count(config.workers), len(jobs))
+
+    def converted() -> Iterator[Stored]:
+        with (
+            process_pool(workers) as pool,
+            tqdm(total=sum(len(job[1][3]) for job in jobs), desc="convert", unit="model", leave=False) as bar,
+        ):
+            for _, stored in ordered_map(pool if workers > 1 else None, convert, jobs, workers * 3):
+                yield from stored
+                bar.update(len(stored))
+
+    total = write_objects(raw, converted(), _OWN, made_with(config))
+    return {"objects": total, "bytes": sum(path.stat().st_size for path in raw.iterdir()), "from": place}
+
+
+def places(earlier: Path) -> list[tuple[str, Callable[[list[str], Path], None]]]:
+    """Where to look, in order: (name, function that puts the named files into a folder)."""
+    return [
+        ("an earlier fetch", partial(copy_from_folder, earlier)),
+        (str(FOLDER), partial(copy_from_folder, FOLDER)),
+        (f"the Debian package {PACKAGE}", partial(debian_package, PACKAGE, FOLDER)),
+    ]
+
+
+def _get_archives(archives: dict[str, Any], raw: Path, earlier: Path) -> str:
+    failures = []
+    for place, get in places(earlier):
+        try:
+            get(list(archives), raw)
+            for name, entry in archives.items():
+                found = sha256_of(raw / name, "archives")
+                if found != entry["sha256"]:
+                    raise SourceError(f"{name}: its SHA-256 is {found}, it should be {entry['sha256']}; it is another version")
+        except (DownloadError, SourceError) as error:
+            failures.append(f"  {place}: {error}")
+            logger.info("not from %s: %s", place, error)
+            continue
+        logger.info("furniture from %s", place)
+        return place
+    raise UnreachableError(
+        "the furniture could not be had from any of these places:\n"
+        + "\n".join(failures)
+        + f"\nEither let one of them be reached, or put {', '.join(archives)} into {FOLDER} by hand."
+    )
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{path}: no zip archive ({error})") from None
+
+
+def convert(path: Path, licence: str, rules: list[Rule], models: list[Model]) -> list[Stored]:
+    """Some models of one archive, in a worker. Raises SourceError naming the one that cannot be read."""
+    stored = []
+    with _archive(path) as archive:
+        for model in models:
+            try:
+                mesh = pack(read_model(archive, model))
+            except MeshError as error:
+                raise SourceError(f"{path.name}: {model.path}: {error}") from None
+            factors = {"category": label_of(model, rules)}
+            stored.append(Stored(model.id, model.name, model.author, licence, f"{path.name}:{model.path}", mesh, factors))
+    return stored
+
+
+def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
+    return _open(config, raw).factors
+
+
+def count(config: DatasetConfig, raw: Path) -> int:
+    return _open(config, raw).count(config, _read(config)[0])
+
+
+def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+    """Every view. Raises SourceError when `raw` is not what `fetch` wrote."""
+    return _open(config, raw).items(config, _read(config)[0], "opengl")

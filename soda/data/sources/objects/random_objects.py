@@ -1,0 +1,64 @@
+"""Random objects of boxes, cylinders, cones, balls and tori, drawn in NumPy: views to train on without OpenGL or a download.
+
+`dataset.path` is a YAML file: how many objects, and what every source of meshes is told (plan.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soda.config import DatasetConfig
+from soda.data.rendering.mesh import pack
+from soda.data.rendering.procedural import random_object
+from soda.data.sources.base import Item
+from soda.data.sources.objects.plan import Plan, read_plan, seed_of
+from soda.data.sources.objects.store import COLUMNS, Objects, Stored, made_with, write_objects
+
+__all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
+
+LICENCE = "CC0-1.0: drawn from random numbers"
+_OWN = ("shape", "hue")  # of the body
+
+
+def _plan(config: DatasetConfig) -> tuple[Plan, int]:
+    plan, others = read_plan(Path(config.path), {"objects": int})
+    return plan, others["objects"]
+
+
+def _open(config: DatasetConfig, raw: Path) -> Objects:
+    return Objects(raw, made_with(config, "seed"))
+
+
+def origin(config: DatasetConfig) -> str:
+    return f"{_plan(config)[1]} objects from random numbers, seed {config.seed}"
+
+
+def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
+    """Make the objects of seeds 0, 1 ... Raises SourceError for a plan that is wrong."""
+    wanted = _plan(config)[1]
+
+    def made() -> Iterator[Stored]:
+        for number in range(wanted):
+            name = f"random-{number:05d}"
+            mesh, facts = random_object(np.random.default_rng(seed_of(config.seed, name, "object")))
+            yield Stored(name, name, "", "CC0-1.0", name, pack(mesh), facts)
+
+    total = write_objects(raw, made(), _OWN, made_with(config, "seed"))
+    return {"objects": total, "bytes": sum(path.stat().st_size for path in raw.iterdir())}
+
+
+def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
+    return _open(config, raw).factors
+
+
+def count(config: DatasetConfig, raw: Path) -> int:
+    return _open(config, raw).count(config, _plan(config)[0])
+
+
+def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+    """Every view. Raises SourceError when `raw` is not what `fetch` wrote."""
+    return _open(config, raw).items(config, _plan(config)[0], "numpy")
