@@ -5,6 +5,7 @@ The same machine draws the same bits; another processor or driver may differ in 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -105,6 +106,9 @@ class GlRenderer:
             import moderngl
         except ImportError:
             raise RenderError("drawing these objects needs moderngl: pip install 'soda[objects]'") from None
+        # torch's compiler and Mesa's each bring an LLVM; a process that loads Mesa's first dies when torch's comes after it.
+        with suppress(ImportError):
+            import triton  # noqa: F401
         try:
             settings: dict[str, Any] = {"standalone": True, "backend": "egl"}
             self.context: Any = moderngl.create_context(**settings)
