@@ -73,9 +73,14 @@ def read_figure(path: Path, title: str, caption: str) -> Figure:
     content = path.read_bytes()
     if len(content) < 33 or not content.startswith(PNG_SIGNATURE) or content[12:16] != b"IHDR":
         raise ReportError(f"{path}: not a PNG picture")
-    width, height = struct.unpack(">II", content[16:24])
-    uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-    return Figure(path.stem, title, caption, uri, width, height)
+    return embed(path.stem, content, title, caption)
+
+
+def embed(name: str, png: bytes, title: str, caption: str) -> Figure:
+    """The bytes of a PNG as a figure of the page."""
+    width, height = struct.unpack(">II", png[16:24])
+    uri = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return Figure(name, title, caption, uri, width, height)
 
 
 def read_figures(folder: Path, latent_dim: int) -> tuple[list[Figure], list[Figure]]:

@@ -18,7 +18,7 @@ from soda.report import format as fmt
 from soda.report.curves import read_curves
 from soda.report.data import DataFacts, Verdict
 from soda.report.encoder import EncoderFacts
-from soda.report.figures import read_figures
+from soda.report.figures import Figure, read_figures
 from soda.report.gallery import gallery_tables
 from soda.report.measures import key_figures, probe_bars, reconstruction_table
 from soda.report.parts import Parts, flatten
@@ -82,8 +82,12 @@ def render(
     encoder: EncoderFacts | None,
     live: Path,
     figures: Path,
+    objects: Figure | None = None,
 ) -> str:
-    """The page as HTML. Reads the curves below `live` and the PNGs in `figures`; raises ReportError when one is broken."""
+    """The page as HTML. Reads the curves below `live` and the PNGs in `figures`; raises ReportError when one is broken.
+
+    objects: the contact sheet of data with cameras.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -104,6 +108,7 @@ def render(
         config=config,
         parts=parts,
         data=data,
+        objects=objects,
         verdict=verdict,
         encoder=encoder,
         pictures=pictures,

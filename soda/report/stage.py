@@ -10,6 +10,7 @@ from pathlib import Path
 
 from soda.config import Config
 from soda.files import whole_file, write_json
+from soda.report.contact_sheet import contact_sheet
 from soda.report.data import read_data, read_verdict_facts
 from soda.report.encoder import read_encoder
 from soda.report.parts import Metrics, ReportError, merge_parts
@@ -42,7 +43,7 @@ def report(
     merged = merge_parts(parts)
     data = read_data(prepared)
     judged = read_verdict_facts(verdict, data)
-    page = render(config, merged, data, judged, read_encoder(encoder), live, figures)
+    page = render(config, merged, data, judged, read_encoder(encoder), live, figures, contact_sheet(prepared))
     with whole_file(html) as temporary:
         # File names on disk need not be valid Unicode; the page must be.
         temporary.write_bytes(page.encode("utf-8", "replace"))

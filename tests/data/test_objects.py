@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from soda.cameras import COLUMNS, project
 from soda.cameras import Camera as CameraOf
@@ -22,6 +25,7 @@ from soda.data.prepare import prepare
 from soda.data.sources import SourceError
 from soda.data.sources.objects import random_objects
 from soda.data.verdict import GateError
+from soda.report.contact_sheet import contact_sheet
 from tests.conftest import ROOT
 from tests.data.prepared_factory import make_prepared, read_manifest
 from tests.data.samples import MakeConfig, snapshot
@@ -128,6 +132,19 @@ def test_views_that_show_too_little_are_listed_with_the_rule(tmp_path: Path, dat
     rejected = pd.read_csv(data.folder / "rejected.csv")
     assert 0 < len(rejected) < 72 and len(rejected) + data.summary["count"] == 72
     assert rejected["reason"].str.contains(r"nearly nothing to see: the object covers 1?\d\.\d\d% .*min_cover is 18\.00%").all()
+
+
+def test_the_contact_sheet_has_a_row_for_each_object_and_its_variants(data: PreparedData, tmp_path: Path) -> None:
+    sheet = contact_sheet(data.folder)
+    assert sheet is not None
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet.uri.partition(",")[2]))))
+    held_out = min(6, len(set(data.split("test").column("factor.object"))))
+    assert pixels.shape == (16 * (4 * 3 + held_out), 16 * 10, 3) and "The first 12 are trained on" in sheet.caption
+    split = data.split("train")
+    first = split.column("factor.object")[0]
+    shown = split.gather(np.flatnonzero(split.column("factor.object") == first))
+    assert (pixels[:16, : 16 * 6] == np.concatenate(list(shown), axis=1)).all() and (pixels[:16, 16 * 6 :] == 255).all()
+    assert contact_sheet(make_prepared(tmp_path / "flat")) is None and contact_sheet(tmp_path / "nothing") is None
 
 
 def test_the_gate_passes_them_and_counts_their_views(data: PreparedData, tmp_path: Path) -> None:
