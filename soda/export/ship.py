@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from soda.config import Config
 from soda.export import ExportError
 from soda.export.card import card
@@ -17,10 +19,10 @@ from soda.files import whole_file, whole_folder
 from soda.runtime import Decoder, Encoder, ModelError
 from soda.training.checkpoint import load_model, model_metadata
 
-MAX_BYTES = 10_000_000
+MAX_BYTES = 10 << 20
 """Of a shipped folder: the repository carries it."""
 
-PICTURE = "reconstructions.png"
+PICTURE, COLOURS = "reconstructions.png", 64
 
 
 def ship(
@@ -61,7 +63,8 @@ def ship(
         if directions:
             shutil.copy(directions, new / "model.directions.safetensors")
         if (figures / PICTURE).is_file():
-            shutil.copy(figures / PICTURE, new / PICTURE)
+            with Image.open(figures / PICTURE) as picture:
+                picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(new / PICTURE, optimize=True)
         (new / "README.md").write_text(
             card(
                 name,

@@ -71,9 +71,9 @@ for out in yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]["outs"]
     path.parent.mkdir(parents=True, exist_ok=True)
     if str(path) in contents:
         path.write_text(json.dumps(contents[str(path)]))
-    elif path.suffix:
+    elif path.suffix in {".html", ".onnx", ".safetensors"}:
         path.write_text(stage)
-    else:
+    elif not path.suffix:
         path.mkdir(exist_ok=True)
         (path / "of.txt").write_text(stage)
     if path.name == "figures":
