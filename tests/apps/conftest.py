@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from soda.runtime import Encoder
 from tests.apps.drawing_model import model_folder
@@ -76,6 +76,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiles: np.ndarray) -> Iterato
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One Chromium for the tests of a file; no longer, since while its driver runs no other event loop can."""
+    expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         yield browser

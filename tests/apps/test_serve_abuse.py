@@ -166,7 +166,7 @@ def test_large_tensors_are_quick_and_memory_returns(
             headers = {"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"}
             start = time.monotonic()
             assert client.post(INFER, content=head + pixels.tobytes(), headers=headers).status_code == 200
-            assert time.monotonic() - start < 10
+            assert time.monotonic() - start < 20
         assert client.post("/embed", files={"f": ("large.png", file.getvalue())}).status_code == 200
         levels.append(resident(service))
     assert levels[-1] < levels[0] + 40 and levels[-1] < 400, levels

@@ -47,16 +47,12 @@ export async function readPicture(file: Blob, name: string, form: Form): Promise
   }
   try {
     if (bitmap.width * bitmap.height > MAX_PIXELS) throw new Error(`${bitmap.width} × ${bitmap.height} px are too many`);
-    // The graph resizes by itself; only what is far larger than any model's input is made smaller here first.
-    const shrink = Math.min(1, MAX_SIDE / Math.min(bitmap.width, bitmap.height));
-    const width = Math.max(1, Math.round(bitmap.width * shrink));
-    const height = Math.max(1, Math.round(bitmap.height * shrink));
     const square = drawSquare(bitmap, form.size, form.resize);
     return {
       name,
       width: bitmap.width,
       height: bitmap.height,
-      ...rgb(draw(bitmap, width, height), width, height, form.resize),
+      ...rgb(drawInput(bitmap, form.resize)),
       square: planes(square, form),
       thumbnail: thumbnail(bitmap, form.resize),
     };
@@ -65,8 +61,14 @@ export async function readPicture(file: Blob, name: string, form: Form): Promise
   }
 }
 
-function draw(bitmap: ImageBitmap, width: number, height: number): Context {
-  const context = canvas(width, height);
+/**
+ * What the encoder gets: of a model that crops only the middle square. The graph resizes by itself; only what is far larger
+ * than any model's input is made smaller here first.
+ */
+function drawInput(bitmap: ImageBitmap, resize: Form["resize"]): Context {
+  if (resize === "crop") return drawSquare(bitmap, Math.min(bitmap.width, bitmap.height, MAX_SIDE), resize);
+  const context = canvas(Math.min(bitmap.width, MAX_SIDE), Math.min(bitmap.height, MAX_SIDE));
+  const { width, height } = context.canvas;
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0, width, height);
@@ -83,11 +85,9 @@ function drawSquare(bitmap: ImageBitmap, size: number, resize: Form["resize"]): 
   return context;
 }
 
-/** The pixels for the encoder; of a wide picture only the middle, when the model crops to it anyway. */
-function rgb(context: Context, width: number, height: number, resize: Form["resize"]): { pixels: Uint8Array; w: number; h: number } {
-  const side = Math.min(width, height);
-  const [w, h] = resize === "crop" ? [side, side] : [width, height];
-  const rgba = context.getImageData(Math.floor((width - w) / 2), Math.floor((height - h) / 2), w, h).data;
+function rgb(context: Context): { pixels: Uint8Array; w: number; h: number } {
+  const { width: w, height: h } = context.canvas;
+  const rgba = context.getImageData(0, 0, w, h).data;
   const pixels = new Uint8Array(w * h * 3);
   for (let i = 0, j = 0; j < pixels.length; i += 4, j += 3) {
     pixels[j] = rgba[i];
