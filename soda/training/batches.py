@@ -39,6 +39,15 @@ class Order:
         return out
 
 
+def chosen(order: Order, step: int, batch_size: int, share: slice, partners: Partners | None) -> tuple[np.ndarray, np.ndarray]:
+    """This process's share of step `step`'s pairs: positions in the split of the sources and of the targets, (b,) int64 each."""
+    which = order.indices(step * batch_size, batch_size)
+    if partners is None:
+        return which[share], which[share]
+    targets = partners.draw(which, np.random.default_rng(seed_of("pairs", order.seed, step)))
+    return partners.anchors[which][share], targets[share]
+
+
 def batches(
     split: Split,
     order: Order,
@@ -56,11 +65,10 @@ def batches(
     """
 
     def read(step: int) -> np.ndarray:
-        chosen = order.indices(step * batch_size, batch_size)
+        sources, targets = chosen(order, step, batch_size, share, partners)
         if partners is None:
-            return split.gather(chosen[share])
-        targets = partners.draw(chosen, np.random.default_rng(seed_of("pairs", order.seed, step)))
-        return np.concatenate((split.gather(partners.anchors[chosen][share]), split.gather(targets[share])), axis=-1)
+            return split.gather(sources)
+        return np.concatenate((split.gather(sources), split.gather(targets)), axis=-1)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = pool.submit(read, first_step)
