@@ -19,6 +19,7 @@ import yaml
 from soda.settings import (
     SOURCES,
     AugmentConfig,
+    CamerasConfig,
     Config,
     ConfigError,
     DatasetConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "PARAMS_FILE",
     "SOURCES",
     "AugmentConfig",
+    "CamerasConfig",
     "Config",
     "ConfigError",
     "DatasetConfig",

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.cameras import Camera
 from soda.config import Config
 from soda.gallery.directions import (
     Directions,
@@ -32,6 +33,7 @@ from soda.gallery.directions import (
 from soda.gallery.discovery import METHODS, candidates, rank
 from soda.gallery.drawing import Drawer, Sampling
 from soda.gallery.mixing import Guidance, default_cut, fine_sections, mix_every_cut, mix_grid
+from soda.gallery.novel import Cameras, novel_views
 from soda.gallery.pictures import Format, Picture, give, is_single, read_pictures
 from soda.gallery.walk import walk
 from soda.model.soda import SODA as Network
@@ -234,6 +236,26 @@ class SODA:
         images = self._drawer.draw(moved, x_T.repeat(len(several), 1, 1, 1), sampling, exact=exact)
         given = [self._give(each, output, single=is_single(pictures)) for each in images.split(len(z))]
         return given[0] if isinstance(amounts, Mapping) else given
+
+    def novel_view(
+        self,
+        views: Pictures,
+        source_poses: Cameras | None,
+        target_pose: Cameras,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        output: str | None = None,
+    ) -> Any:
+        """The object of `views`, one picture or several of it, as `target_pose` sees it: a camera, or one for each picture.
+
+        Cameras are `soda.cameras.camera(pose, focal)`. source_poses: one for each view; None: they are not known. Several views
+        are encoded one by one and their latents averaged; all pictures start from one noise. Raises what `novel_views` raises.
+        """
+        images = novel_views(self._drawer, self._read(views), source_poses, target_pose, Sampling(seed, steps, guidance))
+        single = isinstance(target_pose, Camera) or getattr(target_pose, "ndim", 2) == 1
+        return self._give(images, output, single=single)
 
     @property
     def directions(self) -> Directions:

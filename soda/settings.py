@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from soda.settings_cameras import NO_CAMERAS, CamerasConfig
 from soda.settings_checks import ConfigError, check
 from soda.settings_checks import not_negative as _not_negative
 from soda.settings_checks import one_of as _one_of
@@ -15,6 +16,7 @@ from soda.settings_views import AugmentConfig, PairsConfig, ViewsConfig
 __all__ = [
     "SOURCES",
     "AugmentConfig",
+    "CamerasConfig",
     "Config",
     "ConfigError",
     "DatasetConfig",
@@ -49,6 +51,7 @@ class ModelConfig:
     layer_modulation: bool  # False: every layer sees the whole of z
     section_drop: float  # layer masking: probability that a section is zeroed in training (not stated in the paper)
     latent_drop: float  # probability that the whole of z is zeroed in training
+    cameras: CamerasConfig = NO_CAMERAS
 
     def __post_init__(self) -> None:
         _one_of("model.encoder", self.encoder, ("tiny", "resnet18", "resnet50"))
@@ -242,8 +245,12 @@ class Config:
         )
         fine = self.views.pairs.style_sections
         check(
-            fine == 0 or (self.model.layer_modulation and fine < self.model.sections),
+            fine == 0 or (self.model.layer_modulation and not self.model.cameras.rays and fine < self.model.sections),
             "views.pairs.style_sections",
             fine,
-            f"less than the model's {self.model.sections} sections, and model.layer_modulation",
+            f"less than the model's {self.model.sections} sections, model.layer_modulation, and no cameras",
         )
+        for name in ("source", "target") if self.model.cameras.rays else ():
+            view = getattr(self.views, name)
+            moved = view.crop_prob > 0 or view.flip_prob > 0 or (view.randaugment_prob > 0 and view.randaugment_ops > 0)
+            check(not moved, f"views.{name}", view, "noise at most where model.cameras.rays: a moved picture has other rays")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,23 +43,36 @@ class Drawer:
         return torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """(B, C, S, S) in [-1, 1] -> z (B, D) float32."""
+    def encode(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
+        """(B, C, S, S) in [-1, 1], and their cameras (B, 16) where they are known -> z (B, D) float32."""
         blocks = images.split(self.batch_size)
-        return torch.cat([self.network.encode(block.to(self.device)).float().cpu() for block in blocks])
+        posed = self._split(cameras, len(blocks))
+        encoded = [self.network.encode(block.to(self.device), each) for block, each in zip(blocks, posed, strict=True)]
+        return torch.cat([z.float().cpu() for z in encoded])
 
     @torch.no_grad()
-    def draw(self, z: Tensor, x_T: Tensor, sampling: Sampling, *, exact: bool = False, label: str = "draw") -> Tensor:
-        """(B, C, S, S) in [-1, 1] from z (B, D) and x_T (B, C, S, S).
+    def draw(
+        self,
+        z: Tensor,
+        x_T: Tensor,
+        sampling: Sampling,
+        *,
+        exact: bool = False,
+        label: str = "draw",
+        cameras: Tensor | None = None,
+    ) -> Tensor:
+        """(B, C, S, S) in [-1, 1] from z (B, D) and x_T (B, C, S, S), as cameras (B, 16) see it where they are given.
 
         exact: as the inversion has it, by deterministic DDIM without clipping; else by the model's own sampler.
         """
         settings, blocks, steps = self.network.diffusion, [], self._steps(sampling)
         generator = torch.Generator(device=self.device).manual_seed(seed_of("sampling", sampling.seed))
         with self._bar(label, steps * len(z)) as bar:
-            for latents, noise in zip(z.split(self.batch_size), x_T.split(self.batch_size), strict=True):
+            latent_blocks = z.split(self.batch_size)
+            posed = self._split(cameras, len(latent_blocks))
+            for latents, noise, each in zip(latent_blocks, x_T.split(self.batch_size), posed, strict=True):
                 drawn = sample(
-                    self._denoiser(latents, sampling, bar),
+                    self._denoiser(latents, sampling, bar, each),
                     self._place(noise),
                     self.network.schedule,
                     steps,
@@ -84,6 +98,9 @@ class Drawer:
                 blocks.append(invert_exactly(denoise, self._place(block), self.network.schedule, steps, spacing=spacing).cpu())
         return torch.cat(blocks)
 
+    def _split(self, cameras: Tensor | None, blocks: int) -> Sequence[Tensor | None]:
+        return [None] * blocks if cameras is None else [each.to(self.device) for each in cameras.split(self.batch_size)]
+
     def _place(self, images: Tensor) -> Tensor:
         return images.to(self.device).contiguous(memory_format=torch.channels_last)
 
@@ -93,9 +110,9 @@ class Drawer:
     def _bar(self, label: str, evaluations: int) -> Any:
         return tqdm(total=evaluations, desc=label, unit="eval", disable=not self.progress, leave=False, mininterval=0.5)
 
-    def _denoiser(self, z: Tensor, sampling: Sampling, bar: Any) -> Denoise:
+    def _denoiser(self, z: Tensor, sampling: Sampling, bar: Any, cameras: Tensor | None = None) -> Denoise:
         whole, sections = read_guidance(sampling.guidance, self.network.sections, self.network.diffusion.guidance_scale)
-        denoise = self.network.denoise_with(z.to(self.device), guidance_scale=whole, section_scales=sections)
+        denoise = self.network.denoise_with(z.to(self.device), guidance_scale=whole, section_scales=sections, cameras=cameras)
 
         def counted(x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
             bar.update(len(x_t))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from soda.config import ModelConfig
+from soda.config import CamerasConfig, ModelConfig
+from soda.model.conditions import PosedEncoder, RayInput
 
 LARGE_IMAGE = 64
 """px; pictures larger than this get the usual ImageNet stem under encoder_stem=auto."""
@@ -63,6 +66,10 @@ def _torchvision_resnet(name: str, channels: int, latent_dim: int, small_stem: b
 
 def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.Module:
     """The encoder of `model` for pictures (B, channels, image_size, image_size), Xavier-initialised as in the paper."""
+    if model.cameras.rays:
+        rays = RayInput(channels, model.cameras)
+        plain = dataclasses.replace(model, cameras=CamerasConfig())
+        return PosedEncoder(rays, build_encoder(plain, image_size=image_size, channels=rays.out_channels))
     small_stem = model.encoder_stem == "small" or (model.encoder_stem == "auto" and image_size <= LARGE_IMAGE)
     if model.encoder == "tiny":
         encoder: nn.Module = TinyEncoder(

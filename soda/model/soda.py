@@ -37,16 +37,30 @@ class SODA(nn.Module):
             dropout=model.dropout,
             time_dim=model.time_dim,
             layer_modulation=model.layer_modulation,
+            cameras=model.cameras,
         )
+        self.takes_cameras = model.cameras.rays
 
-    def encode(self, images: Tensor) -> Tensor:
-        """images: (B, C, S, S) in [-1, 1] -> z: (B, D)."""
-        return self.encoder(images)
+    def encode(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
+        """images: (B, C, S, S) in [-1, 1] -> z: (B, D). cameras: (B, 16), of a model with rays; None: unposed."""
+        return self.encoder(images) if cameras is None else self.encoder(images, self._cameras(cameras))
 
-    def predict(self, x_t: Tensor, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(x_0, eps), each (B, C, S, S), as the denoiser sees them. t: (B,) in 1 .. T; z: (B, D), masked or not."""
-        output = self.denoiser(x_t, t / self.schedule.num_timesteps, z).float()
+    def predict(self, x_t: Tensor, t: Tensor, z: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(x_0, eps), each (B, C, S, S), as the denoiser sees them. t: (B,) in 1 .. T; z: (B, D), masked or not.
+
+        cameras: (B, 16), of the view that is drawn.
+        """
+        output = self._denoise(x_t, t, z, cameras).float()
         return split_prediction(self.diffusion.prediction, output, x_t, self.schedule.abar(t, x_t))
+
+    def _denoise(self, x_t: Tensor, t: Tensor, z: Tensor, cameras: Tensor | None) -> Tensor:
+        time = t / self.schedule.num_timesteps
+        return self.denoiser(x_t, time, z) if cameras is None else self.denoiser(x_t, time, z, self._cameras(cameras))
+
+    def _cameras(self, cameras: Tensor) -> Tensor:
+        if not self.takes_cameras:
+            raise ValueError("this model was trained without cameras (model.cameras.rays=false) and cannot be given any")
+        return cameras
 
     def loss(
         self,
@@ -59,22 +73,28 @@ class SODA(nn.Module):
         keep: Tensor | None = None,
         style: Tensor | None = None,
         style_sections: int = 0,
+        source_cameras: Tensor | None = None,
+        target_cameras: Tensor | None = None,
         reduction: str = "mean",
     ) -> Tensor:
         """Mean squared error of the denoiser's prediction on the noisy target view.
 
         source, target, noise: (B, C, S, S); t: (B,) in 1 .. T; z: (B, D) stands in for encoding `source`;
         keep: (B, sections), the layer mask; style: (B, C, S, S), a view whose latent gives the `style_sections` finest sections
-        in place of the source's. Returns a scalar, or (B,) with reduction="none".
+        in place of the source's; cameras: (B, 16), rows of zeros where one is not to be known.
+        Returns a scalar, or (B,) with reduction="none".
         """
         if z is None:
             if source is None:
                 raise ValueError("the loss needs a source view or its latent z")
-            z = self.encode(source) if style is None else self._encode_both(style, source, style_sections)
+            if style is None:
+                z = self.encode(source, source_cameras)
+            else:
+                z = self._encode_both(style, source, style_sections)
         if keep is not None:
             z = mask_sections(z, keep)
         x_t = self.schedule.add_noise(target, t, noise)
-        output = self.denoiser(x_t, t / self.schedule.num_timesteps, z).float()
+        output = self._denoise(x_t, t, z, target_cameras).float()
         wanted = prediction_target(self.diffusion.prediction, target, noise, self.schedule.abar(t, target))
         errors = F.mse_loss(output, wanted, reduction="none").flatten(1).mean(1)  # (B,)
         return errors if reduction == "none" else errors.mean()
@@ -87,8 +107,15 @@ class SODA(nn.Module):
 
     forward = loss  # what DistributedDataParallel calls
 
-    def denoise_with(self, z: Tensor, *, guidance_scale: float = 1.0, section_scales: dict[int, float] | None = None) -> Denoise:
-        """A denoiser bound to z (B, D), guided.
+    def denoise_with(
+        self,
+        z: Tensor,
+        *,
+        guidance_scale: float = 1.0,
+        section_scales: dict[int, float] | None = None,
+        cameras: Tensor | None = None,
+    ) -> Denoise:
+        """A denoiser bound to z (B, D), and to the cameras (B, 16) of what is drawn where there are any, guided.
 
         eps = eps(0) + guidance_scale * (eps(z) - eps(0)), and for each section k of `section_scales` also
         + (w_k - 1) * (eps(z on section k alone) - eps(0)): a weight of 1 leaves a section as it is, more stresses it, less
@@ -99,15 +126,15 @@ class SODA(nn.Module):
             if not 0 <= k < self.sections:
                 raise ValueError(f"section {k} does not exist; this model has sections 0 to {self.sections - 1}")
         if guidance_scale == 1.0 and not scales:
-            return lambda x_t, t: self.predict(x_t, t, z)
+            return lambda x_t, t: self.predict(x_t, t, z, cameras)
 
         def denoise(x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-            zero = self.predict(x_t, t, torch.zeros_like(z))[1]
-            eps = zero + guidance_scale * (self.predict(x_t, t, z)[1] - zero)
+            zero = self.predict(x_t, t, torch.zeros_like(z), cameras)[1]
+            eps = zero + guidance_scale * (self.predict(x_t, t, z, cameras)[1] - zero)
             for k, weight in scales.items():
                 only = torch.zeros(len(z), self.sections, device=z.device)
                 only[:, k] = 1
-                eps = eps + (weight - 1) * (self.predict(x_t, t, mask_sections(z, only))[1] - zero)
+                eps = eps + (weight - 1) * (self.predict(x_t, t, mask_sections(z, only), cameras)[1] - zero)
             return split_prediction("eps", eps, x_t, self.schedule.abar(t, x_t))
 
         return denoise

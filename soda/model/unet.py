@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from soda.config import CamerasConfig
 from soda.model.blocks import Attention, Downsample, ResBlock, TimeEmbedding, Upsample
+from soda.model.conditions import PoseEmbedding, RayInput
 from soda.model.modulation import cut_sections, group_count
 
 
@@ -31,8 +33,13 @@ class UNet(nn.Module):
         dropout: float,
         time_dim: int,
         layer_modulation: bool,
+        cameras: CamerasConfig | None = None,
     ) -> None:
         super().__init__()
+        self.rays = RayInput(in_channels, cameras) if cameras is not None and cameras.rays else None
+        self.pose = PoseEmbedding(time_dim, cameras) if cameras is not None and cameras.pose else None
+        if self.rays is not None:
+            in_channels = self.rays.out_channels
         widths = [channels * mult for mult in channel_mult]
         self.patch_size = patch_size
         self.sections = len(widths) * blocks_per_level + 1
@@ -76,9 +83,16 @@ class UNet(nn.Module):
                     nn.init.zeros_(module.bias)
         nn.init.zeros_(self.conv_out.weight)
 
-    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """x_t: (B, C_in, H, W); t: (B,) in [0, 1]; z: (B, D), its sections masked or not -> (B, C_out, H, W)."""
+    def forward(self, x_t: Tensor, t: Tensor, z: Tensor, cameras: Tensor | None = None) -> Tensor:
+        """x_t: (B, C_in, H, W); t: (B,) in [0, 1]; z: (B, D), its sections masked or not -> (B, C_out, H, W).
+
+        cameras: (B, 16), that of the view that is drawn; None, or a row of zeros: it is not known.
+        """
         time = self.time(t)
+        if self.pose is not None and cameras is not None:
+            time = time + self.pose(cameras)
+        if self.rays is not None:
+            x_t = self.rays(x_t, cameras)
         if self.layer_modulation:
             sections = list(cut_sections(z, self.sections).unbind(1))
         else:

@@ -39,6 +39,17 @@ class Order:
         return out
 
 
+def chosen(order: Order, step: int, batch_size: int, share: slice, partners: Partners | None) -> tuple[np.ndarray, ...]:
+    """This process's share of step `step`'s pairs: positions in the split of the sources, the targets and, where partners have
+    them, the styles, (b,) int64 each.
+    """
+    which = order.indices(step * batch_size, batch_size)
+    if partners is None:
+        return which[share], which[share]
+    pictures = partners.draw_pictures(which, np.random.default_rng(seed_of("pairs", order.seed, step)))
+    return tuple(positions[share] for positions in pictures)
+
+
 def batches(
     split: Split,
     order: Order,
@@ -56,11 +67,10 @@ def batches(
     """
 
     def read(step: int) -> np.ndarray:
-        chosen = order.indices(step * batch_size, batch_size)
+        pictures = chosen(order, step, batch_size, share, partners)
         if partners is None:
-            return split.gather(chosen[share])
-        pictures = partners.draw_pictures(chosen, np.random.default_rng(seed_of("pairs", order.seed, step)))
-        return np.concatenate([split.gather(positions[share]) for positions in pictures], axis=-1)
+            return split.gather(pictures[0])
+        return np.concatenate([split.gather(positions) for positions in pictures], axis=-1)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = pool.submit(read, first_step)

@@ -20,6 +20,7 @@ from soda.data.pairs import find_partners
 from soda.data.verdict import require_verdict
 from soda.data.views import augment, to_float, view_pair
 from soda.files import write_json
+from soda.model.conditions import mask_cameras
 from soda.model.modulation import draw_keep
 from soda.model.soda import SODA, build_model
 from soda.training.batches import Order, batches, seed_of
@@ -27,6 +28,7 @@ from soda.training.checkpoint import load_checkpoint, run_key, save_checkpoint, 
 from soda.training.curves import Curves, Row
 from soda.training.distributed import Processes, processes
 from soda.training.ema import ema_copy, update_ema
+from soda.training.held_out import HeldOut, PairCameras, read_held_out
 from soda.training.interrupt import Interrupted, stop_flag
 from soda.training.optim import build_optimizer, learning_rate, set_learning_rate
 from soda.training.usage import UnusedLatentError, measure_use
@@ -83,8 +85,11 @@ def start_run(config: Config, key: str, device: torch.device) -> Run:
     return Run(model, ema, build_optimizer(model, config.train), key)
 
 
-def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int) -> Tensor:
-    """The loss of one batch (b, C, S, S) in [-1, 1]: views, times, noise and layer mask all drawn from `seed`."""
+def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int, cameras: Tensor | None = None) -> Tensor:
+    """The loss of one batch (b, C, S, S) in [-1, 1]: views, times, noise and masks all drawn from `seed`.
+
+    cameras: (b, 2, 16), of source and target, of a model that is told of them.
+    """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
     style, fine = None, config.views.pairs.style_sections
@@ -97,16 +102,19 @@ def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int) -> 
     keep = draw_keep(
         len(images), config.model.sections, config.model.section_drop, config.model.latent_drop, generator, images.device
     )
+    posed = {}
+    if cameras is not None:
+        posed["source_cameras"], posed["target_cameras"] = mask_cameras(cameras, config.model.cameras, generator)
     bf16 = config.train.precision == "bf16"
     with torch.autocast(images.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
-        loss: Tensor = network(source, target, t, noise, keep=keep, style=style, style_sections=fine)
+        loss: Tensor = network(source, target, t, noise, keep=keep, style=style, style_sections=fine, **posed)
     return loss
 
 
-def optimise(run: Run, network: nn.Module, config: Config, images: Tensor, rank: int) -> Tensor:
+def optimise(run: Run, network: nn.Module, config: Config, images: Tensor, rank: int, cameras: Tensor | None = None) -> Tensor:
     """One step: gradients, clipping, AdamW, EMA. Returns the loss, still on its device."""
     set_learning_rate(run.optimizer, learning_rate(config.train, run.step * config.train.batch_size))
-    loss = step_loss(network, config, images, seed_of("step", config.train.seed, rank, run.step))
+    loss = step_loss(network, config, images, seed_of("step", config.train.seed, rank, run.step), cameras)
     loss.backward()
     nn.utils.clip_grad_norm_(run.model.parameters(), config.train.grad_clip)
     run.optimizer.step()
@@ -130,8 +138,9 @@ def _every(images: int, config: Config) -> int:
     return max(1, round(images / config.train.batch_size))
 
 
-def _log_row(run: Run, config: Config, held_out: Tensor, rate: float) -> Row:
-    use = measure_use(run.ema, held_out, config.train.seed)
+def _log_row(run: Run, config: Config, held_out: HeldOut, rate: float) -> Row:
+    use = measure_use(run.ema, held_out.targets, config.train.seed, held_out.sources, held_out.cameras)
+    posed = {} if use.pose_gap is None else {"pose_gap": use.pose_gap}
     return {
         "images": run.step * config.train.batch_size,
         "loss": sum(run.losses) / len(run.losses),
@@ -140,6 +149,7 @@ def _log_row(run: Run, config: Config, held_out: Tensor, rate: float) -> Row:
         "z_grad_norm": use.z_grad_norm,
         "lr": learning_rate(config.train, run.step * config.train.batch_size),
         "images_per_second": rate,
+        **posed,
     }
 
 
@@ -165,15 +175,16 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
     network = team.wrap(run.model)
     if settings.compile:
         network = torch.compile(network)  # type: ignore[assignment]
-    val = data.split("val")
-    held_out = to_float(val.gather(list(range(min(USE_PICTURES, len(val)))))).to(team.device)
+    held_out = read_held_out(data, config, USE_PICTURES, team.device)
     split = data.split("train")
     partners = find_partners(data, split, config.views.pairs)
+    count, share = len(split) if partners is None else len(partners), team.share(settings.batch_size)
+    cameras = PairCameras(split, Order(count, settings.seed), settings.batch_size, share, partners)
     stream = batches(
         split,
-        Order(len(split) if partners is None else len(partners), settings.seed),
+        Order(count, settings.seed),
         batch_size=settings.batch_size,
-        share=team.share(settings.batch_size),
+        share=share,
         first_step=run.step,
         last_step=steps,
         partners=partners,
@@ -202,7 +213,8 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
 
         for batch in stream:
             images = to_float(batch).to(team.device, non_blocking=True)
-            pending.append(optimise(run, network, config, images, team.rank))
+            posed = cameras.at(run.step).to(team.device) if config.model.cameras.rays else None
+            pending.append(optimise(run, network, config, images, team.rank, posed))
             if run.step % check_every == 0 or run.step % log_every == 0 or run.step % save_every == 0 or run.step == steps:
                 read_losses()
                 recent = run.losses[-50:]
@@ -261,6 +273,7 @@ def train(
                 "val_loss": run.rows[-1]["val_loss"],
                 "usage_gap": run.rows[-1]["usage_gap"],
                 "z_grad_norm": run.rows[-1]["z_grad_norm"],
+                **({"pose_gap": run.rows[-1]["pose_gap"]} if "pose_gap" in run.rows[-1] else {}),
                 "encoder_parameters": sum(p.numel() for p in run.model.encoder.parameters()),
                 "denoiser_parameters": sum(p.numel() for p in run.model.denoiser.parameters()),
             }

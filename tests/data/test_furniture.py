@@ -95,7 +95,16 @@ def library(folder: Path, **changes: str | bytes) -> dict[str, dict[str, str]]:
 
 
 def furniture_config(make: MakeConfig, folder: Path, archives: object, **changes: object) -> DatasetConfig:
-    plan = {**SHIPPED, "archives": archives, "views": 4, "variants": 1, "variant_views": 2, "min_cover": 0.0, **changes}
+    plan = {
+        **SHIPPED,
+        "archives": archives,
+        "views": 4,
+        "variants": 1,
+        "variant_views": 2,
+        "min_cover": 0.0,
+        "leave_out": ["test-nothing"],
+        **changes,
+    }
     (folder / "plan.yaml").write_text(yaml.safe_dump(plan))
     return make(name="furniture", path=str(folder / "plan.yaml"), labels="category", image_size=16, max_unreadable=1.0)
 
@@ -138,6 +147,12 @@ def test_from_a_library_to_views_with_licence_author_and_class(tmp_path: Path, d
     for name in ("train", "val", "test"):
         for picture in data.split(name).gather(np.arange(len(data.split(name)))):
             assert picture.min() < 200 and (picture == 255).all(2).any()
+
+
+def test_what_is_to_be_left_out_is(tmp_path: Path, dataset_config: MakeConfig, shelf: Path) -> None:
+    config = furniture_config(dataset_config, tmp_path, library(shelf), leave_out=["test-block"])
+    if has_opengl():
+        assert fetch(config, tmp_path / "raw")["objects"] == 1
 
 
 def test_an_earlier_fetch_serves_the_next(tmp_path: Path, dataset_config: MakeConfig, shelf: Path) -> None:

@@ -34,6 +34,7 @@ CARRIED_BY_PARAMS = {
     "soda.settings",
     "soda.settings_checks",
     "soda.settings_data",
+    "soda.settings_cameras",
     "soda.settings_views",
 }
 

@@ -37,13 +37,13 @@ _JOB = 10  # models
 logger = logging.getLogger(__name__)
 
 
-def _read(config: DatasetConfig) -> tuple[Plan, dict[str, Any], list[Rule]]:
+def _read(config: DatasetConfig) -> tuple[Plan, dict[str, Any], list[Rule], set[str]]:
     path = Path(config.path)
-    plan, others = read_plan(path, {"archives": dict, "classes": list})
+    plan, others = read_plan(path, {"archives": dict, "classes": list, "leave_out": list})
     for name, entry in others["archives"].items():
         if not isinstance(entry, dict) or set(entry) != {"sha256", "licence"} or "/" in str(name):
             raise SourceError(f"{path}: archives: {name}: {entry!r}; it wants sha256 and licence")
-    return plan, others["archives"], read_rules(others["classes"], path)
+    return plan, others["archives"], read_rules(others["classes"], path), set(map(str, others["leave_out"]))
 
 
 def _open(config: DatasetConfig, raw: Path) -> Objects:
@@ -60,13 +60,13 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     Raises RenderError, before anything is downloaded, where there is no OpenGL to draw them with; SourceError naming the model
     that cannot be read; UnreachableError listing what was tried.
     """
-    _, archives, rules = _read(config)
+    _, archives, rules, leave_out = _read(config)
     gl_renderer()
     place = _get_archives(archives, raw, earlier)
     jobs = []
     for name, entry in archives.items():
         with _archive(raw / name) as archive:
-            models = read_catalogue(archive, raw / name)
+            models = [model for model in read_catalogue(archive, raw / name) if model.id not in leave_out]
         jobs += [
             (None, (raw / name, entry["licence"], rules, models[start : start + _JOB])) for start in range(0, len(models), _JOB)
         ]

@@ -1,0 +1,52 @@
+"""Novel views: an object from one or more pictures of it, drawn as other cameras would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soda.cameras import NUMBERS, Camera, CameraError, problem_of
+from soda.gallery.drawing import Drawer, Sampling
+
+Cameras = Camera | Sequence[Camera] | np.ndarray
+
+
+def camera_numbers(cameras: Cameras, what: str) -> Tensor:
+    """(B, 16) float32 of one camera or several, or of their numbers. Raises CameraError naming the first that is wrong."""
+    if isinstance(cameras, Camera):
+        cameras = [cameras]
+    if isinstance(cameras, np.ndarray):
+        numbers = np.atleast_2d(np.asarray(cameras, np.float64))
+    else:
+        odd = next((each for each in cameras if not isinstance(each, Camera)), None)
+        if odd is not None:
+            raise CameraError(
+                f"{what}: a {type(odd).__name__} is no camera: give pose and intrinsics, `soda.cameras.camera(...)`"
+            )
+        numbers = np.asarray([each.numbers for each in cameras], np.float64).reshape(-1, NUMBERS)
+    if numbers.ndim != 2 or numbers.shape[1] != NUMBERS or not len(numbers):
+        raise CameraError(f"{what}: cameras are (B, {NUMBERS}), intrinsics and pose, not {numbers.shape}")
+    for place, problem in enumerate(problem_of(numbers)):
+        if problem is not None:
+            raise CameraError(f"{what}, camera {place}: {problem}")
+    return torch.from_numpy(numbers.astype(np.float32))
+
+
+def novel_views(drawer: Drawer, views: Tensor, source_poses: Cameras | None, target_poses: Cameras, sampling: Sampling) -> Tensor:
+    """views: (V, C, S, S) of one object -> (N, C, S, S), as the N target cameras see it; their latents are pooled (mean).
+
+    All are drawn from one noise, so that a turn round the object does not flicker. source_poses: a camera for each view; None:
+    none is known. Raises ValueError for a model without cameras, CameraError for cameras that are wrong or too few.
+    """
+    if not drawer.network.takes_cameras:
+        raise ValueError("this model was trained without cameras (model.cameras.rays=false): it cannot draw novel views")
+    sources = None if source_poses is None else camera_numbers(source_poses, "source_poses")
+    if sources is not None and len(sources) != len(views):
+        raise CameraError(f"source_poses: {len(sources)} cameras for {len(views)} views")
+    targets = camera_numbers(target_poses, "target_pose")
+    z = drawer.encode(views, sources).mean(0, keepdim=True)  # (1, D)
+    noise = drawer.noise(1, sampling.seed).expand(len(targets), -1, -1, -1)
+    return drawer.draw(z.expand(len(targets), -1), noise, sampling, label="turn", cameras=targets)

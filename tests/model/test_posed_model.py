@@ -1,0 +1,236 @@
+"""Models that are told of cameras: what is masked is as if it were not given, and models without cameras are what they were."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from soda.cameras import COLUMNS, CameraError, camera, focal_length, orbit
+from soda.config import CamerasConfig, Config, ConfigError, PairsConfig, ViewsConfig
+from soda.data.dataset import DatasetError, PreparedData
+from soda.data.pairs import find_partners
+from soda.model.conditions import mask_cameras
+from soda.model.modulation import Modulation
+from soda.model.soda import SODA as Network
+from soda.model.soda import build_model
+from soda.pretrained import SODA
+from soda.training.batches import Order, batches
+from soda.training.held_out import PairCameras, read_held_out
+from soda.training.loop import optimise, start_run
+from soda.training.usage import measure_use
+from tests.conftest import make_config
+from tests.data.prepared_factory import make_prepared
+
+RAYS = CamerasConfig(rays=True, octaves=2, rgb_channels=4, pose=True)
+BY_OBJECT = PairsConfig(by="column", column="factor.object")
+FOCAL = focal_length(45)
+RING = [camera(orbit(60 * k, 20 + 5 * k, 2.8), FOCAL) for k in range(6)]
+
+
+def posed(config: Config, settings: CamerasConfig = RAYS) -> Config:
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, cameras=settings),
+        views=ViewsConfig(config.views.source, config.views.target, BY_OBJECT),
+    )
+
+
+def awake(config: Config) -> Network:
+    """A model whose zero-initialised parts are random, as after some training."""
+    torch.manual_seed(0)
+    model = build_model(config).eval()
+    for module in model.modules():
+        if isinstance(module, Modulation):
+            nn.init.normal_(module.from_latent.weight, std=0.3)
+            nn.init.normal_(module.from_time.weight, std=0.3)
+    nn.init.normal_(model.denoiser.conv_out.weight, std=0.1)
+    return model
+
+
+def numbers(count: int = 3) -> Tensor:
+    return torch.tensor([each.numbers for each in RING[:count]])
+
+
+def inputs(model: Network, batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(batch, model.channels, model.image_size, model.image_size, generator=generator) * 2 - 1
+    t = torch.full((batch,), model.schedule.num_timesteps // 2)
+    return images, t, torch.randn(batch, model.latent_dim, generator=generator)
+
+
+@pytest.fixture
+def config(small_config: Config) -> Config:
+    return posed(small_config)
+
+
+@pytest.fixture
+def model(config: Config) -> Network:
+    return awake(config)
+
+
+def test_without_cameras_there_is_nothing_of_them(small_config: Config) -> None:
+    torch.manual_seed(0)
+    plain = build_model(small_config)
+    torch.manual_seed(0)
+    other = build_model(posed(small_config, CamerasConfig(source_drop=0.5, octaves=7)))
+    assert list(plain.state_dict()) == list(other.state_dict())
+    assert not any("rays" in key or "pose" in key for key in plain.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), other.state_dict().values(), strict=True))
+    images, t, z = inputs(plain)
+    for call in (lambda: plain.encode(images, numbers()), lambda: plain.predict(images, t, z, numbers())):
+        with pytest.raises(ValueError, match="trained without cameras"):
+            call()
+
+
+def test_both_networks_see_the_camera_of_their_own_picture_alone(model: Network) -> None:
+    images, t, z = inputs(model)
+    moved = numbers()
+    moved[1] = torch.tensor(RING[5].numbers)
+    for draw in (lambda c: model.encode(images, c), lambda c: model.predict(images, t, z, c)[1]):
+        with torch.no_grad():
+            difference = (draw(numbers()) - draw(moved)).flatten(1).abs().max(1).values
+        assert difference[1] > 1e-4 and difference[0] < 1e-5 and difference[2] < 1e-5
+
+
+def test_the_pose_reaches_the_denoiser_beside_the_rays(small_config: Config) -> None:
+    model = awake(posed(small_config))
+    assert model.denoiser.pose is not None and model.denoiser.rays is not None
+    images, t, z = inputs(model)
+    with torch.no_grad():
+        before = model.predict(images, t, z, numbers())[1]
+        model.denoiser.pose.mlp[-1].weight.zero_()
+        model.denoiser.pose.mlp[-1].bias.zero_()
+        assert (before - model.predict(images, t, z, numbers())[1]).abs().max() > 1e-4
+    assert build_model(posed(small_config, dataclasses.replace(RAYS, pose=False))).denoiser.pose is None
+
+
+def test_a_masked_camera_is_as_if_it_were_not_given(model: Network) -> None:
+    images, t, z = inputs(model)
+    zeros = torch.zeros(3, len(COLUMNS))
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode(images, zeros), model.encode(images))
+        torch.testing.assert_close(model.predict(images, t, z, zeros)[1], model.predict(images, t, z)[1])
+        mixed = torch.where(torch.tensor([True, False, True])[:, None], numbers(), zeros)
+        torch.testing.assert_close(model.encode(images, mixed)[1], model.encode(images)[1])
+
+
+def test_the_two_cameras_are_masked_independently_at_their_rates() -> None:
+    pairs = torch.tensor(RING[0].numbers).expand(20_000, 2, -1)
+    settings = CamerasConfig(rays=True, source_drop=0.1, target_drop=0.3)
+    source, target = (each[:, 0] > 0 for each in mask_cameras(pairs, settings, torch.Generator().manual_seed(0)))
+    assert (~source).float().mean() == pytest.approx(0.1, abs=0.01)
+    assert (~target).float().mean() == pytest.approx(0.3, abs=0.01)
+    assert (~source & ~target).float().mean() == pytest.approx(0.03, abs=0.005)
+    with pytest.raises(ValueError, match=r"\(B, 2, 16\), not \(4, 16\)"):
+        mask_cameras(torch.zeros(4, 16), settings, torch.Generator())
+
+
+def of_objects(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Six views an object, each from a camera of its own."""
+    number = np.arange(len(manifest))
+    manifest["factor.object"] = [f"o{n // 6:02d}" for n in number]
+    table = [camera(orbit(7.0 * n, 30, 2.8), FOCAL).numbers for n in number]
+    return manifest.assign(**dict(zip(COLUMNS, np.array(table).T, strict=True)))
+
+
+@pytest.fixture
+def data(config: Config, tmp_path: Path) -> PreparedData:
+    sizes = {"size": config.dataset.image_size, "channels": config.dataset.channels}
+    return PreparedData(make_prepared(tmp_path / "prepared", edit=of_objects, **sizes))
+
+
+def test_every_picture_of_a_batch_comes_with_its_own_camera(data: PreparedData) -> None:
+    split = data.split("train")
+    partners = find_partners(data, split, BY_OBJECT)
+    assert partners is not None
+    share, places = slice(2, 8), {picture.tobytes(): k for k, picture in enumerate(split.gather(np.arange(len(split))))}
+    cameras = PairCameras(split, Order(len(partners), 5), 8, share, partners)
+    stream = batches(split, Order(len(partners), 5), batch_size=8, share=share, first_step=0, last_step=7, partners=partners)
+    for step, batch in enumerate(stream):
+        found = cameras.at(step).numpy()
+        assert found.shape == (6, 2, 16)
+        for picture, pair in zip(batch, found, strict=True):
+            for view, half in zip(pair, np.split(picture, 2, axis=-1), strict=True):
+                assert (split.cameras[places[np.ascontiguousarray(half).tobytes()]] == view).all()
+
+
+def test_training_steps_move_what_reads_cameras_and_the_pose_gap_is_measured(config: Config, data: PreparedData) -> None:
+    split = data.split("train")
+    partners = find_partners(data, split, BY_OBJECT)
+    run = start_run(config, "key", torch.device("cpu"))
+    before = {key: value.clone() for key, value in run.model.state_dict().items()}
+    order = (Order(len(split), 0), 4, slice(0, 4), partners)
+    cameras = PairCameras(split, *order)
+    held_out = read_held_out(data, config, 12, torch.device("cpu"))
+    for step in range(3):
+        images = torch.rand(4, 2 * run.model.channels, run.model.image_size, run.model.image_size)
+        assert torch.isfinite(optimise(run, run.model, config, images, 0, cameras.at(step)))
+    for key in ("encoder.rays.rgb.weight", "denoiser.rays.rgb.weight", "denoiser.pose.mlp.0.weight"):
+        assert not torch.equal(before[key], run.model.state_dict()[key]), key
+    assert held_out.cameras is not None and held_out.sources is not None
+    assert not torch.equal(held_out.sources, held_out.targets)
+    use = measure_use(awake(config), held_out.targets, 0, held_out.sources, held_out.cameras)
+    assert use.pose_gap is not None and use.pose_gap != 0 and use.loss > 0
+
+
+def test_data_without_cameras_and_moved_views_are_refused(config: Config, small_config: Config, tmp_path: Path) -> None:
+    plain = PreparedData(make_prepared(tmp_path / "plain", size=config.dataset.image_size, channels=config.dataset.channels))
+    single = dataclasses.replace(config, views=ViewsConfig(config.views.source, config.views.target))
+    with pytest.raises(DatasetError, match=r"no column 'camera\.fx'"):
+        read_held_out(plain, single, 4, torch.device("cpu"))
+    flipped = dataclasses.replace(config.views.source, flip_prob=0.5)
+    with pytest.raises(ConfigError, match=r"views\.source: .*a moved picture has other rays"):
+        dataclasses.replace(config, views=ViewsConfig(flipped, config.views.target, BY_OBJECT))
+    with pytest.raises(ConfigError, match=r"model\.cameras\.pose: True"):
+        CamerasConfig(pose=True)
+    composed = make_config("model=posed", "views=object")
+    assert composed.model.cameras.rays and composed.views.pairs.column == "factor.object"
+
+
+@pytest.fixture
+def pretrained(config: Config, model: Network) -> SODA:
+    return SODA(model, config, Path("nowhere"))
+
+
+def test_novel_views_of_one_picture_and_of_two(pretrained: SODA) -> None:
+    images, _, _ = inputs(pretrained.network)
+    one = pretrained.novel_view(images[0], RING[0], RING[1:4], steps=3)
+    assert one.shape == (3, *images.shape[1:])
+    alone = pretrained.novel_view(images[:1], [RING[0]], RING[2], steps=3)
+    torch.testing.assert_close(one[1], alone, atol=1e-4, rtol=0, msg="one noise for all frames")
+    assert (one[0] - one[1]).abs().max() > 1e-3, "the target's camera counts"
+    both = pretrained.novel_view(images[:2], RING[:2], RING[1], steps=3)
+    assert both.shape == images.shape[1:] and (both - one[0]).abs().max() > 1e-3
+    assert torch.allclose(both, pretrained.novel_view(images[[1, 0]], [RING[1], RING[0]], RING[1], steps=3), atol=1e-4)
+    assert pretrained.novel_view(images[0], None, np.array(RING[1].numbers), steps=3).shape == images.shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("sources", "target", "message"),
+    [
+        (RING[:2], RING[0], "source_poses: 2 cameras for 1 views"),
+        (RING[0], np.eye(4), r"target_pose: cameras are \(B, 16\), intrinsics and pose, not \(4, 4\)"),
+        ([np.eye(4)], RING[0], "source_poses: a ndarray is no camera: give pose and intrinsics"),
+    ],
+)
+def test_wrong_cameras_are_one_clear_error(pretrained: SODA, sources: object, target: object, message: str) -> None:
+    images, _, _ = inputs(pretrained.network)
+    with pytest.raises(CameraError, match=message):
+        pretrained.novel_view(images[0], sources, target)  # type: ignore[arg-type]
+
+
+def test_a_pose_that_is_no_rotation_and_a_model_without_cameras_are_named(pretrained: SODA, small_config: Config) -> None:
+    images, _, _ = inputs(pretrained.network)
+    bent = np.array(RING[0].numbers)
+    bent[4] = 2.0
+    with pytest.raises(CameraError, match="target_pose, camera 0: the pose is no rotation"):
+        pretrained.novel_view(images[0], RING[0], bent)
+    plain = SODA(awake(small_config), small_config, Path("nowhere"))
+    with pytest.raises(ValueError, match="trained without cameras"):
+        plain.novel_view(images[0], None, RING[0])
