@@ -203,8 +203,9 @@ def test_the_walk_leads_from_one_picture_to_the_other(shared: Page) -> None:
     ends = []
     for cell in (3, 11):
         shared.click(f".cell:nth-child({cell})")
-        shared.wait_for_timeout(50)
-        ends.append(pixels(shared, "#change figure:first-child canvas"))
+        canvas = f"#change canvas[data-picture='{cell - 1}']"
+        shared.wait_for_selector(canvas)
+        ends.append(pixels(shared, canvas))
     shared.click("#tab-walk")
     expect(shared.locator("#walk .strip canvas")).to_have_count(9)
     expect(shared.locator("#walk [role=status]")).to_have_text("")

@@ -62,7 +62,6 @@ export const changeView: View = (panel, store) => {
     if (!pictures.length) return;
     const at = Number(amount.value);
     const { vector } = about.directions[Number(choice.value)];
-    paint(original.canvas, pictures[selected].square, store.form);
     const noise = await store.noise(selected);
     const z = vectors[selected].map((each, i) => each + at * vector[i]);
     const drawn = await store.engine.sample(z, noise);
@@ -76,7 +75,14 @@ export const changeView: View = (panel, store) => {
     draw();
   });
   choice.addEventListener("change", draw);
-  return draw;
+  return () => {
+    const { selected, pictures } = store;
+    if (pictures.length) {
+      paint(original.canvas, pictures[selected].square, store.form); // at once: a drawing of the picture before may be under way
+      original.canvas.dataset.picture = String(selected);
+    }
+    draw();
+  };
 };
 
 /** The frames of a walk, FRAMES pictures flat: z in a straight line, the noise on the sphere, drawn in one batch. */
