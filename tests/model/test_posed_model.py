@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from soda.cameras import COLUMNS, CameraError, camera, focal_length, orbit
 from soda.config import CamerasConfig, Config, ConfigError, PairsConfig, ViewsConfig
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import find_partners
 from soda.model.conditions import mask_cameras
-from soda.model.modulation import Modulation
 from soda.model.soda import SODA as Network
 from soda.model.soda import build_model
 from soda.pretrained import SODA
@@ -26,6 +25,7 @@ from soda.training.loop import optimise, start_run
 from soda.training.usage import measure_use
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
+from tests.model.test_model import awake
 
 RAYS = CamerasConfig(rays=True, octaves=2, rgb_channels=4, pose=True)
 BY_OBJECT = PairsConfig(by="column", column="factor.object")
@@ -39,18 +39,6 @@ def posed(config: Config, settings: CamerasConfig = RAYS) -> Config:
         model=dataclasses.replace(config.model, cameras=settings),
         views=ViewsConfig(config.views.source, config.views.target, BY_OBJECT),
     )
-
-
-def awake(config: Config) -> Network:
-    """A model whose zero-initialised parts are random, as after some training."""
-    torch.manual_seed(0)
-    model = build_model(config).eval()
-    for module in model.modules():
-        if isinstance(module, Modulation):
-            nn.init.normal_(module.from_latent.weight, std=0.3)
-            nn.init.normal_(module.from_time.weight, std=0.3)
-    nn.init.normal_(model.denoiser.conv_out.weight, std=0.1)
-    return model
 
 
 def numbers(count: int = 3) -> Tensor:
