@@ -137,10 +137,19 @@ def _plain_path(override: str) -> str:
     return f"{key}{equals}'{escaped}'"
 
 
+def _with_recipe(overrides: list[str], conf_dir: Path) -> list[str]:
+    """The overrides, after those that recipes.yaml has for the chosen data set and that are not about the same keys."""
+    chosen = {key: value for key, _, value in (override.partition("=") for override in overrides)}
+    path = conf_dir / "recipes.yaml"
+    recipes = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return [each for each in recipes.get(chosen.get("dataset"), []) if each.partition("=")[0] not in chosen] + overrides
+
+
 def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str] = CONF_DIR) -> dict[str, Any]:
     """Compose conf/ with Hydra overrides (`train=long`, `model.latent_dim=64`) into what params.yaml holds.
 
-    Returns plain dictionaries, validated. Raises ConfigError naming the override or the key that is wrong.
+    What recipes.yaml has for the data set comes first. Returns plain dictionaries, validated. Raises ConfigError naming the
+    override or the key that is wrong.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -151,7 +160,7 @@ def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str]
     conf_dir = Path(conf_dir).resolve()
     try:
         with initialize_config_dir(str(conf_dir), version_base="1.3"):
-            composed = hydra_compose("config", overrides=[_plain_path(override) for override in overrides or []])
+            composed = hydra_compose("config", overrides=[_plain_path(each) for each in _with_recipe(overrides or [], conf_dir)])
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"cannot compose {conf_dir.name}/ with {overrides or 'no overrides'}: {error}") from None

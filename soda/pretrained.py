@@ -246,14 +246,17 @@ class SODA:
         seed: int = 0,
         steps: int | None = None,
         guidance: Guidance | None = None,
+        pose_guidance: float = 1.0,
         output: str | None = None,
     ) -> Any:
         """The object of `views`, one picture or several of it, as `target_pose` sees it: a camera, or one for each picture.
 
         Cameras are `soda.cameras.camera(pose, focal)`. source_poses: one for each view; None: they are not known. Several views
-        are encoded one by one and their latents averaged; all pictures start from one noise. Raises what `novel_views` raises.
+        are encoded one by one and their latents averaged; all pictures start from one noise. pose_guidance: weight of the
+        camera, as guidance is that of z. Raises what `novel_views` raises.
         """
-        images = novel_views(self._drawer, self._read(views), source_poses, target_pose, Sampling(seed, steps, guidance))
+        sampling = Sampling(seed, steps, guidance, pose_guidance)
+        images = novel_views(self._drawer, self._read(views), source_poses, target_pose, sampling)
         single = isinstance(target_pose, Camera) or getattr(target_pose, "ndim", 2) == 1
         return self._give(images, output, single=single)
 

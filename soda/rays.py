@@ -35,14 +35,16 @@ def ray_grid(cameras: Tensor, size: int) -> Tensor:
 
 
 def encode(values: Tensor, octaves: int) -> Tensor:
-    """Sinusoidal encoding along dim 1 (Mildenhall et al. 2020, eq. 4, without the factor pi; the values themselves stay).
+    """Sinusoidal encoding of the last dimension (Mildenhall et al. 2020, eq. 4, without the factor pi, beside the values).
 
-    (B, C, ...) -> (B, C * (1 + 2 * octaves), ...): the values, then sin and cos of 2^k times the values, k from 0 up.
+    (..., C) -> (..., C * (1 + 2 * octaves)): the values, then sin and cos of 2^k times the values, k from 0 up.
     """
-    parts = [values]
+    parts, sin, cos = [values], values.sin(), values.cos()
     for k in range(octaves):
-        parts += [(values * 2.0**k).sin(), (values * 2.0**k).cos()]
-    return torch.cat(parts, dim=1)
+        if k:  # the double angle: far cheaper over a map of rays than another sine
+            sin, cos = 2 * sin * cos, 1 - 2 * sin.square()
+        parts += [sin, cos]
+    return torch.cat(parts, dim=-1)
 
 
 def ray_channels(octaves: int) -> int:
@@ -51,8 +53,10 @@ def ray_channels(octaves: int) -> int:
 
 
 def ray_maps(cameras: Tensor, size: int, octaves: int) -> Tensor:
-    """Encoded ray grids: (B, 16) -> (B, ray_channels(octaves), size, size)."""
-    return encode(ray_grid(cameras, size), octaves)
+    """Encoded ray grids, origins then directions: (B, 16) -> (B, ray_channels(octaves), size, size), channels_last."""
+    rays = ray_grid(cameras, size).permute(0, 2, 3, 1)  # (B, S, S, 6)
+    origins = encode(rays[:, :1, :1, :3], octaves).expand(-1, size, size, -1)  # one a camera
+    return torch.cat((origins, encode(rays[..., 3:], octaves)), dim=-1).permute(0, 3, 1, 2)
 
 
 def pose_numbers(octaves: int) -> int:

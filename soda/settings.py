@@ -64,8 +64,9 @@ class ModelConfig:
         check(self.channels % 8 == 0, "model.channels", self.channels, "a multiple of 8 (the groups of GroupNorm)")
         check(self.time_dim % 2 == 0, "model.time_dim", self.time_dim, "an even number")
         levels = range(len(self.channel_mult))
-        for level in self.attention_levels:
-            check(level in levels, "model.attention_levels", level, f"levels from 0 to {len(levels) - 1}")
+        attending = [("model.attention_levels", level) for level in self.attention_levels]
+        for key, level in attending + [("model.cameras.view_attention", level) for level in self.cameras.view_attention]:
+            check(level in levels, key, level, f"levels from 0 to {len(levels) - 1}")
             width = self.channels * self.channel_mult[level]
             check(
                 width % self.head_dim == 0, "model.head_dim", self.head_dim, f"a divisor of the {width} channels of level {level}"
@@ -102,6 +103,7 @@ class DiffusionConfig:
     spacing: str  # of the sampling steps: even in log-SNR or in t
     eta: float  # DDIM only: 0 deterministic, 1 as noisy as DDPM
     guidance_scale: float
+    time_power: float = 1.0  # training draws t as T (1 - u^power), u uniform: 1 evenly, above it more of the high noise
 
     def __post_init__(self) -> None:
         _one_of("diffusion.schedule", self.schedule, ("inverted", "cosine", "linear"))
@@ -117,6 +119,7 @@ class DiffusionConfig:
         )
         _share("diffusion.eta", self.eta)
         _not_negative("diffusion.guidance_scale", self.guidance_scale)
+        _positive("diffusion.time_power", self.time_power)
 
 
 @dataclass(frozen=True)
@@ -187,13 +190,18 @@ class EvaluateConfig:
     content_factor: str | None  # what it takes from B; null: a factor whose test values no training picture has, if any
     seed: int
     batch_size: int
+    view_targets: int = 4  # of a model with cameras: views of each held-out object that are drawn
+    view_samples: int = 8  # of each, for the expected view
 
     def __post_init__(self) -> None:
         check(
             bool(self.probe_l2) and all(v >= 0 for v in self.probe_l2), "evaluate.probe_l2", self.probe_l2, "numbers of 0 or more"
         )
         check(bool(self.knn_k) and all(k >= 1 for k in self.knn_k), "evaluate.knn_k", self.knn_k, "whole numbers from 1 up")
-        for key in ("reconstructions", "fid_images", "batch_size", "exact_images", "max_factors", "reader_images", "mix_pairs"):
+        for key in (
+            "reconstructions", "fid_images", "batch_size", "exact_images", "max_factors", "reader_images", "mix_pairs",
+            "view_targets", "view_samples",
+        ):  # fmt: skip
             _positive(f"evaluate.{key}", getattr(self, key))
         for key in ("curve_images", "attribute_images", "dci_images"):
             check(getattr(self, key) >= 2, f"evaluate.{key}", getattr(self, key), "2 or more")

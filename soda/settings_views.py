@@ -45,6 +45,7 @@ class PairsConfig:
     # So many of the finest sections of z come from a third picture, which shares `differ` with the target and not `column`: so
     # these learn the style, and the others, of the source, the content. Not in the paper.
     style_sections: int = 0
+    sources: int = 1  # at most so many source views a pair, drawn evenly from 1 up; their latents are averaged
 
     def __post_init__(self) -> None:
         one_of("views.pairs.by", self.by, ("picture", "column", "file"))
@@ -66,6 +67,12 @@ class PairsConfig:
             "views.pairs.style_sections",
             self.style_sections,
             "0, or more where views.pairs.differ names the column that is style",
+        )
+        check(
+            self.sources == 1 or (self.sources > 1 and self.by == "column" and not self.reconstruct and not self.style_sections),
+            "views.pairs.sources",
+            self.sources,
+            "1, or more where views.pairs.by=column, views.pairs.reconstruct=0 and views.pairs.style_sections=0",
         )
 
 

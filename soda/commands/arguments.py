@@ -9,11 +9,11 @@ from typing import Any
 
 MODEL = Path("models/soda")
 PREPARED = Path("data/prepared")
-NAMES = ("reconstruct", "interpolate", "mix", "edit", "attributes")
+NAMES = ("reconstruct", "interpolate", "mix", "edit", "attributes", "turntable")
 
 
 def add_commands(commands: Any) -> None:
-    """Add the five commands to the subparsers of `soda`."""
+    """Add the six commands to the subparsers of `soda`."""
     command = commands.add_parser("reconstruct", help="draw pictures again from their latents")
     command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
     command.add_argument("--exact", action="store_true", help="from the inverted noise as well: the picture itself comes back")
@@ -61,6 +61,26 @@ def add_commands(commands: Any) -> None:
     _add_stochastic(command)
     _add_common(command, "a sheet of strips; by default attributes.png")
 
+    command = commands.add_parser(
+        "turntable", help="turn an object round, from one picture of it or several (models with cameras)"
+    )
+    command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+    command.add_argument(
+        "--pose",
+        action="append",
+        default=[],
+        metavar="AZIMUTH,ELEVATION[,DISTANCE]",
+        help="from where each picture was taken, once a picture and in their order, in degrees; none: nobody knows",
+    )
+    command.add_argument("--frames", type=int, default=24, help="once round (24)")
+    command.add_argument("--azimuth", type=float, default=0.0, help="of the first frame, degrees from +x towards +y (0)")
+    command.add_argument("--elevation", type=float, default=20.0, help="of the camera, degrees (20)")
+    command.add_argument("--distance", type=float, default=2.8, help="of the camera, in radii of the object (2.8)")
+    command.add_argument("--field-of-view", type=float, default=45.0, help="of all cameras, degrees from side to side (45)")
+    command.add_argument("--pose-guidance", type=float, default=1.0, help="weight of the camera that is drawn for (1 is none)")
+    command.add_argument("--fps", type=float, default=12.0, help="frames a second of an animation (12)")
+    _add_common(command, ".gif or .webp for an animation, .png for a strip; by default PICTURE-turn.gif")
+
 
 def _add_common(command: argparse.ArgumentParser, output: str) -> None:
     command.add_argument("-o", "--output", type=Path, help=output)
@@ -102,6 +122,19 @@ def parse_amounts(texts: Sequence[str]) -> dict[int | str, float]:
         if not equals:
             raise ValueError(f"--direction: {text!r} is not possible; it wants a number or a name, and sigmas, e.g. 3=+2")
     return amounts
+
+
+def parse_pose(text: str, distance: float) -> tuple[float, float, float]:
+    """`--pose`: azimuth, elevation and distance, by default `distance`. Raises ValueError for anything else."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+        azimuth, elevation, *rest = numbers
+        (further,) = rest or [distance]
+    except ValueError:
+        raise ValueError(
+            f"--pose: {text!r} is not possible; it wants azimuth and elevation in degrees, e.g. 30,20 or 30,20,2.8"
+        ) from None
+    return azimuth, elevation, further
 
 
 def parse_sections(text: str) -> list[int]:

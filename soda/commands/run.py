@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from soda.commands.arguments import parse_amounts, parse_guidance, parse_sections
+from soda.cameras import camera, focal_length, orbit
+from soda.commands.arguments import parse_amounts, parse_guidance, parse_pose, parse_sections
 from soda.commands.outputs import SUFFIXES, save, save_picture, target_of, targets_of, write_each
 from soda.data.dataset import PreparedData
 from soda.data.views import to_float
@@ -20,6 +21,7 @@ from soda.gallery.animation import SUFFIXES as ANIMATIONS
 from soda.gallery.animation import save_animation
 from soda.gallery.directions import DirectionError, Directions, NoDirectionsError
 from soda.gallery.discovery import MAX_LATENTS
+from soda.gallery.novel import ring
 from soda.gallery.pictures import give, read_pictures
 from soda.gallery.sheets import grid, page, strip
 from soda.pretrained import SODA
@@ -108,6 +110,23 @@ def _attributes(args: argparse.Namespace, model: SODA) -> None:
         print(f"{number:3d}  {direction}")
 
 
+def _turntable(args: argparse.Namespace, model: SODA) -> None:
+    target = target_of(args.output or Path(f"{args.pictures[0].stem}-turn.gif"), args.pictures, (*ANIMATIONS, *SUFFIXES))
+    if not 1 <= args.field_of_view <= 150:
+        raise ValueError(f"--field-of-view: {args.field_of_view:g} is not possible; it wants 1 to 150 degrees")
+    if len(args.pose) not in (0, len(args.pictures)):
+        raise ValueError(f"--pose: given {len(args.pose)} times for {len(args.pictures)} pictures; give one for each, or none")
+    focal = focal_length(args.field_of_view)
+    poses = [camera(orbit(*parse_pose(text, args.distance)), focal) for text in args.pose] or None
+    cameras = ring(args.frames, azimuth=args.azimuth, elevation=args.elevation, distance=args.distance, focal=focal)
+    frames = model.novel_view(args.pictures, poses, cameras, pose_guidance=args.pose_guidance, **args.drawing)
+    if target.suffix.lower() in ANIMATIONS:
+        save_animation(frames, target, fps=args.fps)
+        print(target)
+    else:
+        save(strip(frames), target)
+
+
 def _directions(args: argparse.Namespace, model: SODA) -> Directions:
     try:
         known = model.directions
@@ -179,4 +198,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, SODA], None]] = {
     "mix": _mix,
     "edit": _edit,
     "attributes": _attributes,
+    "turntable": _turntable,
 }

@@ -36,6 +36,7 @@ class Partners:
         self.anchors = anchors
         self.reconstruct = reconstruct
         self.styles: Partners | None = None  # of the targets: pictures that give the style sections
+        self.further = 0  # further source views, beside the first
         self._pool, self._spans = pool, spans
 
     def __len__(self) -> int:
@@ -55,11 +56,15 @@ class Partners:
         return drawn
 
     def draw_pictures(self, which: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Positions, (b,) int64 each, of sources and targets, and, where there are `styles`, of what gives the style sections.
+        """Positions, (b,) int64 each, of sources and targets; then, where there are `styles`, of what gives the style sections,
+        or the `further` sources.
 
-        Where the target is the source, so is the style.
+        Where the target is the source, so is the style. A further source is never the target; it may be another source again.
         """
         sources, targets = self.anchors[which], self.draw(which, generator)
+        if self.further:
+            of_targets = np.searchsorted(self.anchors, targets)
+            return sources, targets, *(self.draw(of_targets, generator) for _ in range(self.further))
         if self.styles is None:
             return sources, targets
         styles = self.styles.draw(np.searchsorted(self.styles.anchors, targets), generator)
@@ -84,6 +89,7 @@ def find_partners(data: PreparedData, split: Split, config: PairsConfig) -> Part
         raise PairsError(f"views.pairs: no {what}{differ}: there is nothing to train on")
     if config.style_sections:
         found.styles = _styles(split, config, found)
+    found.further = config.sources - 1
     return found
 
 

@@ -141,6 +141,12 @@ def _surely(config: AugmentConfig) -> AugmentConfig:
     return dataclasses.replace(config, crop_prob=float(config.crop_prob > 0), randaugment_prob=float(config.randaugment_prob > 0))
 
 
+def draw_shown(batch: int, sources: int, generator: torch.Generator) -> Tensor:
+    """Which of `sources` views of each pair count: the first ones, so many of the first, evenly from 1 up. (batch, sources)."""
+    counts = torch.randint(1, sources + 1, (batch, 1), generator=generator)
+    return torch.arange(sources)[None] < counts
+
+
 def view_pair(images: Tensor, config: ViewsConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(source, target), each (B, C, S, S), drawn independently of one another.
 

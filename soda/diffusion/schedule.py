@@ -97,3 +97,11 @@ class Schedule(nn.Module):
         for k in range(steps - 1, 0, -1):
             times[k] = max(times[k], steps - k)
         return [*times, 0]
+
+
+def draw_times(count: int, num_timesteps: int, power: float, generator: torch.Generator) -> Tensor:
+    """Times to train at: T (1 - u^power) of uniform u, (count,) int64 in 1 .. T; a power above 1 draws more of the high noise."""
+    if power == 1.0:
+        return torch.randint(1, num_timesteps + 1, (count,), generator=generator)
+    u = torch.rand(count, generator=generator)
+    return (num_timesteps * (1 - u**power)).ceil().long().clamp(1, num_timesteps)

@@ -18,6 +18,7 @@ from soda.evaluation.gallery_editing import attribute_group, mix_group
 from soda.evaluation.gallery_knowing import disentanglement_group, section_group
 from soda.evaluation.gallery_scene import FactorScene, Subject, draw_positions
 from soda.evaluation.mixing import Roles, style_of
+from soda.evaluation.novel_group import novel_view_group
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,9 @@ Metrics = dict[str, Any]
 def measure_gallery(subject: Subject, factors: Factors | None, config: EvaluateConfig, folder: Path) -> Metrics:
     """Measure all that the data allow and draw the figures into `folder`.
 
-    Returns groups of metrics, each with `notes`: `reconstruction` and `interpolation`; with factors also `sections`, `mix`,
-    `attributes` and `disentanglement`. A group that cannot be measured holds a note that says why. Raises ValueError when the
-    settings name a factor that the data do not have.
+    Returns groups of metrics, each with `notes`: `reconstruction` and `interpolation`; of a model with cameras `novel_view`; with
+    factors also `sections`, `mix`, `attributes` and `disentanglement`. A group that cannot be measured holds a note that says
+    why. Raises ValueError when the settings name a factor that the data do not have.
     """
     _require_known(factors, config)
     groups: Metrics = {}
@@ -43,6 +44,8 @@ def measure_gallery(subject: Subject, factors: Factors | None, config: EvaluateC
 
     measure("reconstruction", lambda: reconstruction_group(subject, config, folder))
     measure("interpolation", lambda: interpolation_group(subject, config))
+    if subject.model.takes_cameras:
+        measure("novel_view", lambda: novel_view_group(subject, config, folder))
     if factors is None or not factors.learnable:
         return groups
     started = time.perf_counter()

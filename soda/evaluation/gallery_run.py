@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from soda.config import EvaluateConfig
 from soda.evaluation.factors import Factors
 from soda.evaluation.figures import spread_picks
 from soda.evaluation.gallery import measure_gallery
 from soda.evaluation.gallery_scene import Subject
-from soda.files import whole_file
 from soda.gallery.directions import Directions
 from soda.gallery.discovery import MAX_LATENTS
-from soda.gallery.sheets import grid, page
+from soda.gallery.sheets import grid, page, save_sheet
 from soda.pretrained import SODA
 
 log = logging.getLogger(__name__)
@@ -66,7 +64,7 @@ def _pairs(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _walks(model: SODA, pictures: np.ndarray, path: Path, seed: int) -> None:
     rows = [list(model.interpolate(np.stack(pair), frames=FRAMES - 1, seed=seed)) for pair in zip(*_pairs(pictures), strict=True)]
-    _save(grid(rows), path)
+    save_sheet(grid(rows), path)
 
 
 def _mixes(model: SODA, pictures: np.ndarray, path: Path, seed: int) -> None:
@@ -75,7 +73,7 @@ def _mixes(model: SODA, pictures: np.ndarray, path: Path, seed: int) -> None:
         for style, content in zip(*_pairs(pictures), strict=True)
     ]
     cuts = [f"{cut} from style" for cut in range(model.sections + 1)]
-    _save(grid(rows, column_labels=["content", *cuts, "style"], lead_column=True), path)
+    save_sheet(grid(rows, column_labels=["content", *cuts, "style"], lead_column=True), path)
 
 
 def _directions(model: SODA, pictures: np.ndarray, path: Path, seed: int) -> None:
@@ -88,9 +86,4 @@ def _directions(model: SODA, pictures: np.ndarray, path: Path, seed: int) -> Non
         title = f"{number}  {model.directions[number]}"
         labels = [f"{at:+g}" if at else "0" for at in STRIP]
         blocks.append(grid(list(map(list, columns)), title=title, column_labels=labels, side=64))
-    _save(page(blocks, columns=2), path)
-
-
-def _save(sheet: Image.Image, path: Path) -> None:
-    with whole_file(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+    save_sheet(page(blocks, columns=2), path)

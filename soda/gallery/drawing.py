@@ -13,6 +13,7 @@ from tqdm import tqdm
 from soda.diffusion.sampler import Denoise, sample
 from soda.gallery.inversion import ROUNDS, invert_exactly
 from soda.gallery.mixing import Guidance, read_guidance
+from soda.model.conditions import Context
 from soda.model.soda import SODA as Network
 from soda.training.batches import seed_of
 
@@ -24,6 +25,7 @@ class Sampling:
     seed: int = 0
     steps: int | None = None
     guidance: Guidance | None = None
+    pose_guidance: float = 1.0  # weight of the camera that is drawn for; 1 is none
 
 
 class Drawer:
@@ -51,6 +53,17 @@ class Drawer:
         return torch.cat([z.float().cpu() for z in encoded])
 
     @torch.no_grad()
+    def encode_views(self, views: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, Context | None]:
+        """What `SODA.encode_views` gives of views (B, V, C, S, S) and cameras (B, V, 16), on the CPU."""
+        posed = [None] * len(views) if cameras is None else cameras.split(self.batch_size)
+        encoded = [
+            self.network.encode_views(block.to(self.device), None if each is None else each.to(self.device))
+            for block, each in zip(views.split(self.batch_size), posed, strict=False)
+        ]
+        contexts = [context.to(torch.device("cpu")) for _, context in encoded if context is not None]
+        return torch.cat([z.float().cpu() for z, _ in encoded]), Context.cat(contexts) if contexts else None
+
+    @torch.no_grad()
     def draw(
         self,
         z: Tensor,
@@ -60,19 +73,22 @@ class Drawer:
         exact: bool = False,
         label: str = "draw",
         cameras: Tensor | None = None,
+        context: Context | None = None,
     ) -> Tensor:
         """(B, C, S, S) in [-1, 1] from z (B, D) and x_T (B, C, S, S), as cameras (B, 16) see it where they are given.
 
-        exact: as the inversion has it, by deterministic DDIM without clipping; else by the model's own sampler.
+        context: goes with z, from `encode_views`. exact: as the inversion has it, by deterministic DDIM without clipping; else by
+        the model's own sampler.
         """
         settings, blocks, steps = self.network.diffusion, [], self._steps(sampling)
         generator = torch.Generator(device=self.device).manual_seed(seed_of("sampling", sampling.seed))
         with self._bar(label, steps * len(z)) as bar:
             latent_blocks = z.split(self.batch_size)
             posed = self._split(cameras, len(latent_blocks))
-            for latents, noise, each in zip(latent_blocks, x_T.split(self.batch_size), posed, strict=True):
+            seen = [None] * len(latent_blocks) if context is None else context.split(self.batch_size)
+            for latents, noise, each, views in zip(latent_blocks, x_T.split(self.batch_size), posed, seen, strict=True):
                 drawn = sample(
-                    self._denoiser(latents, sampling, bar, each),
+                    self._denoiser(latents, sampling, bar, each, None if views is None else views.to(self.device)),
                     self._place(noise),
                     self.network.schedule,
                     steps,
@@ -110,9 +126,18 @@ class Drawer:
     def _bar(self, label: str, evaluations: int) -> Any:
         return tqdm(total=evaluations, desc=label, unit="eval", disable=not self.progress, leave=False, mininterval=0.5)
 
-    def _denoiser(self, z: Tensor, sampling: Sampling, bar: Any, cameras: Tensor | None = None) -> Denoise:
+    def _denoiser(
+        self, z: Tensor, sampling: Sampling, bar: Any, cameras: Tensor | None = None, context: Context | None = None
+    ) -> Denoise:
         whole, sections = read_guidance(sampling.guidance, self.network.sections, self.network.diffusion.guidance_scale)
-        denoise = self.network.denoise_with(z.to(self.device), guidance_scale=whole, section_scales=sections, cameras=cameras)
+        denoise = self.network.denoise_with(
+            z.to(self.device),
+            guidance_scale=whole,
+            section_scales=sections,
+            cameras=cameras,
+            context=context,
+            pose_scale=sampling.pose_guidance,
+        )
 
         def counted(x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
             bar.update(len(x_t))

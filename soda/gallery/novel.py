@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soda.cameras import NUMBERS, Camera, CameraError, problem_of
+from soda.cameras import NUMBERS, Camera, CameraError, camera, orbit, problem_of
 from soda.gallery.drawing import Drawer, Sampling
 
 Cameras = Camera | Sequence[Camera] | np.ndarray
@@ -47,6 +47,18 @@ def novel_views(drawer: Drawer, views: Tensor, source_poses: Cameras | None, tar
     if sources is not None and len(sources) != len(views):
         raise CameraError(f"source_poses: {len(sources)} cameras for {len(views)} views")
     targets = camera_numbers(target_poses, "target_pose")
-    z = drawer.encode(views, sources).mean(0, keepdim=True)  # (1, D)
-    noise = drawer.noise(1, sampling.seed).expand(len(targets), -1, -1, -1)
-    return drawer.draw(z.expand(len(targets), -1), noise, sampling, label="turn", cameras=targets)
+    z, context = drawer.encode_views(views[None], None if sources is None else sources[None])  # (1, D)
+    count = len(targets)
+    noise = drawer.noise(1, sampling.seed).expand(count, -1, -1, -1)
+    seen = None if context is None else context.expand(count)
+    return drawer.draw(z.expand(count, -1), noise, sampling, label="turn", cameras=targets, context=seen)
+
+
+def ring(frames: int, *, azimuth: float, elevation: float, distance: float, focal: float) -> list[Camera]:
+    """Cameras once round the object from `azimuth` on, all at one elevation; degrees, focal length in sides.
+
+    Raises ValueError for less than one frame, CameraError for a camera that sees nothing.
+    """
+    if frames < 1:
+        raise ValueError(f"frames: {frames} is not possible; it wants 1 or more")
+    return [camera(orbit(azimuth + 360 * k / frames, elevation, distance), focal) for k in range(frames)]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from soda.files import whole_file
 
 SIDE = 96
 """px of a picture on a sheet, about."""
@@ -76,3 +79,9 @@ def page(sheets: Sequence[Image.Image], *, columns: int = 1, gap: int = 5 * GAP)
     for i, sheet in enumerate(sheets):
         whole.paste(sheet, (i % columns * width, i // columns * height))
     return whole
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet as PNG, whole or not at all."""
+    with whole_file(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)

@@ -66,6 +66,34 @@ class Attention(nn.Module):
         return (x + self.out(h)) * math.sqrt(0.5)
 
 
+class ViewAttention(nn.Module):
+    """Multi-head attention from the pixels of a picture to the tokens of source views, as a residual. A token of its own, always
+    shown, stands for no view."""
+
+    def __init__(self, channels: int, context_channels: int, *, head_dim: int) -> None:
+        super().__init__()
+        self.heads = channels // head_dim
+        self.norm = nn.GroupNorm(group_count(channels), channels)
+        self.norm_context = nn.LayerNorm(context_channels)
+        self.none = nn.Parameter(torch.zeros(context_channels))
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.kv = nn.Linear(context_channels, 2 * channels)
+        self.out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, tokens: Tensor | None, shown: Tensor | None) -> Tensor:
+        """x: (B, C, H, W); tokens: (B, N, context_channels) or None; shown: (B, N) of booleans -> (B, C, H, W)."""
+        B, C, H, W = x.shape
+        context = self.none.expand(B, 1, -1)
+        mask = None
+        if tokens is not None and shown is not None:
+            context = torch.cat((context, self.norm_context(tokens)), dim=1)
+            mask = F.pad(shown, (1, 0), value=True)[:, None, None, :]  # (B, 1, 1, 1 + N)
+        q = self.q(self.norm(x)).reshape(B, self.heads, C // self.heads, H * W).transpose(2, 3)
+        k, v = self.kv(context).reshape(B, -1, 2, self.heads, C // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        h = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(2, 3).reshape(B, C, H, W)
+        return (x + self.out(h)) * math.sqrt(0.5)
+
+
 class Downsample(nn.Module):
     """Halve the side by a strided convolution."""
 

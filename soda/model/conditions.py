@@ -5,6 +5,9 @@ A batch of cameras is (B, 16) in the order of cameras.COLUMNS; a row of zeros, o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +19,36 @@ from soda.rays import encode_poses, pose_numbers, ray_channels, ray_maps
 def known(cameras: Tensor) -> Tensor:
     """Which cameras are known: (B, 16) -> (B,) of booleans. No camera has a focal length of 0."""
     return cameras[:, 0] > 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a denoiser attends to of the source views: tokens (B, N, C), of which those `shown`, (B, N) of booleans."""
+
+    tokens: Tensor
+    shown: Tensor
+
+    @staticmethod
+    def cat(parts: Sequence[Context]) -> Context:
+        return Context(torch.cat([each.tokens for each in parts]), torch.cat([each.shown for each in parts]))
+
+    def where(self, kept: Tensor) -> Context:
+        """The same, with nothing shown of the rows whose entry in `kept` (B,) is False."""
+        return Context(self.tokens, self.shown & kept[:, None])
+
+    def split(self, size: int) -> list[Context]:
+        """Blocks of at most `size` rows."""
+        return [Context(*both) for both in zip(self.tokens.split(size), self.shown.split(size), strict=True)]
+
+    def roll(self, rows: int) -> Context:
+        return Context(self.tokens.roll(rows, 0), self.shown.roll(rows, 0))
+
+    def expand(self, rows: int) -> Context:
+        """One row as `rows` equal ones."""
+        return Context(self.tokens.expand(rows, -1, -1), self.shown.expand(rows, -1))
+
+    def to(self, device: torch.device) -> Context:
+        return Context(self.tokens.to(device), self.shown.to(device))
 
 
 class RayInput(nn.Module):
@@ -50,23 +83,15 @@ class PoseEmbedding(nn.Module):
         return self.mlp(encode_poses(cameras.float(), self.octaves)) * known(cameras)[:, None]
 
 
-class PosedEncoder(nn.Module):
-    """An encoder that also sees a ray map. Without cameras it sees an unposed picture, as it learnt to in training."""
-
-    def __init__(self, rays: RayInput, encoder: nn.Module) -> None:
-        super().__init__()
-        self.rays, self.encoder = rays, encoder
-
-    def forward(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
-        """images: (B, C, S, S) in [-1, 1]; cameras: (B, 16) or None -> z: (B, D)."""
-        return self.encoder(self.rays(images, cameras))
-
-
 def mask_cameras(cameras: Tensor, settings: CamerasConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Cameras of the two views, (B, 2, 16), for training: (source, target), each (B, 16), rows of either masked at random."""
-    if cameras.ndim != 3 or cameras.shape[1:] != (2, NUMBERS):
-        raise ValueError(f"the cameras of pairs are (B, 2, {NUMBERS}), not {tuple(cameras.shape)}")
+    """Cameras of the views of pairs, (B, V, 16), source, target and then further sources, masked at random for training.
+
+    All sources of a pair are masked together, the target independently.
+    """
+    if cameras.ndim != 3 or cameras.shape[1] < 2 or cameras.shape[2] != NUMBERS:
+        raise ValueError(f"the cameras of pairs are (B, 2 or more, {NUMBERS}), not {tuple(cameras.shape)}")
     drop = torch.tensor([settings.source_drop, settings.target_drop])
     keep = (torch.rand(len(cameras), 2, generator=generator) >= drop).to(cameras)
-    source, target = (cameras * keep[:, :, None]).unbind(1)
-    return source, target
+    source, target, *further = cameras.unbind(1)
+    sources = torch.stack((source, *further), 1) * keep[:, 0, None, None]  # (B, V - 1, 16)
+    return sources if further else sources[:, 0], target * keep[:, 1, None]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from soda.config import CamerasConfig, ModelConfig
-from soda.model.conditions import PosedEncoder, RayInput
+from soda.model.conditions import RayInput
 
 LARGE_IMAGE = 64
 """px; pictures larger than this get the usual ImageNet stem under encoder_stem=auto."""
@@ -62,6 +63,33 @@ def _torchvision_resnet(name: str, channels: int, latent_dim: int, small_stem: b
     elif channels != 3:
         net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
     return net
+
+
+class PosedEncoder(nn.Module):
+    """An encoder that also sees a ray map. Without cameras it sees an unposed picture, as it learnt to in training."""
+
+    def __init__(self, rays: RayInput, encoder: nn.Module) -> None:
+        super().__init__()
+        self.rays, self.encoder = rays, encoder
+
+    def forward(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
+        """images: (B, C, S, S) in [-1, 1]; cameras: (B, 16) or None -> z: (B, D)."""
+        return self.encoder(self.rays(images, cameras))
+
+    def with_map(self, images: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """z (B, D), and the feature map (B, map_channels, h, w) of the last stage but one on the way there."""
+        net: Any = self.encoder
+        h = self.rays(images, cameras)
+        if isinstance(net, TinyEncoder):
+            features = net.stages[:2](net.stem(h))
+            return net.head(net.squeeze(net.stages[2](features))), features
+        features = net.layer3(net.layer2(net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(h)))))))
+        return net.fc(net.avgpool(net.layer4(features)).flatten(1)), features
+
+
+def map_channels(model: ModelConfig) -> int:
+    """Channels of the feature map that `PosedEncoder.with_map` gives of an encoder of these settings."""
+    return {"tiny": 2 * model.encoder_width, "resnet18": 256, "resnet50": 1024}[model.encoder]
 
 
 def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.Module:

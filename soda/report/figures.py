@@ -1,4 +1,4 @@
-"""The pictures of the report: every PNG that the evaluation left, embedded, the known ones with captions and in order."""
+"""The pictures of the report: every PNG and GIF that the evaluation left, embedded, the known ones with captions, in order."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from soda.report import gallery
 from soda.report.parts import ReportError
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE, GIF_SIGNATURES = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a")
 SHARP_BELOW = 500  # px of width; a smaller figure is enlarged pixel by pixel, not blurred
 
-# File name without .png: title, caption. {dim} is the number of components of z. In the order of the page.
+# File name without its suffix: title, caption. {dim} is the number of components of z. In the order of the page.
 PICTURES: dict[str, tuple[str, str]] = {
     "reconstructions": (
         "Originals over reconstructions",
@@ -50,7 +50,7 @@ class Figure:
     name: str
     title: str
     caption: str
-    uri: str  # data:image/png;base64,...
+    uri: str  # data:image/...;base64,...
     width: int  # px
     height: int
 
@@ -69,23 +69,25 @@ class Figure:
 
 
 def read_figure(path: Path, title: str, caption: str) -> Figure:
-    """Embed one PNG. Raises ReportError naming the file when it is none."""
+    """Embed one PNG or GIF. Raises ReportError naming the file when it is neither."""
     content = path.read_bytes()
-    if len(content) < 33 or not content.startswith(PNG_SIGNATURE) or content[12:16] != b"IHDR":
-        raise ReportError(f"{path}: not a PNG picture")
+    is_png = len(content) >= 33 and content.startswith(PNG_SIGNATURE) and content[12:16] == b"IHDR"
+    if not is_png and not (len(content) >= 14 and content.startswith(GIF_SIGNATURES)):
+        raise ReportError(f"{path}: not a PNG or GIF picture")
     return embed(path.stem, content, title, caption)
 
 
-def embed(name: str, png: bytes, title: str, caption: str) -> Figure:
-    """The bytes of a PNG as a figure of the page."""
-    width, height = struct.unpack(">II", png[16:24])
-    uri = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def embed(name: str, content: bytes, title: str, caption: str) -> Figure:
+    """The bytes of a PNG or a GIF as a figure of the page."""
+    kind = "png" if content.startswith(PNG_SIGNATURE) else "gif"
+    width, height = struct.unpack(">II", content[16:24]) if kind == "png" else struct.unpack("<HH", content[6:10])
+    uri = f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
     return Figure(name, title, caption, uri, width, height)
 
 
 def read_figures(folder: Path, latent_dim: int) -> tuple[list[Figure], list[Figure]]:
     """(pictures, charts) of the folder: the known ones in their order, then any others by name among the pictures."""
-    paths = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    paths = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".gif")}
 
     def known(table: dict[str, tuple[str, str]]) -> list[Figure]:
         return [

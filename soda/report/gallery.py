@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from soda.report.format import number, percent
 from soda.report.parts import Parts
 
-# File name without .png: title, caption. {dim} is the number of components of z.
+# File name without its suffix: title, caption. {dim} is the number of components of z.
 PICTURES: dict[str, tuple[str, str]] = {
+    "turntable": (
+        "Turned round",
+        "Objects that the model was never trained on. Above one picture of each; in the middle the object turned round, drawn "
+        "from this picture alone; below from it and a second one.",
+    ),
+    "turntables": (
+        "Turned, beside the truth",
+        "Held-out objects, the best drawn above and the worst below. Of each: true views in the order of their cameras’ azimuth; "
+        "the same views drawn from the picture at the left; and from two pictures, of which the second is at the left.",
+    ),
+    "novel_views": (
+        "Novel views, from the best drawn to the worst",
+        "Views of held-out objects. The expected view is the mean of several samples from one, two or four of the sources, whose "
+        "cameras are known; it blurs what they leave open. A single sample is sharp and need not be the right one.",
+    ),
     "walks": (
         "From one picture to another",
         "Each row leads from one test picture to another: latents on the straight line between theirs, drawn from noise that "
@@ -55,6 +71,13 @@ REPRESENTATIONS = {
     "pca": "PCA of pixels",
     "random": "Untrained encoder",
     "beta_vae": "beta-VAE, same encoder and training time",
+}
+NOVEL_BASELINES = {
+    "mean_view": "Mean training view at that pose",
+    "nearest_object": "Training object nearest in z, at that pose",
+    "copy": "Copy of the source",
+    "copy_nearest_of_2": "Copy of the nearer of two sources",
+    "copy_nearest_of_4": "Copy of the nearest of four sources",
 }
 DISENTANGLEMENT = {
     "dci_d": "Disentanglement",
@@ -155,7 +178,52 @@ def _costs(parts: Parts) -> Table | None:
     return Table("reconstruction", "Reconstruction against its cost", headings, rows) if rows else None
 
 
+def _novel_views(parts: Parts) -> Table | None:
+    rows: list[list[str]] = []
+    ours: set[int] = set()
+
+    def add(title: str, keys: Sequence[str], *, mine: bool = False) -> None:
+        values = [parts.number(f"novel_view.{key}") for key in keys]
+        if values[0] is not None:
+            ours.update([len(rows)] if mine else [])
+            rows.append([title, *("–" if value is None else number(value) for value in values)])
+
+    for count in (1, 2, 4):
+        sources = f"{count} source view{'s' if count > 1 else ''}"
+        for title, prefix in (("expected view", ""), ("one sample", "sample_"), ("expected view, sources unposed", "unposed_")):
+            keys = [f"{prefix}{measure}@{count}" for measure in ("psnr", "ssim", "lpips_like")]
+            add(f"{title}, {sources}", keys, mine=not prefix)
+    add("another object as the source", ["shuffled_psnr@1"])
+    add("another object’s camera", ["wrong_pose_psnr@1"])
+    for name in _group(parts, "novel_view.baselines"):
+        keys = [f"baselines.{name}.{measure}" for measure in ("psnr", "ssim", "lpips_like")]
+        add(NOVEL_BASELINES.get(name, name.replace("_", " ")), keys)
+    rows = [row + ["–"] * (4 - len(row)) for row in rows]
+    return (
+        Table("novel_view", "Novel views of held-out objects", ["View", "PSNR, dB", "SSIM", "LPIPS-like"], rows, ours)
+        if rows
+        else None
+    )
+
+
+def _by_angle(parts: Parts) -> Table | None:
+    rows = []
+    for name in _group(parts, "novel_view.by_angle"):
+        values = [parts.number(f"novel_view.by_angle.{name}.{key}") for key in ("pictures", "psnr", "copy_psnr")]
+        rows.append([f"{name.replace('-', ' to ')}°", *("–" if value is None else number(value) for value in values)])
+    headings = ["Between source and target", "Views", "Expected view, dB", "Copy of the source, dB"]
+    return Table("novel_view", "Novel views by angle", headings, rows) if rows else None
+
+
 def gallery_tables(parts: Parts) -> list[Table]:
     """The tables that the metrics have something for, in the order of the page."""
-    tables = (_costs(parts), _factors(parts), _mixes(parts), _attributes(parts), _disentanglement(parts))
+    tables = (
+        _novel_views(parts),
+        _by_angle(parts),
+        _costs(parts),
+        _factors(parts),
+        _mixes(parts),
+        _attributes(parts),
+        _disentanglement(parts),
+    )
     return [table for table in tables if table is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from PIL import Image
@@ -14,6 +15,19 @@ COLOURS = 256  # of a kept picture: a third of the size, and no difference that 
 
 # Figure of an evaluation, in the gallery's order: the measures that stand beside it, as (words, key of the metrics, format).
 SHOWN: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "turntable": (
+        ("PSNR of the expected view from one picture", "novel_view.psnr@1", "{:.1f} dB"),
+        ("from two", "novel_view.psnr@2", "{:.1f} dB"),
+        ("from four", "novel_view.psnr@4", "{:.1f} dB"),
+        ("of a copy of the source", "novel_view.baselines.copy.psnr", "{:.1f} dB"),
+        ("of the mean training view at that pose", "novel_view.baselines.mean_view.psnr", "{:.1f} dB"),
+    ),
+    "turntables": (
+        ("PSNR with the camera of another view", "novel_view.wrong_pose_psnr@1", "{:.1f} dB"),
+        ("with another object as the source", "novel_view.shuffled_psnr@1", "{:.1f} dB"),
+        ("with the source’s camera unknown", "novel_view.unposed_psnr@1", "{:.1f} dB"),
+    ),
+    "novel_views": (("PSNR of one sample", "novel_view.sample_psnr@1", "{:.1f} dB"),),
     "reconstructions": (
         ("PSNR from z alone", "reconstruction.psnr", "{:.1f} dB"),
         ("of the mean picture", "reconstruction.psnr_mean_picture", "{:.1f} dB"),
@@ -56,7 +70,9 @@ def keep_pictures(name: str, figures: Path, images: Path) -> list[Path]:
     """
     with whole_folder(images / name) as folder:
         for figure in SHOWN:
-            if (figures / f"{figure}.png").is_file():
+            if (figures / f"{figure}.gif").is_file():
+                shutil.copyfile(figures / f"{figure}.gif", folder / f"{figure}.gif")
+            elif (figures / f"{figure}.png").is_file():
                 with Image.open(figures / f"{figure}.png") as picture:
                     small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
                 small.save(folder / f"{figure}.png", optimize=True)
@@ -85,7 +101,7 @@ def write_gallery(page: Path, zoo: Path, results: Path, images: Path) -> list[st
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return [path for figure in SHOWN if (path := folder / f"{figure}.png").is_file()]
+    return [path for figure in SHOWN for kind in ("gif", "png") if (path := folder / f"{figure}.{kind}").is_file()]
 
 
 def _section(name: str, parts: Parts, pictures: list[Path]) -> list[str]:

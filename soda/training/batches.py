@@ -63,7 +63,7 @@ def batches(
     """uint8 batches (b, S, S, C), this process's share of each global batch; the next one is read while this one is used.
 
     With `partners` (whose anchors `order` is then about) a pair of pictures each, (b, S, S, 2C): the source's channels, then the
-    target's, as `view_pair` takes them; with partners that have styles (b, S, S, 3C), those of the style last.
+    target's, as `view_pair` takes them; then those of a style or of further sources, where they have them.
     """
 
     def read(step: int) -> np.ndarray:

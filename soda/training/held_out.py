@@ -31,9 +31,8 @@ class PairCameras:
         self._split, self._order, self._batch_size, self._share, self._partners = split, order, batch_size, share, partners
 
     def at(self, step: int) -> Tensor:
-        """(b, 2, 16) float32, of source and target. Raises DatasetError for data without cameras."""
-        sources, targets, *_ = chosen(self._order, step, self._batch_size, self._share, self._partners)
-        return _pair(self._split.cameras, sources, targets)
+        """(b, V, 16) float32, of source, target and then further sources. Raises DatasetError for data without cameras."""
+        return _cameras_of(self._split.cameras, *chosen(self._order, step, self._batch_size, self._share, self._partners))
 
 
 def read_held_out(data: PreparedData, config: Config, count: int, device: torch.device) -> HeldOut:
@@ -52,8 +51,8 @@ def read_held_out(data: PreparedData, config: Config, count: int, device: torch.
         sources = partners.anchors[which]
         targets = partners.draw(which, np.random.default_rng(seed_of("held out", config.train.seed)))
     views = [to_float(val.gather(each)).to(device) for each in (targets, sources)]
-    return HeldOut(views[0], views[1], _pair(val.cameras, sources, targets).to(device))
+    return HeldOut(views[0], views[1], _cameras_of(val.cameras, sources, targets).to(device))
 
 
-def _pair(cameras: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.stack((cameras[sources], cameras[targets]), axis=1))
+def _cameras_of(cameras: np.ndarray, *positions: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.stack([cameras[each] for each in positions], axis=1))

@@ -18,7 +18,8 @@ from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
 from soda.data.verdict import require_verdict
-from soda.data.views import augment, to_float, view_pair
+from soda.data.views import augment, draw_shown, to_float, view_pair
+from soda.diffusion.schedule import draw_times
 from soda.files import write_json
 from soda.model.conditions import mask_cameras
 from soda.model.modulation import draw_keep
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 USE_PICTURES = 128
 """Validation pictures on which the use of z is measured."""
+WATCHED = ("val_loss", "usage_gap", "z_grad_norm", "view_psnr", "pose_gap")
+"""Of the last row, what goes into the metrics; the last two of a model that is told of cameras."""
 
 
 class DivergedError(RuntimeError):
@@ -88,16 +91,21 @@ def start_run(config: Config, key: str, device: torch.device) -> Run:
 def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int, cameras: Tensor | None = None) -> Tensor:
     """The loss of one batch (b, C, S, S) in [-1, 1]: views, times, noise and masks all drawn from `seed`.
 
-    cameras: (b, 2, 16), of source and target, of a model that is told of them.
+    images: the channels of source, target, then a style or further sources, as `batches` yields them. cameras: (b, V, 16), in
+    this order, of a model that is told of them.
     """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
-    style, fine = None, config.views.pairs.style_sections
-    if fine:
-        images, of_style = images.split([2 * config.dataset.channels, config.dataset.channels], dim=1)
-        style = augment(of_style, config.views.source, generator)
-    source, target = view_pair(images, config.views, generator)
-    t = torch.randint(1, config.diffusion.num_timesteps + 1, (len(images),), generator=generator).to(images.device)
+    C, pairs = config.dataset.channels, config.views.pairs
+    beside = [augment(images[:, k : k + C], config.views.source, generator) for k in range(2 * C, images.shape[1], C)]
+    source, target = view_pair(images[:, : 2 * C], config.views, generator)
+    views: dict[str, Any] = {}
+    if pairs.style_sections:
+        views = {"style": beside[0], "style_sections": pairs.style_sections}
+    elif beside:
+        source = torch.stack((source, *beside), dim=1)  # (b, sources, C, S, S)
+        views = {"shown": draw_shown(len(images), pairs.sources, generator).to(images.device)}
+    t = draw_times(len(images), config.diffusion.num_timesteps, config.diffusion.time_power, generator).to(images.device)
     noise = torch.randn(target.shape, generator=generator).to(images.device, memory_format=torch.channels_last)
     keep = draw_keep(
         len(images), config.model.sections, config.model.section_drop, config.model.latent_drop, generator, images.device
@@ -107,7 +115,7 @@ def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int, cam
         posed["source_cameras"], posed["target_cameras"] = mask_cameras(cameras, config.model.cameras, generator)
     bf16 = config.train.precision == "bf16"
     with torch.autocast(images.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
-        loss: Tensor = network(source, target, t, noise, keep=keep, style=style, style_sections=fine, **posed)
+        loss: Tensor = network(source, target, t, noise, keep=keep, **views, **posed)
     return loss
 
 
@@ -140,7 +148,6 @@ def _every(images: int, config: Config) -> int:
 
 def _log_row(run: Run, config: Config, held_out: HeldOut, rate: float) -> Row:
     use = measure_use(run.ema, held_out.targets, config.train.seed, held_out.sources, held_out.cameras)
-    posed = {} if use.pose_gap is None else {"pose_gap": use.pose_gap}
     return {
         "images": run.step * config.train.batch_size,
         "loss": sum(run.losses) / len(run.losses),
@@ -149,7 +156,7 @@ def _log_row(run: Run, config: Config, held_out: HeldOut, rate: float) -> Row:
         "z_grad_norm": use.z_grad_norm,
         "lr": learning_rate(config.train, run.step * config.train.batch_size),
         "images_per_second": rate,
-        **posed,
+        **use.pose,
     }
 
 
@@ -270,10 +277,7 @@ def train(
                 "seconds": round(run.seconds, 1),
                 "images_per_second": round(images / run.seconds, 1),
                 "final_loss": run.rows[-1]["loss"],
-                "val_loss": run.rows[-1]["val_loss"],
-                "usage_gap": run.rows[-1]["usage_gap"],
-                "z_grad_norm": run.rows[-1]["z_grad_norm"],
-                **({"pose_gap": run.rows[-1]["pose_gap"]} if "pose_gap" in run.rows[-1] else {}),
+                **{key: run.rows[-1][key] for key in WATCHED if key in run.rows[-1]},
                 "encoder_parameters": sum(p.numel() for p in run.model.encoder.parameters()),
                 "denoiser_parameters": sum(p.numel() for p in run.model.denoiser.parameters()),
             }

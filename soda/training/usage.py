@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from soda.model.conditions import Context
 from soda.model.soda import SODA
 
 
@@ -18,13 +19,14 @@ class UnusedLatentError(RuntimeError):
 class LatentUse:
     """loss: with the right z; gap: loss with z shuffled / loss - 1; z_grad_norm: mean norm of d loss_b / d z_b over the batch.
 
-    pose_gap: loss with the target cameras shuffled / loss - 1, of a model that is told of cameras.
+    pose: of a model that is told of cameras, on the view that it expects, which is what it draws in one step from pure noise:
+    view_psnr, against the target, in dB, and pose_gap, by how many dB that falls when the target's cameras are shuffled.
     """
 
     loss: float
     gap: float
     z_grad_norm: float
-    pose_gap: float | None = None
+    pose: dict[str, float] = field(default_factory=dict)
 
 
 def measure_use(
@@ -41,20 +43,39 @@ def measure_use(
     noise = torch.randn(images.shape, generator=generator).to(images.device)
     was_training = model.training
     model.eval()
+    source = images if sources is None else sources
+    context = None
     with torch.no_grad():
-        z = model.encode(images if sources is None else sources, None if cameras is None else cameras[:, 0])
+        if model.attends_views and cameras is not None:
+            z, context = model.encode_views(source[:, None], cameras[:, :1])
+        else:
+            z = model.encode(source, None if cameras is None else cameras[:, 0])
     z.requires_grad_(True)
     at = None if cameras is None else cameras[:, 1]
-    errors = model.loss(None, images, t, noise, z=z, target_cameras=at, reduction="none")
+    errors = model.loss(None, images, t, noise, z=z, target_cameras=at, context=context, reduction="none")
     (gradient,) = torch.autograd.grad(errors.sum(), z)
     with torch.no_grad():
-        shuffled = float(model.loss(None, images, t, noise, z=z.roll(1, 0), target_cameras=at))
-        wrong = None if at is None else float(model.loss(None, images, t, noise, z=z, target_cameras=at.roll(1, 0)))
+        strange = None if context is None else context.roll(1)
+        shuffled = float(model.loss(None, images, t, noise, z=z.roll(1, 0), target_cameras=at, context=strange))
+        pose = {} if at is None else _use_of_pose(model, images, noise, z, at, context)
     model.train(was_training)
     loss = max(float(errors.detach().mean()), 1e-12)
     return LatentUse(
         loss=loss,
         gap=shuffled / loss - 1,
         z_grad_norm=float(gradient.norm(dim=1).mean()),
-        pose_gap=None if wrong is None else wrong / loss - 1,
+        pose=pose,
     )
+
+
+def _use_of_pose(
+    model: SODA, images: Tensor, noise: Tensor, z: Tensor, cameras: Tensor, context: Context | None
+) -> dict[str, float]:
+    t = torch.full((len(images),), model.schedule.num_timesteps, device=images.device)
+
+    def view_psnr(at: Tensor) -> float:
+        error = (model.predict(noise, t, z, at, context)[0].clamp(-1, 1) - images).square().flatten(1).mean(1)
+        return float(-10 * (error / 4).clamp(min=1e-10).log10().mean())  # of pictures in [-1, 1], a range of 2
+
+    right, wrong = view_psnr(cameras), view_psnr(cameras.roll(1, 0))
+    return {"view_psnr": right, "pose_gap": right - wrong}

@@ -15,13 +15,15 @@ from soda.cameras import COLUMNS, CameraError, camera, focal_length, orbit
 from soda.config import CamerasConfig, Config, ConfigError, PairsConfig, ViewsConfig
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import find_partners
-from soda.model.conditions import mask_cameras
+from soda.data.views import draw_shown
+from soda.diffusion.schedule import draw_times
+from soda.model.conditions import Context, mask_cameras
 from soda.model.soda import SODA as Network
 from soda.model.soda import build_model
 from soda.pretrained import SODA
 from soda.training.batches import Order, batches
 from soda.training.held_out import PairCameras, read_held_out
-from soda.training.loop import optimise, start_run
+from soda.training.loop import optimise, start_run, step_loss
 from soda.training.usage import measure_use
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
@@ -115,7 +117,7 @@ def test_the_two_cameras_are_masked_independently_at_their_rates() -> None:
     assert (~source).float().mean() == pytest.approx(0.1, abs=0.01)
     assert (~target).float().mean() == pytest.approx(0.3, abs=0.01)
     assert (~source & ~target).float().mean() == pytest.approx(0.03, abs=0.005)
-    with pytest.raises(ValueError, match=r"\(B, 2, 16\), not \(4, 16\)"):
+    with pytest.raises(ValueError, match=r"\(B, 2 or more, 16\), not \(4, 16\)"):
         mask_cameras(torch.zeros(4, 16), settings, torch.Generator())
 
 
@@ -164,7 +166,7 @@ def test_training_steps_move_what_reads_cameras_and_the_pose_gap_is_measured(con
     assert held_out.cameras is not None and held_out.sources is not None
     assert not torch.equal(held_out.sources, held_out.targets)
     use = measure_use(awake(config), held_out.targets, 0, held_out.sources, held_out.cameras)
-    assert use.pose_gap is not None and use.pose_gap != 0 and use.loss > 0
+    assert use.pose["pose_gap"] != 0 and 0 < use.pose["view_psnr"] < 100 and use.loss > 0
 
 
 def test_data_without_cameras_and_moved_views_are_refused(config: Config, small_config: Config, tmp_path: Path) -> None:
@@ -222,3 +224,142 @@ def test_a_pose_that_is_no_rotation_and_a_model_without_cameras_are_named(pretra
     plain = SODA(awake(small_config), small_config, Path("nowhere"))
     with pytest.raises(ValueError, match="trained without cameras"):
         plain.novel_view(images[0], None, RING[0])
+
+
+def test_high_noise_is_drawn_more_often_with_a_power_above_one() -> None:
+    draws = {p: draw_times(20_000, 1000, p, torch.Generator().manual_seed(0)).double() / 1000 for p in (1.0, 4.0)}
+    for power, share in draws.items():
+        assert share.min() >= 0.001 and share.max() <= 1
+        assert (share > 0.9).double().mean() == pytest.approx(0.1 ** (1 / power), abs=0.01)  # P(u^p < .1)
+    with pytest.raises(ConfigError, match=r"diffusion\.time_power: 0"):
+        make_config("diffusion.time_power=0")
+
+
+def several(config: Config, sources: int = 3) -> Config:
+    return dataclasses.replace(
+        config, views=dataclasses.replace(config.views, pairs=dataclasses.replace(BY_OBJECT, sources=sources))
+    )
+
+
+def test_further_sources_are_of_the_object_and_never_the_target(config: Config, data: PreparedData) -> None:
+    split = data.split("train")
+    partners = find_partners(data, split, several(config).views.pairs)
+    assert partners is not None
+    objects, generator = split.column("factor.object"), np.random.default_rng(0)
+    seen = set()
+    for _ in range(20):
+        sources, targets, *further = partners.draw_pictures(np.arange(len(partners)), generator)
+        assert len(further) == 2
+        for each in (sources, *further):
+            assert (objects[each] == objects[targets]).all() and not (each == targets).any()
+        seen |= set(zip(targets.tolist(), further[0].tolist(), strict=True))
+    assert len(seen) > 4 * len(partners), "they are drawn anew"
+    batch = next(
+        batches(split, Order(len(partners), 0), batch_size=4, share=slice(0, 4), first_step=0, last_step=1, partners=partners)
+    )
+    assert batch.shape[-1] == 4 * split.gather([0]).shape[-1]
+
+
+def test_the_latent_of_several_views_is_the_mean_of_those_that_count(model: Network) -> None:
+    images, _, _ = inputs(model)
+    views, cameras = torch.stack((images, images.flip(0)), 1), torch.stack((numbers(), numbers().flip(0)), 1)
+    each = [model.encode(views[:, v], cameras[:, v]) for v in (0, 1)]
+    torch.testing.assert_close(model.encode_views(views, cameras)[0], (each[0] + each[1]) / 2)
+    shown = torch.tensor([[True, False], [True, True], [False, True]])
+    z, context = model.encode_views(views, cameras, shown)
+    torch.testing.assert_close(z, torch.stack((each[0][0], (each[0][1] + each[1][1]) / 2, each[1][2])))
+    assert context is None
+    counts = draw_shown(9000, 3, torch.Generator().manual_seed(0)).sum(1)
+    assert counts.min() == 1 and all((counts == n).float().mean() == pytest.approx(1 / 3, abs=0.02) for n in (1, 2, 3))
+
+
+def test_training_with_several_sources_is_one_source_where_they_are_the_same(config: Config, data: PreparedData) -> None:
+    torch.manual_seed(0)
+    model, several_sources = awake(config), several(config, 2)
+    C, S = model.channels, model.image_size
+    pair = torch.rand(4, 2 * C, S, S) * 2 - 1
+    cameras = torch.cat((numbers(4)[:, None], numbers(4).flip(0)[:, None]), 1)
+    model.eval()
+    again = torch.cat((pair, pair[:, :C]), 1), torch.cat((cameras, cameras[:, :1]), 1)
+    with torch.no_grad():
+        one = step_loss(model, dataclasses.replace(config), pair, 3, cameras)
+        two = step_loss(model, several_sources, again[0], 3, again[1])
+        other = step_loss(model, several_sources, torch.cat((pair, -pair[:, :C]), 1), 3, again[1])
+    assert one.isfinite() and two != other
+    split = data.split("train")
+    partners = find_partners(data, split, several_sources.views.pairs)
+    at = PairCameras(split, Order(len(partners or []), 0), 4, slice(0, 4), partners).at(0)
+    assert at.shape == (4, 3, 16)
+
+
+@pytest.fixture
+def attending(config: Config) -> Network:
+    cameras = dataclasses.replace(RAYS, view_attention=(0, 1))
+    return awake(dataclasses.replace(config, model=dataclasses.replace(config.model, cameras=cameras, head_dim=8)))
+
+
+def test_a_denoiser_that_attends_sees_the_views_beyond_their_latent(attending: Network) -> None:
+    images, t, z = inputs(attending)
+    views = torch.stack((images, images.flip(0)), 1)
+    _, context = attending.encode_views(views, torch.stack((numbers(), numbers().flip(0)), 1))
+    assert context is not None and context.shown.all()
+
+    def draw(seen: Context | None) -> Tensor:
+        with torch.no_grad():
+            return attending.predict(images, t, z, numbers(), seen)[1]
+
+    whole, nothing = draw(context), draw(None)
+    assert (whole - nothing).abs().max() > 1e-4
+    torch.testing.assert_close(draw(context.where(torch.tensor([False] * 3))), nothing)
+    half = draw(context.where(torch.tensor([True, False, True])))
+    torch.testing.assert_close(half[[0, 2]], whole[[0, 2]])
+    torch.testing.assert_close(half[1], nothing[1])
+    order = torch.randperm(context.tokens.shape[1])
+    torch.testing.assert_close(draw(Context(context.tokens[:, order], context.shown[:, order])), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_view_that_does_not_count_is_not_attended_to(attending: Network) -> None:
+    images, t, z = inputs(attending)
+    shown = torch.tensor([[True, False]] * 3)
+
+    def draw(second: Tensor) -> Tensor:
+        with torch.no_grad():
+            _, context = attending.encode_views(torch.stack((images, second), 1), None, shown)
+            return attending.predict(images, t, z, numbers(), context)[1]
+
+    torch.testing.assert_close(draw(images.flip(0)), draw(torch.zeros_like(images)))
+
+
+def test_a_model_that_attends_trains_and_turns_objects(config: Config, data: PreparedData, attending: Network) -> None:
+    cameras = dataclasses.replace(RAYS, view_attention=(0, 1))
+    config = several(dataclasses.replace(config, model=dataclasses.replace(config.model, cameras=cameras, head_dim=8)))
+    run, split = start_run(config, "key", torch.device("cpu")), data.split("train")
+    partners = find_partners(data, split, config.views.pairs)
+    at = PairCameras(split, Order(len(partners or []), 0), 4, slice(0, 4), partners)
+    before = {key: value.clone() for key, value in run.model.state_dict().items()}
+    images = torch.rand(4, 4 * run.model.channels, run.model.image_size, run.model.image_size)
+    for step in range(3):
+        assert torch.isfinite(optimise(run, run.model, config, images, 0, at.at(step)))
+    moved = [key for key, value in run.model.state_dict().items() if "_views" in key and not torch.equal(before[key], value)]
+    assert any("kv" in key for key in moved)
+    held_out = read_held_out(data, config, 12, torch.device("cpu"))
+    assert measure_use(attending, held_out.targets, 0, held_out.sources, held_out.cameras).pose["pose_gap"] != 0
+    pictures, _, _ = inputs(attending)
+    turned = SODA(attending, config, Path("nowhere"), batch_size=2).novel_view(pictures[:2], RING[:2], RING[:5], steps=2)
+    assert turned.shape == (5, *pictures.shape[1:]) and turned.isfinite().all()
+    with pytest.raises(ConfigError, match=r"model\.cameras\.view_attention"):
+        make_config("model=posed", "+model.cameras.view_attention=[7]", "views=object")
+
+
+def test_pose_guidance_stresses_the_camera(model: Network, pretrained: SODA) -> None:
+    images, t, z = inputs(model)
+    at = numbers()
+    with torch.no_grad():
+        known, unknown = (model.predict(images, t, z, each)[1] for each in (at, None))
+        twice = model.denoise_with(z, cameras=at, pose_scale=2.0)(images, t)[1]
+        torch.testing.assert_close(twice, 2 * known - unknown, atol=1e-4, rtol=1e-4)
+        zero = model.predict(images, t, torch.zeros_like(z), at)[1]
+        both = model.denoise_with(z, cameras=at, pose_scale=2.0, guidance_scale=3.0)(images, t)[1]
+        torch.testing.assert_close(both, known + (known - unknown) + 2 * (known - zero), atol=1e-4, rtol=1e-4)
+    plain, stressed = (pretrained.novel_view(images[0], RING[0], RING[1], steps=2, pose_guidance=w) for w in (1.0, 3.0))
+    assert (plain - stressed).abs().max() > 1e-3

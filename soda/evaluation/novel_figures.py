@@ -1,0 +1,98 @@
+"""Novel views to look at: what was asked for beside what was drawn, turntables beside the truth, and one that turns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from soda.cameras import COLUMNS
+from soda.data.dataset import Split
+from soda.data.views import to_float
+from soda.evaluation.novel_tasks import OBJECT, Tasks
+from soda.evaluation.novel_views import NovelViews
+from soda.gallery.animation import save_animation
+from soda.gallery.drawing import Drawer, Sampling
+from soda.gallery.novel import novel_views, ring
+from soda.gallery.pictures import give
+from soda.gallery.sheets import grid, page, save_sheet
+from soda.model.soda import SODA
+
+SHOWN = 10  # tasks on the sheet, from the best drawn to the worst
+TURNED, STOPS, FRAMES = 6, 10, 24
+
+
+def novel_sheet(found: NovelViews, path: Path) -> None:
+    """Rows from the best drawn task to the worst: sources, truth, expected views from one to four of them, one sample."""
+    order = np.argsort(-found.psnr)
+    picked = order[np.linspace(0, len(order) - 1, min(SHOWN, len(order))).astype(int)]
+    tasks = found.tasks
+    counts = list(found.drawn)
+    sources, truth = (tasks.split.gather(each) for each in (tasks.sources[picked].ravel(), tasks.targets[picked]))
+    sources = sources.reshape(len(picked), -1, *truth.shape[1:])
+    rows = [
+        [*sources[row], truth[row], *(found.drawn[n].mean[k] for n in counts), found.drawn[1].sample[k]]
+        for row, k in enumerate(picked)
+    ]
+    labels = [f"source {n + 1}" for n in range(sources.shape[1])]
+    labels += ["truth", *(f"from {n}" for n in counts), "one sample"]
+    save_sheet(grid(rows, column_labels=labels, side=64), path)
+
+
+def turntables(model: SODA, found: NovelViews, path: Path, seed: int) -> None:
+    """Of some held-out objects, from well drawn to badly drawn ones: the true views in order of azimuth, and the same from one
+    posed picture and from two."""
+    drawer = Drawer(model, batch_size=64, progress=False)
+    blocks = []
+    for name, positions, sources in _objects(found):
+        split = found.tasks.split
+        views, cameras = split.gather(positions), split.cameras[positions]
+        rows = [[None, *views]]
+        for count in (1, 2):
+            given = sources[:count]
+            drawn = novel_views(drawer, to_float(split.gather(given)), split.cameras[given], cameras, Sampling(seed))
+            rows.append([split.gather(given[-1:])[0], *give(drawn, "array", single=False)])
+        blocks.append(grid(rows, title=f"{name}: the truth; from one picture; from two", lead_column=True, side=64))
+    widest = max(block.width for block in blocks)
+    save_sheet(page([block for block in blocks if block.width == widest]), path)
+
+
+def spinning(model: SODA, found: NovelViews, path: Path, seed: int) -> None:
+    """Held-out objects turning: in rows one picture of each, it turned from this one, and from two."""
+    drawer = Drawer(model, batch_size=64, progress=False)
+    split = found.tasks.split
+    cameras = ring(FRAMES, azimuth=0, elevation=20, distance=2.8, focal=float(split.cameras[0, COLUMNS.index("camera.fx")]))
+    columns = []
+    for _, _, sources in _objects(found):
+        turned = [
+            give(
+                novel_views(drawer, to_float(split.gather(given)), split.cameras[given], cameras, Sampling(seed)),
+                "array",
+                single=False,
+            )
+            for given in (sources[:1], sources[:2])
+        ]
+        still = np.broadcast_to(split.gather(sources[:1]), turned[0].shape)
+        columns.append(np.concatenate((still, *turned), axis=1))  # (F, 3 S, S, C)
+    frames = np.concatenate(columns, axis=2)
+    size = 64 // model.image_size if model.image_size < 64 else 1
+    save_animation(np.kron(frames, np.ones((1, size, size, 1), np.uint8)), path, fps=8, side=frames.shape[1] * size)
+
+
+def _objects(found: NovelViews) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """(object, STOPS of its views in order of azimuth, two sources) of TURNED objects, from the best drawn to the worst."""
+    tasks: Tasks = found.tasks
+    split: Split = tasks.split
+    names = split.column(OBJECT)
+    of_task = names[tasks.targets]
+    known = list(dict.fromkeys(of_task.tolist()))
+    mean = np.array([found.psnr[of_task == name].mean() for name in known])
+    order = np.argsort(-mean)
+    chosen = []
+    for place in order[np.linspace(0, len(order) - 1, min(TURNED, len(order))).astype(int)]:
+        positions = np.flatnonzero(names == known[place])
+        x, y = (split.cameras[positions, COLUMNS.index(f"camera.place{axis}")] for axis in (0, 1))
+        positions = positions[np.argsort(np.arctan2(y, x))]
+        stops = positions[np.linspace(0, len(positions) - 1, min(STOPS, len(positions))).astype(int)]
+        chosen.append((known[place], stops, tasks.sources[np.flatnonzero(of_task == known[place])[0], :2]))
+    return chosen

@@ -1,0 +1,188 @@
+"""Novel views of held-out objects: how near they come, beside what a lookup would give, with wrong poses and wrong sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soda.cameras import camera, focal_length, upper_half_sphere
+from soda.data.dataset import Split
+from soda.data.rendering.procedural import random_object
+from soda.data.rendering.views import drawer, picture
+from soda.data.views import to_float, to_uint8
+from soda.evaluation.metrics import FixedNetwork
+from soda.evaluation.novel_tasks import Tasks, Views, angles_between, choose_tasks
+from soda.evaluation.reconstruct import Judge, Nearness
+from soda.gallery.drawing import Drawer, Sampling
+from soda.model.soda import SODA
+
+COUNTS = (1, 2, 4)
+"""Source views that are given."""
+ANGLES = (0, 30, 60, 90, 180)
+"""Degrees between source and target: the bounds of the table by angle."""
+OTHER_OBJECTS, OTHER_VIEWS = 24, 6  # procedural meshes, which no training set has
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Views of all tasks, (T, S, S, C) uint8: the mean of the samples, an estimate of the expected view, and the first one."""
+
+    mean: np.ndarray
+    sample: np.ndarray
+
+
+@dataclass(frozen=True)
+class NovelViews:
+    """What was measured, and the views behind it. drawn: by number of source views, posed; tasks: what was asked for."""
+
+    metrics: Metrics
+    tasks: Tasks
+    drawn: dict[int, Drawn]
+    psnr: np.ndarray  # (T,) of the mean views from one posed source
+
+
+class ViewPainter:
+    """Draws the target views of tasks, `samples` times each, always from the same noise."""
+
+    def __init__(self, model: SODA, *, samples: int, seed: int, batch_size: int) -> None:
+        self.drawer, self.samples, self.seed = Drawer(model, batch_size=batch_size, progress=False), samples, seed
+
+    def __call__(self, sources: np.ndarray, targets: np.ndarray, source_cameras: np.ndarray | None) -> Drawn:
+        """sources: (T, V, S, S, C) uint8; targets: (T, 16), cameras; source_cameras: (T, V, 16), None: not known."""
+        views = torch.stack([to_float(each) for each in sources])  # (T, V, C, S, S)
+        z, context = self.drawer.encode_views(views, None if source_cameras is None else torch.from_numpy(source_cameras))
+        mean, first = torch.zeros(()), torch.zeros(())
+        for k in range(self.samples):
+            noise = self.drawer.noise(len(z), self.seed + k)
+            drawn = self.drawer.draw(z, noise, Sampling(self.seed + k), cameras=torch.from_numpy(targets), context=context)
+            mean, first = mean + drawn / self.samples, drawn if k == 0 else first
+        return Drawn(to_uint8(mean), to_uint8(first))
+
+
+def measure_novel_views(
+    model: SODA,
+    train: Split,
+    test: Split,
+    network: torch.nn.Module,
+    *,
+    targets: int,
+    samples: int,
+    seed: int,
+    batch_size: int,
+) -> NovelViews | None:
+    """Draw `targets` views of every held-out object from 1, 2 and 4 others, posed and unposed, and judge them.
+
+    None when no two held-out objects have views enough. network: what LPIPS-like distances are taken in.
+    """
+    tasks = choose_tasks(test, targets=targets, sources=max(COUNTS), seed=seed)
+    if tasks is None:
+        return None
+    device = next(model.parameters()).device
+    judge = Judge(FixedNetwork(network), device=device, batch_size=batch_size)
+    paint = ViewPainter(model, samples=samples, seed=seed, batch_size=batch_size)
+    truth, at = test.gather(tasks.targets), test.cameras[tasks.targets]
+    given = test.gather(tasks.sources.ravel()).reshape(*tasks.sources.shape, *truth.shape[1:])  # (T, V, S, S, C)
+    cameras = test.cameras[tasks.sources]
+    found: Metrics = {"tasks": len(tasks), "objects": len(set(test.column("factor.object")[tasks.targets].tolist()))}
+    drawn, near = {}, {}
+    for count in COUNTS:
+        drawn[count] = paint(given[:, :count], at, cameras[:, :count])
+        near[count] = judge.nearness(drawn[count].mean, truth)
+        found |= _named(near[count], f"@{count}") | _named(judge.nearness(drawn[count].sample, truth), f"@{count}", "sample_")
+        found |= _named(judge.nearness(paint(given[:, :count], at, None).mean, truth), f"@{count}", "unposed_")
+    wrong = np.roll(at, 1 + len(at) // 2, axis=0)
+    found["wrong_pose_psnr@1"] = _psnr(judge.nearness(paint(given[:, :1], wrong, cameras[:, :1]).mean, truth))
+    strangers = test.gather(tasks.strangers)[:, None], test.cameras[tasks.strangers][:, None]
+    found["shuffled_psnr@1"] = _psnr(judge.nearness(paint(strangers[0], at, strangers[1]).mean, truth))
+    bases = _baselines(paint.drawer, Views(train), tasks, judge, truth)
+    found["baselines"] = {name: _named(each) for name, each in bases.items()}
+    found["by_angle"] = _by_angle(tasks.angles, near[1].psnr, bases["copy"].psnr)
+    found["other_set"] = _other_set(paint, judge, model, seed)
+    return NovelViews(found, tasks, drawn, near[1].psnr)
+
+
+def _named(near: Nearness, ending: str = "", prefix: str = "") -> dict[str, float]:
+    names = ("psnr", "ssim", "lpips_like")
+    return {f"{prefix}{name}{ending}": float(getattr(near, name).mean()) for name in names}
+
+
+def _psnr(near: Nearness) -> float:
+    return float(near.psnr.mean())
+
+
+def _baselines(encode: Drawer, views: Views, tasks: Tasks, judge: Judge, truth: np.ndarray) -> dict[str, Nearness]:
+    """What answers without drawing: copies of sources, the mean of all training objects at the pose, the object nearest in z."""
+    split, train = tasks.split, views.split
+    nearest = np.stack([views.nearest(each) for each in split.cameras[tasks.targets]])  # (T, O)
+    mean = np.stack([train.gather(row).mean(0).round().astype(np.uint8) for row in nearest])
+    bank = _latents(encode, train, views.positions)
+    queries = _latents(encode, split, tasks.sources[:, 0])
+    centre, spread = bank.mean(0), bank.std(0).clamp(min=1e-6)
+    bank, queries = (torch.nn.functional.normalize((each - centre) / spread) for each in (bank, queries))
+    alike = views.objects[(queries @ bank.T).argmax(1).numpy()]
+    found = {
+        "mean_view": judge.nearness(mean, truth),
+        "nearest_object": judge.nearness(train.gather(nearest[np.arange(len(tasks)), alike]), truth),
+        "copy": judge.nearness(split.gather(tasks.sources[:, 0]), truth),
+    }
+    for count in COUNTS[1:]:
+        angles = angles_between(split.cameras[tasks.sources[:, :count]], split.cameras[tasks.targets][:, None])
+        copied = tasks.sources[np.arange(len(tasks)), angles.argmin(1)]
+        found[f"copy_nearest_of_{count}"] = judge.nearness(split.gather(copied), truth)
+    return found
+
+
+def _latents(encode: Drawer, split: Split, positions: np.ndarray) -> Tensor:
+    """z with the cameras known, (n, D)."""
+    blocks = [positions[i : i + 500] for i in range(0, len(positions), 500)]
+    return torch.cat([encode.encode(to_float(split.gather(b)), torch.from_numpy(split.cameras[b])) for b in blocks])
+
+
+def _by_angle(angles: np.ndarray, psnr: np.ndarray, copied: np.ndarray) -> Metrics:
+    found = {}
+    for low, high in pairwise(ANGLES):
+        here = (angles >= low) & (angles < high)
+        if here.any():
+            figures = {"pictures": int(here.sum()), "psnr": float(psnr[here].mean()), "copy_psnr": float(copied[here].mean())}
+            found[f"{low}-{high}"] = figures
+    return found
+
+
+def _other_set(paint: ViewPainter, judge: Judge, model: SODA, seed: int) -> Metrics:
+    """Procedural meshes as sources: one view each, drawn from the next camera and from that of no object of its kind."""
+    generator = np.random.default_rng(seed)
+    pictures, cameras = _procedural(generator, model)
+    source, truth = pictures[:, 0], pictures[:, 1]
+    drawn = paint(source[:, None], cameras[:, 1], cameras[:, :1])
+    wrong = np.roll(np.arange(len(source)), 1)
+    strange = paint(source[wrong][:, None], cameras[:, 1], cameras[wrong][:, :1])
+    return {
+        "objects": len(source),
+        "psnr@1": _psnr(judge.nearness(drawn.mean, truth)),
+        "sample_psnr@1": _psnr(judge.nearness(drawn.sample, truth)),
+        "shuffled_psnr@1": _psnr(judge.nearness(strange.mean, truth)),
+        "copy_psnr": _psnr(judge.nearness(source, truth)),
+    }
+
+
+def _procedural(generator: np.random.Generator, model: SODA) -> tuple[np.ndarray, np.ndarray]:
+    """Two views each of random objects: (N, 2, S, S, C) uint8 and their cameras (N, 2, 16) float32."""
+    focal = focal_length(45)
+    pictures, cameras = [], []
+    for _ in range(OTHER_OBJECTS * OTHER_VIEWS // 2):
+        draw = drawer(random_object(generator)[0], "numpy")
+        poses = upper_half_sphere(2, generator, elevation=(0, 85), distance=(2.65, 2.95))
+        pair = [camera(pose, focal) for pose in poses]
+        pictures.append([picture(draw, each, model.image_size)[0] for each in pair])
+        cameras.append([each.numbers for each in pair])
+    drawn = np.array(pictures)
+    if model.channels == 1:
+        drawn = drawn.mean(-1, keepdims=True).round().astype(np.uint8)
+    return drawn, np.array(cameras, np.float32)

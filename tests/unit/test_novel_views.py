@@ -1,0 +1,172 @@
+"""Novel views measured: which views are asked for, what stands beside them, and figures that know a good model from a bad one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from soda.cameras import COLUMNS, camera, focal_length, look_at, orbit
+from soda.config import Config
+from soda.data.dataset import PreparedData
+from soda.data.views import to_float
+from soda.evaluation.azimuth import azimuth_error
+from soda.evaluation.novel_figures import novel_sheet, spinning, turntables
+from soda.evaluation.novel_tasks import Views, angles_between, choose_tasks
+from soda.evaluation.novel_views import COUNTS, measure_novel_views
+from soda.model.encoder import build_encoder
+from soda.model.soda import SODA
+from tests.conftest import make_config
+from tests.data.prepared_factory import make_prepared
+from tests.model.test_model import awake
+
+FOCAL = focal_length(45)
+VIEWS, OBJECTS = 8, 15  # 9 of train, 3 of val, 3 of test
+
+
+def places(count: int) -> np.ndarray:
+    generator = np.random.default_rng(3)
+    return np.array([camera(orbit(*generator.uniform((-180, 5), (180, 80)), 2.8), FOCAL).numbers for _ in range(count)])
+
+
+def of_objects(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Every training model has a variant of itself: an object of its own."""
+    number = np.arange(len(manifest)) // VIEWS
+    manifest["factor.object"] = [f"o{n // 2:02d}{'~1' if n % 2 else ''}" if n < 8 else f"o{n:02d}" for n in number]
+    manifest["factor.model"] = manifest["factor.object"].str.slice(0, 3)
+    return manifest.assign(**dict(zip(COLUMNS, places(len(manifest)).T, strict=True)))
+
+
+@pytest.fixture
+def config() -> Config:
+    return make_config("model=posed", "views=object", "model.cameras.octaves=2", "model.encoder_width=8", "dataset.channels=3")
+
+
+@pytest.fixture
+def data(config: Config, tmp_path: Path) -> PreparedData:
+    size = {"size": config.dataset.image_size, "channels": 3}
+    return PreparedData(make_prepared(tmp_path / "data", n=OBJECTS * VIEWS, edit=of_objects, **size))
+
+
+def test_tasks_are_of_one_object_and_strangers_of_another(data: PreparedData) -> None:
+    split = data.split("test")
+    tasks = choose_tasks(split, targets=3, sources=4, seed=0)
+    assert tasks is not None and len(tasks) == 9 and tasks.sources.shape == (9, 4)
+    objects = split.column("factor.object")
+    assert (objects[tasks.sources] == objects[tasks.targets][:, None]).all()
+    assert not (tasks.sources == tasks.targets[:, None]).any()
+    assert all(len(set(row)) == 4 for row in tasks.sources.tolist())
+    assert (objects[tasks.strangers] != objects[tasks.targets]).all()
+    again = choose_tasks(split, targets=3, sources=4, seed=0)
+    assert again is not None and (again.sources == tasks.sources).all() and (again.strangers == tasks.strangers).all()
+    assert choose_tasks(split, targets=3, sources=VIEWS, seed=0) is None
+
+
+def test_angles_and_the_nearest_view_of_each_object(data: PreparedData) -> None:
+    here, there = (np.array(camera(look_at(place), FOCAL).numbers) for place in ((2.8, 0, 0), (0, 2.8, 0)))
+    assert np.degrees(angles_between(here, there)) == pytest.approx(90)
+    assert angles_between(here, here) == pytest.approx(0, abs=1e-6)
+    split = data.split("train")
+    views = Views(split)
+    objects = split.column("factor.object")
+    own = sorted({name for name in objects if "~" not in name})
+    assert views.count == len(own), "variants are left out"
+    nearest = views.nearest(here)
+    assert objects[nearest].tolist() == own
+    for position in nearest:
+        fellows = np.flatnonzero(objects == objects[position])
+        assert angles_between(split.cameras[position], here) == pytest.approx(angles_between(split.cameras[fellows], here).min())
+
+
+class Oracle(SODA):
+    """Knows every view by its camera's place, so that the right pose draws the right picture whatever the source."""
+
+    known: dict[tuple[float, ...], Tensor]
+
+    def predict(self, x_t, t, z, cameras=None, context=None):  # type: ignore[no-untyped-def]
+        assert cameras is not None
+        x_0 = torch.stack([self.known[tuple(row.tolist())] for row in cameras])
+        abar = self.schedule.abar(t, x_t)
+        return x_0, ((x_t - abar.sqrt() * x_0) / (1 - abar).sqrt()).float()
+
+
+def oracle(config: Config, data: PreparedData) -> Oracle:
+    c = config.model
+    model = Oracle(model=c, diffusion=config.diffusion, image_size=config.dataset.image_size, channels=3).eval()
+    split = data.split("test")
+    pictures = to_float(split.gather(np.arange(len(split))))
+    model.known = {tuple(row.tolist()): x for row, x in zip(torch.from_numpy(split.cameras), pictures, strict=True)}
+    return model
+
+
+def network(config: Config) -> nn.Module:
+    plain = make_config("dataset.channels=3").model
+    return build_encoder(plain, image_size=config.dataset.image_size, channels=3).eval()
+
+
+def test_a_model_that_knows_the_views_scores_and_a_wrong_pose_costs_it(
+    config: Config, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soda.evaluation.novel_views._other_set", lambda *_: {})  # of cameras that the oracle does not know
+    found = measure_novel_views(
+        oracle(config, data), data.split("train"), data.split("test"), network(config), targets=2, samples=2, seed=0, batch_size=7
+    )
+    assert found is not None
+    figures = found.metrics
+    for count in COUNTS:
+        assert figures[f"psnr@{count}"] > 45 and figures[f"unposed_psnr@{count}"] > 45 and figures[f"ssim@{count}"] > 0.99
+        assert figures[f"lpips_like@{count}"] < 1e-3 and figures[f"sample_psnr@{count}"] > 45
+    assert figures["shuffled_psnr@1"] > 45, "it does not look at the source"
+    assert figures["wrong_pose_psnr@1"] < 12
+    assert set(figures["baselines"]) == {"mean_view", "nearest_object", "copy", "copy_nearest_of_2", "copy_nearest_of_4"}
+    assert all(5 < each["psnr"] < 15 for each in figures["baselines"].values()), "the pictures are noise"
+    assert sum(each["pictures"] for each in figures["by_angle"].values()) == figures["tasks"] == 6
+
+
+def test_an_untrained_model_is_measured_whole_and_drawn(config: Config, data: PreparedData, tmp_path: Path) -> None:
+    model = awake(config)
+    found = measure_novel_views(
+        model, data.split("train"), data.split("test"), network(config), targets=2, samples=2, seed=0, batch_size=16
+    )
+    assert found is not None
+    assert np.isfinite([value for value in found.metrics.values() if isinstance(value, float)]).all()
+    other = found.metrics["other_set"]
+    assert other["objects"] > 20 and other["copy_psnr"] > 5 and np.isfinite(other["psnr@1"])
+    assert other["psnr@1"] != other["shuffled_psnr@1"]
+    novel_sheet(found, tmp_path / "novel_views.png")
+    turntables(model, found, tmp_path / "turntables.png", 0)
+    spinning(model, found, tmp_path / "turntable.gif", 0)
+    with Image.open(tmp_path / "turntable.gif") as turning:
+        assert getattr(turning, "n_frames", 1) > 12 and turning.height == 3 * 64
+    for name in ("novel_views", "turntables"):
+        with Image.open(tmp_path / f"{name}.png") as sheet:
+            assert sheet.width > 300 and sheet.height > 200
+
+
+def test_the_azimuth_is_read_off_latents_that_hold_it_and_not_off_others() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cameras = {name: torch.from_numpy(places(n)) for name, n in (("train", 400), ("val", 100), ("test", 100))}
+    knowing = {}
+    for name, each in cameras.items():
+        hidden = each[:, [COLUMNS.index("camera.place0"), COLUMNS.index("camera.place1")]]
+        knowing[name] = hidden @ torch.randn(2, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 5
+    assert azimuth_error(knowing, cameras) < 15
+    blind = {name: torch.randn(len(each), 8, generator=generator) for name, each in cameras.items()}
+    assert 60 < azimuth_error(blind, cameras) < 120
+
+
+def test_an_evaluation_has_the_group(config: Config, data: PreparedData, tmp_path: Path) -> None:
+    from soda.evaluation.novel_group import novel_view_group
+    from tests.unit.test_gallery_stage import subject_of
+
+    short = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, view_targets=1, view_samples=1))
+    subject, _ = subject_of(short, data.folder)
+    group = novel_view_group(subject, short.evaluate, tmp_path)
+    assert {"psnr@1", "psnr@4", "wrong_pose_psnr@1", "shuffled_psnr@1", "azimuth_error", "notes"} <= set(group)
+    assert {path.name for path in tmp_path.iterdir()} >= {"novel_views.png", "turntables.png", "turntable.gif"}
