@@ -69,10 +69,10 @@ class PairsConfig:
             "0, or more where views.pairs.differ names the column that is style",
         )
         check(
-            self.sources == 1 or (self.sources > 1 and self.by == "column" and not self.reconstruct and not self.style_sections),
+            self.sources == 1 or (self.sources > 1 and self.by == "column" and not self.style_sections),
             "views.pairs.sources",
             self.sources,
-            "1, or more where views.pairs.by=column, views.pairs.reconstruct=0 and views.pairs.style_sections=0",
+            "1, or more where views.pairs.by=column and views.pairs.style_sections=0",
         )
 
 

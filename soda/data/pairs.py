@@ -47,12 +47,16 @@ class Partners:
 
         With probability `reconstruct` it is the anchor itself.
         """
+        drawn = self._draw_other(which, generator)
+        itself = generator.random(len(which)) < self.reconstruct
+        return np.where(itself, self.anchors[which], drawn)
+
+    def _draw_other(self, which: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         start, stop, skip_start, skip_stop = self._spans[which].T
         skipped = skip_stop - skip_start
         place = start + generator.integers(0, stop - start - skipped)
         place += np.where(place >= skip_start, skipped, 0)
-        itself = generator.random(len(which)) < self.reconstruct
-        drawn: np.ndarray = np.where(itself, self.anchors[which], self._pool[place])
+        drawn: np.ndarray = self._pool[place]
         return drawn
 
     def draw_pictures(self, which: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -64,7 +68,7 @@ class Partners:
         sources, targets = self.anchors[which], self.draw(which, generator)
         if self.further:
             of_targets = np.searchsorted(self.anchors, targets)
-            return sources, targets, *(self.draw(of_targets, generator) for _ in range(self.further))
+            return sources, targets, *(self._draw_other(of_targets, generator) for _ in range(self.further))
         if self.styles is None:
             return sources, targets
         styles = self.styles.draw(np.searchsorted(self.styles.anchors, targets), generator)

@@ -87,7 +87,7 @@ def embed(name: str, content: bytes, title: str, caption: str) -> Figure:
 
 def read_figures(folder: Path, latent_dim: int) -> tuple[list[Figure], list[Figure]]:
     """(pictures, charts) of the folder: the known ones in their order, then any others by name among the pictures."""
-    paths = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".gif")}
+    paths = {path.stem: path for kind in ("png", "gif") for path in sorted(folder.glob(f"*.{kind}"))}
 
     def known(table: dict[str, tuple[str, str]]) -> list[Figure]:
         return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from soda.config import ConfigError, compose, from_dict, load, to_dict, write_params
 from tests.conftest import ROOT, make_config
@@ -87,3 +88,13 @@ def test_a_missing_setting_is_named() -> None:
     del values["train"]["lr"]
     with pytest.raises(ConfigError, match=r"train\.lr"):
         from_dict(values)
+
+
+def test_a_data_set_brings_its_recipe_and_named_choices_win() -> None:
+    recipes = yaml.safe_load((ROOT / "conf" / "recipes.yaml").read_text())
+    assert set(recipes) <= {path.stem for path in (ROOT / "conf" / "dataset").glob("*.yaml")}
+    posed = from_dict(compose(["dataset=furniture"], ROOT / "conf"))
+    assert posed.model.cameras.rays and posed.views.pairs.column == "factor.object" and posed.diffusion.time_power > 1
+    chosen = from_dict(compose(["dataset=furniture", "model=tiny", "views=plain"], ROOT / "conf"))
+    assert not chosen.model.cameras.rays and chosen.views.pairs.by == "picture" and chosen.diffusion.time_power > 1
+    assert compose(["dataset=fashion_mnist"], ROOT / "conf") == compose([], ROOT / "conf")

@@ -275,6 +275,52 @@ def test_the_commands_write_what_they_say(here: Path, capsys: pytest.CaptureFixt
         assert min(Image.open(here / name).size) > 96
 
 
+@pytest.fixture
+def turning(home: Path) -> Path:
+    """A folder beside a.png and b.png with a model that is told of cameras."""
+    folder = home / "posed"
+    return (
+        folder
+        if folder.exists()
+        else write_model(folder, "dataset.channels=1", "model=posed", "views=object", "model.cameras.octaves=1")
+    )
+
+
+def test_a_turntable_goes_once_round_and_poses_change_it(here: Path, turning: Path) -> None:
+    def turn(*arguments: str) -> None:
+        main(["turntable", *arguments, "--model", str(turning), "--device", "cpu", "--steps", "2"])
+
+    turn("a.png", "--frames", "5")
+    assert Image.open(here / "a-turn.gif").n_frames == 5  # type: ignore[attr-defined]
+    turn("a.png", "b.png", "--frames", "3", "-o", "unposed.png")
+    turn("a.png", "b.png", "--frames", "3", "--pose", "30,20", "--pose=-60,20,2.7", "-o", "posed.png")
+    turn("a.png", "b.png", "--frames", "3", "--pose", "30,20", "--pose=-60,20", "--pose-guidance", "2", "-o", "stressed.png")
+    strips = {(here / f"{name}.png").read_bytes() for name in ("unposed", "posed", "stressed")}
+    assert len(strips) == 3 and Image.open(here / "posed.png").width > 3 * 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--pose", "30"], "--pose: '30' is not possible; it wants azimuth and elevation in degrees"),
+        (["--pose", "30,20", "--pose", "1,2"], "--pose: given 2 times for 1 pictures"),
+        (["--pose", "30,20,0"], "a camera at the origin has nothing to look at"),
+        (["--frames", "0"], "frames: 0 is not possible"),
+        (["--field-of-view", "180"], "--field-of-view: 180 is not possible"),
+        (["--model", "model"], "this model was trained without cameras"),
+        (["-o", "turn.txt"], "turn.txt: cannot be written"),
+    ],
+)
+def test_a_turntable_that_cannot_be_is_one_clear_line(
+    here: Path, turning: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], wanted: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["turntable", "a.png", "--model", str(turning), "--device", "cpu", *arguments])
+    lines = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 1 and wanted in lines[-1] and lines[-1].startswith("soda turntable: ")
+    assert not (here / "turn.txt").exists()
+
+
 def test_attributes_are_found_in_prepared_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree("model", "other", dirs_exist_ok=True)
     main(["attributes", "--model", "other", "--data", "data", "--top", "2", "--device", "cpu", "-o", "found.png"])
