@@ -70,7 +70,8 @@ def add_commands(commands: Any) -> None:
         action="append",
         default=[],
         metavar="AZIMUTH,ELEVATION[,DISTANCE]",
-        help="from where each picture was taken, once a picture and in their order, in degrees (--pose=-30,20 for a negative one); none: nobody knows",
+        help="from where each picture was taken, in degrees, once a picture and in their order (a negative one: --pose=-30,20); "
+        "none: nobody knows",
     )
     command.add_argument("--frames", type=int, default=24, help="once round (24)")
     command.add_argument("--azimuth", type=float, default=0.0, help="of the first frame, degrees from +x towards +y (0)")
