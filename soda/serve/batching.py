@@ -95,10 +95,14 @@ class Batcher:
                 await self._answer(batch)
 
     def _take(self) -> list[_Waiting]:
-        """The next requests, in order, up to `max_batch` pictures; those that nobody awaits any more are dropped."""
+        """The next requests, in order, up to `max_batch` pictures; those that nobody awaits any more are dropped.
+
+        Without a delay half of those that wait stay for the next run: they keep the session busy while these are answered and
+        their clients ask again. Else clients that ask together go on in step, and session and event loop wait for each other.
+        """
         batch: list[_Waiting] = []
-        count = 0
-        while self._queue and (not batch or count + len(self._queue[0].images) <= self._max_batch):
+        count, stay = 0, 0 if self._delay else len(self._queue) // 2
+        while len(self._queue) > stay and (not batch or count + len(self._queue[0].images) <= self._max_batch):
             waiting = self._queue.popleft()
             if not waiting.answer.done():
                 batch.append(waiting)

