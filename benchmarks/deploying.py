@@ -44,8 +44,9 @@ EMBED = """
 import sys, time
 from pathlib import Path
 from soda.runtime import Encoder
+from soda.runtime.stream import default_workers, threads_beside
 from soda.vectors.job import embed_folder
-encoder, started = Encoder(sys.argv[1]), time.perf_counter()
+encoder, started = Encoder(sys.argv[1], threads=threads_beside(default_workers())), time.perf_counter()
 embed_folder(encoder, Path(sys.argv[2]), Path(sys.argv[3]))
 seconds = time.perf_counter() - started
 print(seconds, int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024)

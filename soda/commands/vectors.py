@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from soda.runtime import Encoder, novelty
+from soda.runtime.stream import default_workers, threads_beside
 from soda.vectors import VectorsError
 from soda.vectors.cluster import cluster
 from soda.vectors.index import duplicate_groups, is_approximate, neighbours_within
@@ -110,7 +111,8 @@ def _outliers(args: argparse.Namespace) -> None:
 
 
 def _encoder(args: argparse.Namespace) -> Encoder:
-    return Encoder(args.encoder, threads=args.threads)
+    workers = default_workers() if args.workers is None else args.workers
+    return Encoder(args.encoder, threads=args.threads or threads_beside(workers))
 
 
 def _vectors(args: argparse.Namespace) -> Vectors:

@@ -58,7 +58,9 @@ def _add_target(command: argparse.ArgumentParser) -> None:
 
 def _add_encoder(command: argparse.ArgumentParser) -> None:
     command.add_argument("--encoder", type=Path, default=ENCODER, help="models/encoder.onnx by default")
-    command.add_argument("--threads", type=int, default=0, help="of the model (0: one a core)")
+    command.add_argument(
+        "--threads", type=int, default=0, help="of the model (0: one for each core that decodes nothing, at least one)"
+    )
     command.add_argument("--workers", type=int, help="threads that decode pictures (one a core)")
     command.add_argument("--batch-size", type=int, default=64, help="pictures encoded at once (64)")
 

@@ -84,8 +84,19 @@ class _Drawn:
 
 def default_workers() -> int:
     """Threads that decode: one for each core that this process may use, 8 at most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
+    return min(8, _cores())
+
+
+def threads_beside(workers: int) -> int:
+    """Threads of a model that encodes while so many others decode: the cores that are left, at least one.
+
+    More would wait for one another at the end of every layer while the decoding threads have the cores.
+    """
+    return max(1, _cores() - workers)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pixel_batches(

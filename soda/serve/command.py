@@ -13,8 +13,8 @@ from soda.serve.settings import Limits, check_exposure
 
 TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
 SWITCH_SECONDS = 1e-4
-"""After so long a thread of Python lets another one on. With Python's own 5 ms the session, done with a batch, waits for the event
-loop to have nothing to do: 63 % of the bare session's throughput, against 83 % with this."""
+"""After so long a thread of Python lets another one on. With Python's own 5 ms the session, done with a batch, waits for the
+event loop to have nothing to do: 63 % of the bare session's throughput, against 83 % with this."""
 NEEDS = "soda serve needs more than the base package: pip install 'soda[serve]'"
 
 
