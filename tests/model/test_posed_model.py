@@ -348,7 +348,7 @@ def test_a_model_that_attends_trains_and_turns_objects(config: Config, data: Pre
     turned = SODA(attending, config, Path("nowhere"), batch_size=2).novel_view(pictures[:2], RING[:2], RING[:5], steps=2)
     assert turned.shape == (5, *pictures.shape[1:]) and turned.isfinite().all()
     with pytest.raises(ConfigError, match=r"model\.cameras\.view_attention"):
-        make_config("model=posed", "+model.cameras.view_attention=[7]", "views=object")
+        make_config("model=posed", "model.cameras.view_attention=[7]", "views=object")
 
 
 def test_pose_guidance_stresses_the_camera(model: Network, pretrained: SODA) -> None:

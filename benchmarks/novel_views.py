@@ -1,0 +1,87 @@
+"""Ways to learn novel views, each trained for the same processor time and measured on validation objects.
+
+The data are what data/prepared holds (with cameras), the other settings params.yaml's. On one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.ablations import CPU, varied
+from soda.config import Config, load
+from soda.data.dataset import PreparedData
+from soda.data.pairs import find_partners
+from soda.data.views import to_float
+from soda.evaluation.baselines import initial_encoder
+from soda.evaluation.novel_views import measure_novel_views
+from soda.model.soda import SODA
+from soda.training.batches import Order, batches
+from soda.training.held_out import PairCameras, read_held_out
+from soda.training.loop import optimise, start_run
+from soda.training.usage import measure_use
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "pooled": {"model.cameras.view_attention": []},
+    "attention": {"model.cameras.view_attention": [1, 2]},
+    "even_times": {"diffusion.time_power": 1.0},
+    "rays_alone": {"model.cameras.pose": False},
+    "no_reconstruction": {"views.pairs.reconstruct": 0.0},
+}
+"""Of params.yaml; `pooled` are the settings themselves but for the attention, which is what `attention` adds."""
+REPORTS = 8  # lines a run, of how the pose comes to be used
+
+
+def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> tuple[SODA, int]:
+    """(EMA model, images seen) after so many seconds of processor time; the learning rate decays over them."""
+    run, settings = start_run(config, "novel views", CPU), config.train
+    run.model.train()
+    split, held_out = data.split("train"), read_held_out(data, config, 486, CPU)
+    partners = find_partners(data, split, config.views.pairs)
+    assert partners is not None
+    size, share, started = settings.batch_size, slice(0, settings.batch_size), time.process_time()
+    cameras = PairCameras(split, Order(len(partners), settings.seed), size, share, partners)
+    order, reported = Order(len(partners), settings.seed), 0
+    for batch in batches(split, order, batch_size=size, share=share, first_step=0, last_step=sys.maxsize, partners=partners):
+        done = (time.process_time() - started) / seconds
+        if done * REPORTS >= reported + 1 or done >= 1:
+            reported += 1
+            use = measure_use(run.ema, held_out.targets, 0, held_out.sources, held_out.cameras)
+            print(f"  {name} {run.step * size:7d} images: " + ", ".join(f"{k} {v:.2f}" for k, v in use.pose.items()), flush=True)
+        if done >= 1:
+            break
+        images = round(run.step * size / done) if run.step and done else settings.images
+        train = replace(settings, images=max(size, images), warmup_images=min(settings.warmup_images, images // 10))
+        optimise(run, run.model, replace(config, train=train), to_float(batch), 0, cameras.at(run.step))
+    return run.ema, run.step * size
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.novel_views", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600.0, help="of training for each run (600)")
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants alone")
+    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    data, base = PreparedData(args.prepared), load()
+    instrument = initial_encoder(varied(base, {"model.cameras": {}, "model.latent_dim": 128}))
+    for name in args.only or list(VARIANTS):
+        config = varied(base, {**VARIANTS[name], "train.device": "cpu", "train.threads": 1})
+        model, images = train_for(config, data, args.seconds, name)
+        found = measure_novel_views(
+            model.eval(), data.split("train"), data.split("val"), instrument, targets=4, samples=8, seed=0, batch_size=100
+        )
+        assert found is not None
+        figures = {k: v for k, v in found.metrics.items() if isinstance(v, float) and ("psnr" in k or "ssim@" in k)}
+        print(f"{name}: {images} images, " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
