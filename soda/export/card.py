@@ -10,6 +10,13 @@ from soda.config import Config
 _PROBES = {"": "**SODA latent, frozen**", "pixels_": "raw pixels", "random_": "untrained encoder"}
 
 
+def picture_of(config: Config) -> tuple[str, str]:
+    """The figure of the evaluation that the card shows, and what it is in words."""
+    if config.model.cameras.rays:
+        return "turntables.png", "held-out objects turned round, beside the truth"
+    return "reconstructions.png", "originals over pictures drawn from their latents alone"
+
+
 def card(
     name: str,
     config: Config,
@@ -31,7 +38,7 @@ def card(
         + (f" ({source})" if source else "")
         + (f", licence of the data: {licence}" if licence else "")
         + ".",
-        "![originals over pictures drawn from their latents alone](reconstructions.png)",
+        "![{1}]({0})".format(*picture_of(config)),
         "```python\nfrom soda.runtime import Decoder, Encoder  # NumPy, Pillow and onnxruntime; no torch\n\n"
         f'z = Encoder("zoo/{name}/encoder.onnx").embed(["a.jpg", "b.png"])  # (2, {model.latent_dim})\n'
         f'pictures = Decoder("zoo/{name}/denoiser.onnx").sample(z)  # uint8, drawn from z alone\n```',
@@ -109,7 +116,21 @@ def _measures(metrics: Mapping[str, Any]) -> list[str]:
         f"reconstruction from z alone, {drawn['sampling_steps']} steps: PSNR {drawn['psnr']:.2f} dB (mean picture "
         f"{drawn['psnr_mean_picture']:.2f}), SSIM {drawn['ssim']:.3f}, {drawn['pictures']:,} pictures"
     ]
+    if "psnr@1" in (novel := metrics.get("novel_view", {})):
+        lines = [*_novel_views(novel), f"{lines[0]}; drawn without a camera, so any view may come"]
     if "usage_gap" in latent:
         lines.append(f"use of the latent: the loss grows {latent['usage_gap']:.1f}-fold on top when z is another picture's")
     lines.append(f"effective dimensions of z: {latent['effective_dim']:.0f}")
     return lines
+
+
+def _novel_views(novel: Mapping[str, Any]) -> list[str]:
+    known = ", ".join(
+        f"{novel[f'psnr@{count}']:.2f} dB from {words}" for count, words in ((1, "one picture"), (2, "two"), (4, "four"))
+    )
+    bases = ", ".join(f"{name.replace('_', ' ')} {base['psnr']:.2f}" for name, base in novel["baselines"].items())
+    return [
+        f"novel views of {novel['objects']} unseen objects, PSNR of the expected view: {known}",
+        f"beside it: {bases}; for a wrong camera {novel['wrong_pose_psnr@1']:.2f}, from another object "
+        f"{novel['shuffled_psnr@1']:.2f}",
+    ]

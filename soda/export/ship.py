@@ -13,16 +13,16 @@ from PIL import Image
 
 from soda.config import Config
 from soda.export import ExportError
-from soda.export.card import card
+from soda.export.card import card, picture_of
 from soda.export.variants import LIST
 from soda.files import whole_file, whole_folder
 from soda.runtime import Decoder, Encoder, ModelError
 from soda.training.checkpoint import load_model, model_metadata
 
-MAX_BYTES = 10 << 20
+MAX_BYTES, MAX_BYTES_POSED = 10 << 20, 15_000_000  # the latter of models that are told of cameras
 """Of a shipped folder: the repository carries it."""
 
-PICTURE, COLOURS = "reconstructions.png", 64
+COLOURS = 64  # of the card's picture
 
 
 def ship(
@@ -62,9 +62,9 @@ def ship(
             shutil.copy(path, new / file)
         if directions:
             shutil.copy(directions, new / "model.directions.safetensors")
-        if (figures / PICTURE).is_file():
-            with Image.open(figures / PICTURE) as picture:
-                picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(new / PICTURE, optimize=True)
+        if (figures / (shown := picture_of(config)[0])).is_file():
+            with Image.open(figures / shown) as picture:
+                picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(new / shown, optimize=True)
         (new / "README.md").write_text(
             card(
                 name,
@@ -79,8 +79,9 @@ def ship(
             encoding="utf-8",
         )
         sizes = {file.name: file.stat().st_size for file in sorted(new.iterdir())}
-        if sum(sizes.values()) > MAX_BYTES:
-            raise ExportError(f"{folder}: {sum(sizes.values()):,} bytes ({sizes}), at most {MAX_BYTES:,} are shipped")
+        most = MAX_BYTES_POSED if config.model.cameras.rays else MAX_BYTES
+        if sum(sizes.values()) > most:
+            raise ExportError(f"{folder}: {sum(sizes.values()):,} bytes ({sizes}), at most {most:,} are shipped")
     with whole_file(results / f"{name}.json") as temporary:
         shutil.copy(metrics, temporary)
     return {"folder": str(folder), "bytes": sum(sizes.values()), "files": sizes}

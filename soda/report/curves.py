@@ -23,6 +23,8 @@ KNOWN: dict[str, tuple[str, str, bool]] = {
     "val_loss": ("Loss on validation pictures", "Of the averaged model.", False),
     "usage_gap": ("Use of the latent", "How much worse the loss is with another picture’s latent; 0 would mean unused.", True),
     "z_grad_norm": ("Gradient at the latent", "Mean norm of the loss’s gradient at z.", True),
+    "view_psnr": ("Expected novel views, dB", "PSNR of what is drawn in one step from pure noise, on validation pairs.", False),
+    "pose_gap": ("Use of the pose", "By how many dB that falls with another view’s camera; 0 would mean unused.", True),
     "psnr": ("PSNR, dB", "Of reconstructions while training.", False),
     "lr": ("Learning rate", "Of the denoiser.", True),
     "images_per_second": ("Speed", "Images a second.", True),
