@@ -34,7 +34,7 @@ from soda.evaluation.sections import probe_factor, section_probes
 from soda.files import write_json
 from soda.model.soda import SODA
 from soda.training.batches import Order, seed_of
-from soda.training.loop import optimise, start_run
+from soda.training.step import optimise, start_run
 
 CPU = torch.device("cpu")
 LIMITS = {"train": 6000, "val": 1000, "test": 2000}

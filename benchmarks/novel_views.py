@@ -24,7 +24,7 @@ from soda.evaluation.novel_views import measure_novel_views
 from soda.model.soda import SODA
 from soda.training.batches import Order, batches
 from soda.training.held_out import PairCameras, read_held_out
-from soda.training.loop import optimise, start_run
+from soda.training.step import optimise, start_run
 from soda.training.usage import measure_use
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from soda.config import Config, compose, from_dict
 from soda.data.views import to_float, view_pair
-from soda.training.loop import optimise, start_run
+from soda.training.step import optimise, start_run
 
 Figures = dict[str, tuple[float, str]]
 

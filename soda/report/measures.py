@@ -114,9 +114,13 @@ def key_figures(parts: Parts, bars: list[Bar]) -> list[KeyFigure]:
         figures.append(KeyFigure(percent(linear), "linear probe on the frozen latent", text))
     novel = parts.number("novel_view.psnr@1")
     if novel is not None:
-        pairs = (("a copy of the source", "baselines.copy.psnr"), ("mean training view", "baselines.mean_view.psnr"))
-        found = [(word, parts.number(f"novel_view.{key}")) for word, key in (("from two", "psnr@2"), *pairs)]
-        text = [f"{word} {value:.1f} dB" for word, value in found if value is not None]
+        keys = {
+            "from two": "psnr@2",
+            "a copy of the source": "baselines.copy.psnr",
+            "mean training view": "baselines.mean_view.psnr",
+        }
+        found = {words: parts.number(f"novel_view.{key}") for words, key in keys.items()}
+        text = [f"{words} {value:.1f} dB" for words, value in found.items() if value is not None]
         figures.append(KeyFigure(f"{novel:.1f} dB", "PSNR of novel views of unseen objects, from one picture", text))
     psnr = parts.number("reconstruction.psnr") if novel is None else None  # without a camera any view may be drawn
     if psnr is not None:

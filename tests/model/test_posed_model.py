@@ -23,7 +23,7 @@ from soda.model.soda import build_model
 from soda.pretrained import SODA
 from soda.training.batches import Order, batches
 from soda.training.held_out import PairCameras, read_held_out
-from soda.training.loop import optimise, start_run, step_loss
+from soda.training.step import optimise, start_run, step_loss
 from soda.training.usage import measure_use
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared

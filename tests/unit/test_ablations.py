@@ -17,7 +17,7 @@ from soda.config import ConfigError
 from soda.data.dataset import PreparedData
 from soda.evaluation.factors import read_factors
 from soda.evaluation.latents import draw_sample, weights_hash
-from soda.training.loop import start_run
+from soda.training.step import start_run
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
 from tests.unit.test_gallery_measures import render

@@ -33,7 +33,7 @@ from soda.evaluation.metrics import FixedNetwork
 from soda.evaluation.reconstruct import Judge, reconstruct
 from soda.model.soda import SODA, build_model
 from soda.training.checkpoint import save_model
-from soda.training.loop import start_run
+from soda.training.step import start_run
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
 
