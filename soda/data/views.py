@@ -142,7 +142,7 @@ def _surely(config: AugmentConfig) -> AugmentConfig:
 
 
 def draw_shown(batch: int, sources: int, generator: torch.Generator) -> Tensor:
-    """Which of `sources` views of each pair count: the first ones, so many of the first, evenly from 1 up. (batch, sources)."""
+    """Which views of each pair count: its first k, k drawn evenly from 1 .. sources. (batch, sources) of booleans."""
     counts = torch.randint(1, sources + 1, (batch, 1), generator=generator)
     return torch.arange(sources)[None] < counts
 

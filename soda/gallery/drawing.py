@@ -55,11 +55,9 @@ class Drawer:
     @torch.no_grad()
     def encode_views(self, views: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, Context | None]:
         """What `SODA.encode_views` gives of views (B, V, C, S, S) and cameras (B, V, 16), on the CPU."""
-        posed = [None] * len(views) if cameras is None else cameras.split(self.batch_size)
-        encoded = [
-            self.network.encode_views(block.to(self.device), None if each is None else each.to(self.device))
-            for block, each in zip(views.split(self.batch_size), posed, strict=False)
-        ]
+        blocks = views.split(self.batch_size)
+        posed = self._split(cameras, len(blocks))
+        encoded = [self.network.encode_views(block.to(self.device), each) for block, each in zip(blocks, posed, strict=True)]
         contexts = [context.to(torch.device("cpu")) for _, context in encoded if context is not None]
         return torch.cat([z.float().cpu() for z, _ in encoded]), Context.cat(contexts) if contexts else None
 
