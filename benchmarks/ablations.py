@@ -182,7 +182,7 @@ def main() -> None:
         names=args.only or list(VARIANTS),
         runs=args.runs,
         report=args.report,
-        command=f'make ablations ARGS="--seconds {args.seconds:g} --seeds {args.seeds}"',
+        command=f'make ablations ARGS="--seconds {args.seconds:g} --seeds {args.seeds} --threads {args.threads}"',
     )
 
 
