@@ -55,11 +55,7 @@ def _interpolate(args: argparse.Namespace, model: SODA) -> None:
     frames = model.interpolate(
         args.pictures, frames=args.frames, mode=args.mode, ring=args.ring, exact=not args.stochastic, **args.drawing
     )
-    if target.suffix.lower() in ANIMATIONS:
-        save_animation(frames, target, fps=args.fps, back=not args.ring)
-        print(target)
-    else:
-        save(strip(frames), target)
+    _save_frames(frames, target, args.fps, back=not args.ring)
 
 
 def _mix(args: argparse.Namespace, model: SODA) -> None:
@@ -120,8 +116,13 @@ def _turntable(args: argparse.Namespace, model: SODA) -> None:
     poses = [camera(orbit(*parse_pose(text, args.distance)), focal) for text in args.pose] or None
     cameras = ring(args.frames, azimuth=args.azimuth, elevation=args.elevation, distance=args.distance, focal=focal)
     frames = model.novel_view(args.pictures, poses, cameras, pose_guidance=args.pose_guidance, **args.drawing)
+    _save_frames(frames, target, args.fps)
+
+
+def _save_frames(frames: np.ndarray, target: Path, fps: float, *, back: bool = False) -> None:
+    """An animation or a strip, as the suffix says."""
     if target.suffix.lower() in ANIMATIONS:
-        save_animation(frames, target, fps=args.fps)
+        save_animation(frames, target, fps=fps, back=back)
         print(target)
     else:
         save(strip(frames), target)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from soda.cameras import COLUMNS
 from soda.data.dataset import Split
 from soda.data.views import to_float
+from soda.evaluation.azimuth import azimuths
 from soda.evaluation.novel_tasks import OBJECT, Tasks
 from soda.evaluation.novel_views import NovelViews
 from soda.gallery.animation import save_animation
@@ -91,8 +93,7 @@ def _objects(found: NovelViews) -> list[tuple[str, np.ndarray, np.ndarray]]:
     chosen = []
     for place in order[np.linspace(0, len(order) - 1, min(TURNED, len(order))).astype(int)]:
         positions = np.flatnonzero(names == known[place])
-        x, y = (split.cameras[positions, COLUMNS.index(f"camera.place{axis}")] for axis in (0, 1))
-        positions = positions[np.argsort(np.arctan2(y, x))]
+        positions = positions[np.argsort(azimuths(torch.from_numpy(split.cameras[positions])).numpy())]
         stops = positions[np.linspace(0, len(positions) - 1, min(STOPS, len(positions))).astype(int)]
         chosen.append((known[place], stops, tasks.sources[np.flatnonzero(of_task == known[place])[0], :2]))
     return chosen

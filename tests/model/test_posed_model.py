@@ -273,7 +273,7 @@ def test_the_latent_of_several_views_is_the_mean_of_those_that_count(model: Netw
     assert counts.min() == 1 and all((counts == n).float().mean() == pytest.approx(1 / 3, abs=0.02) for n in (1, 2, 3))
 
 
-def test_training_with_several_sources_is_one_source_where_they_are_the_same(config: Config, data: PreparedData) -> None:
+def test_a_further_source_counts_in_training_and_brings_its_camera(config: Config, data: PreparedData) -> None:
     torch.manual_seed(0)
     model, several_sources = awake(config), several(config, 2)
     C, S = model.channels, model.image_size
@@ -282,7 +282,7 @@ def test_training_with_several_sources_is_one_source_where_they_are_the_same(con
     model.eval()
     again = torch.cat((pair, pair[:, :C]), 1), torch.cat((cameras, cameras[:, :1]), 1)
     with torch.no_grad():
-        one = step_loss(model, dataclasses.replace(config), pair, 3, cameras)
+        one = step_loss(model, config, pair, 3, cameras)
         two = step_loss(model, several_sources, again[0], 3, again[1])
         other = step_loss(model, several_sources, torch.cat((pair, -pair[:, :C]), 1), 3, again[1])
     assert one.isfinite() and two != other
