@@ -25,7 +25,10 @@ from soda.vectors.index import duplicate_groups
 
 MODEL = Path("zoo/fashion_mnist")
 DISTINCT = 500  # JPEGs that are really different; the others are links to them
-SIDES = (320, 240)  # px of a JPEG, some 15 kB
+SIDES = (
+    (320, 240),
+    (640, 480),
+)  # px of the JPEGs: a thumbnail (some 15 kB) and a small photo; the larger, the more decoding there is
 BATCH = 64
 
 START = """
@@ -57,9 +60,10 @@ def measure(*, seconds: float, pictures: int, many: int) -> Figures:
     """pictures: JPEGs for the rates of `soda embed`; many: for its memory, against 1,000."""
     figures = {**_model(seconds), **_starting()}
     with tempfile.TemporaryDirectory() as folder:
-        album = Path(folder) / "album"
-        _write_jpegs(album, pictures)
-        figures |= _overlap(album, Path(folder))
+        for side in SIDES:
+            album = Path(folder) / f"{side[0]}x{side[1]}"
+            _write_jpegs(album, pictures, side)
+            figures |= {f"{side[0]} x {side[1]} px: {name}": figure for name, figure in _overlap(album, Path(folder)).items()}
         figures |= _memory(Path(folder), album, many)
     return figures | _index()
 
@@ -95,7 +99,7 @@ def _starting() -> Figures:
     """Import, and import with the first embedding, in fresh processes: the median of five after one that fills the cache."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "a.jpg"
-        _picture(0).save(picture)
+        _picture(0, SIDES[0]).save(picture)
         command = [sys.executable, "-c", START, MODEL / "encoder.onnx", picture]
         rows = [list(map(float, _output(command).split())) for _ in range(6)][1:]
     imported, first, memory = np.median(rows, axis=0)
@@ -157,19 +161,19 @@ def _index(count: int = 20_000) -> Figures:
     }
 
 
-def _picture(seed: int) -> Image.Image:
+def _picture(seed: int, side: tuple[int, int]) -> Image.Image:
     """A picture with the smoothness of a photo, so that decoding takes what it takes for one."""
     rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize(SIDES, Image.Resampling.BICUBIC)
-    noise = rng.normal(0, 6, (SIDES[1], SIDES[0], 3))
+    coarse = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize(side, Image.Resampling.BICUBIC)
+    noise = rng.normal(0, 6, (side[1], side[0], 3))
     return Image.fromarray((np.asarray(coarse) + noise).clip(0, 255).astype(np.uint8))
 
 
-def _write_jpegs(folder: Path, count: int) -> None:
+def _write_jpegs(folder: Path, count: int, side: tuple[int, int]) -> None:
     folder.mkdir()
     distinct = [folder / f"{i:06d}.jpg" for i in range(min(DISTINCT, count))]
     for i, path in enumerate(distinct):
-        _picture(i).save(path, quality=88)
+        _picture(i, side).save(path, quality=88)
     for i in range(len(distinct), count):
         os.link(distinct[i % len(distinct)], folder / f"{i:06d}.jpg")
 

@@ -83,6 +83,11 @@ class ViewsConfig:
     source: AugmentConfig
     target: AugmentConfig
     pairs: PairsConfig = PairsConfig()
+    # Colours of each pair are changed by powers of 2.7^N(0, recolour), one a channel, the same in all its views. 0: as they are
+    recolour: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(0.0 <= self.recolour <= 2.0, "views.recolour", self.recolour, "0 to 2")
 
     @property
     def reconstructs(self) -> bool:

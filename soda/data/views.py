@@ -136,6 +136,17 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
     return images.contiguous(memory_format=torch.channels_last)
 
 
+def recolour(images: Tensor, channels: int, strength: float, generator: torch.Generator) -> Tensor:
+    """Other colours for each pair, the same in all its views: (B, V * channels, S, S) in [-1, 1] -> the same shape.
+
+    A channel's brightness in [0, 1] is raised to the power exp(strength * n), n drawn from N(0, 1) for each pair and channel:
+    white and black stay, what lies between is tinted, lightened or darkened. strength 0 changes nothing.
+    """
+    powers = torch.exp(strength * torch.randn(len(images), 1, channels, 1, 1, generator=generator)).to(images.device)
+    brightness = ((images.unflatten(1, (-1, channels)) + 1) / 2).clamp(0, 1)
+    return (brightness.pow(powers) * 2 - 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+
+
 def _surely(config: AugmentConfig) -> AugmentConfig:
     """The same view, but for leaving a picture as it is by chance. (A sure mirror would be one outcome; it stays a chance.)"""
     return dataclasses.replace(config, crop_prob=float(config.crop_prob > 0), randaugment_prob=float(config.randaugment_prob > 0))

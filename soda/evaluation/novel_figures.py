@@ -55,8 +55,7 @@ def turntables(model: SODA, found: NovelViews, path: Path, seed: int) -> None:
             drawn = novel_views(drawer, to_float(split.gather(given)), split.cameras[given], cameras, Sampling(seed))
             rows.append([split.gather(given[-1:])[0], *give(drawn, "array", single=False)])
         blocks.append(grid(rows, title=f"{name}: the truth; from one picture; from two", lead_column=True, side=64))
-    widest = max(block.width for block in blocks)
-    save_sheet(page([block for block in blocks if block.width == widest]), path)
+    save_sheet(page(blocks), path)
 
 
 def spinning(model: SODA, found: NovelViews, path: Path, seed: int) -> None:
@@ -87,13 +86,15 @@ def _objects(found: NovelViews) -> list[tuple[str, np.ndarray, np.ndarray]]:
     split: Split = tasks.split
     names = split.column(OBJECT)
     of_task = names[tasks.targets]
-    known = list(dict.fromkeys(of_task.tolist()))
+    counts = {name: np.count_nonzero(names == name) for name in dict.fromkeys(of_task.tolist())}
+    stops = min(STOPS, max(counts.values()))  # of an object that lost more of its views there is less to compare
+    known = [name for name, count in counts.items() if count >= stops]
     mean = np.array([found.psnr[of_task == name].mean() for name in known])
     order = np.argsort(-mean)
     chosen = []
     for place in order[np.linspace(0, len(order) - 1, min(TURNED, len(order))).astype(int)]:
         positions = np.flatnonzero(names == known[place])
         positions = positions[np.argsort(azimuths(torch.from_numpy(split.cameras[positions])).numpy())]
-        stops = positions[np.linspace(0, len(positions) - 1, min(STOPS, len(positions))).astype(int)]
-        chosen.append((known[place], stops, tasks.sources[np.flatnonzero(of_task == known[place])[0], :2]))
+        shown = positions[np.linspace(0, len(positions) - 1, stops).astype(int)]
+        chosen.append((known[place], shown, tasks.sources[np.flatnonzero(of_task == known[place])[0], :2]))
     return chosen

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from soda.config import Config
-from soda.data.views import augment, draw_shown, view_pair
+from soda.data.views import augment, draw_shown, recolour, view_pair
 from soda.diffusion.schedule import draw_times
 from soda.model.conditions import mask_cameras
 from soda.model.modulation import draw_keep
@@ -72,6 +72,8 @@ def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int, cam
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
     C, pairs = config.dataset.channels, config.views.pairs
+    if config.views.recolour:
+        images = recolour(images, C, config.views.recolour, generator)
     beside = [augment(images[:, k : k + C], config.views.source, generator) for k in range(2 * C, images.shape[1], C)]
     source, target = view_pair(images[:, : 2 * C], config.views, generator)
     views: dict[str, Any] = {}

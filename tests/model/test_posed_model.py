@@ -64,6 +64,15 @@ def model(config: Config) -> Network:
     return awake(config)
 
 
+def test_the_encoder_sees_colours_as_well_as_lightness_from_the_start(config: Config) -> None:
+    rgb = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, channels=3))
+    seen = build_model(rgb).encoder.rays.rgb.weight[:, :, 0, 0].detach()
+    natural = torch.tensor([[1.0, 1.0, 1.0], [0.3, 0.0, -0.3]]).T  # a step of lightness, and one of hue as weak as they are
+    lightness, hue = (seen @ natural).square().mean(0).sqrt()
+    assert hue > lightness / 2
+    assert build_model(config).encoder.rays.rgb.weight.shape[1] == 1 == config.dataset.channels  # grey has no colours to see
+
+
 def test_without_cameras_there_is_nothing_of_them(small_config: Config) -> None:
     torch.manual_seed(0)
     plain = build_model(small_config)

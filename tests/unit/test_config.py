@@ -37,6 +37,7 @@ CONF = ROOT / "conf"
         ("+views.pairs.by=column", ["views.pairs.column", "None"]),
         ("+views.pairs.file=a.csv", ["views.pairs.file", "'a.csv'", "null unless"]),
         ("+views.pairs.reconstruct=0.5", ["views.pairs.reconstruct", "0.5", "views.pairs.by=picture"]),
+        ("+views.recolour=3", ["views.recolour", "3", "0 to 2"]),
         ("evaluate.knn_k=[]", ["evaluate.knn_k"]),
         ("export.opset=9", ["export.opset", "9"]),
         ("+model.depth=3", ["model.depth", "3", "no such setting"]),

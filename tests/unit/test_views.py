@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from soda.config import AugmentConfig, ViewsConfig, compose, from_dict
-from soda.data.views import augment, to_float, to_uint8, view_pair
+from soda.data.views import augment, recolour, to_float, to_uint8, view_pair
 from tests.conftest import ROOT
 
 OFF = AugmentConfig(
@@ -93,3 +93,21 @@ def test_one_seed_one_view(images: Tensor) -> None:
     config = dataclasses.replace(OFF, crop_prob=0.9, randaugment_prob=0.9, noise_sigma=0.1)
     first, again, other = (augment(images, config, seeded(s)) for s in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_other_colours_are_the_same_in_all_views_of_a_pair_and_differ_between_pairs(images: Tensor) -> None:
+    images = images / 2  # nothing near black or white, which keep their colour
+    pairs = torch.cat((images, images.flip(-1), images), dim=1)  # three views of three channels
+    views = recolour(pairs, 3, 0.6, seeded())
+    assert views.shape == pairs.shape and float(views.abs().max()) <= 1
+    source, mirrored, other = views.split(3, dim=1)
+    assert torch.equal(source, other) and torch.equal(mirrored.flip(-1), source)
+    powers = ((source + 1) / 2).log() / ((images + 1) / 2).log()  # one number for each picture and channel
+    assert float(powers.amax((2, 3)).sub(powers.amin((2, 3))).abs().max()) < 0.05
+    assert float(powers.mean((2, 3)).log().std()) == pytest.approx(0.6, rel=0.15)
+
+
+def test_white_and_black_keep_their_colour_and_strength_0_keeps_all(images: Tensor) -> None:
+    extremes = torch.tensor([-1.0, 1.0]).view(1, 1, 1, 2).expand(64, 3, 4, 2)
+    assert torch.equal(recolour(extremes, 3, 2.0, seeded()), extremes)
+    torch.testing.assert_close(recolour(images, 3, 0.0, seeded()), images)
