@@ -86,7 +86,7 @@ def _objects(found: NovelViews) -> list[tuple[str, np.ndarray, np.ndarray]]:
     split: Split = tasks.split
     names = split.column(OBJECT)
     of_task = names[tasks.targets]
-    counts = {name: np.count_nonzero(names == name) for name in dict.fromkeys(of_task.tolist())}
+    counts = {name: int(np.count_nonzero(names == name)) for name in dict.fromkeys(of_task.tolist())}
     stops = min(STOPS, max(counts.values()))  # of an object that lost more of its views there is less to compare
     known = [name for name, count in counts.items() if count >= stops]
     mean = np.array([found.psnr[of_task == name].mean() for name in known])
