@@ -13,7 +13,6 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from soda.runtime import Encoder
-from tests.apps.drawing_model import model_folder
 from tests.apps.running import ENCODER, ROOT, Running, serve
 from tests.apps.website import browser_path, lay_out, web_server
 
@@ -57,13 +56,12 @@ def tile_files(tiles: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> l
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, tiles: np.ndarray) -> Iterator[str]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page with a model that draws, under a sub-path."""
     folder = tmp_path_factory.mktemp("site")
     page = lay_out(folder)
-    model = model_folder(tmp_path_factory.mktemp("models") / "fashion_mnist", tiles)
     run_script = subprocess.run(
-        [sys.executable, ROOT / "apps/web/bundle_model.py", model, "--to", page / "model"],
+        [sys.executable, ROOT / "apps/web/bundle_model.py", ENCODER.parent, "--to", page / "model"],
         capture_output=True,
         text=True,
         check=False,
