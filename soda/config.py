@@ -138,11 +138,12 @@ def _plain_path(override: str) -> str:
 
 
 def _with_recipe(overrides: list[str], conf_dir: Path) -> list[str]:
-    """The overrides, after those that recipes.yaml has for the chosen data set and that are not about the same keys."""
+    """The overrides, after those that recipes.yaml has for the data set, but for keys and whole groups that are chosen."""
     chosen = {key: value for key, _, value in (override.partition("=") for override in overrides)}
     path = conf_dir / "recipes.yaml"
     recipes = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return [each for each in recipes.get(chosen.get("dataset"), []) if each.partition("=")[0] not in chosen] + overrides
+    recipe: list[str] = recipes.get(chosen.get("dataset"), [])
+    return [each for each in recipe if not {each.partition("=")[0], each.partition(".")[0]} & set(chosen)] + overrides
 
 
 def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str] = CONF_DIR) -> dict[str, Any]:

@@ -98,4 +98,7 @@ def test_a_data_set_brings_its_recipe_and_named_choices_win() -> None:
     assert posed.model.cameras.rays and posed.views.pairs.column == "factor.object" and posed.diffusion.time_power > 1
     chosen = from_dict(compose(["dataset=furniture", "model=tiny", "views=plain"], ROOT / "conf"))
     assert not chosen.model.cameras.rays and chosen.views.pairs.by == "picture" and chosen.diffusion.time_power > 1
+    guided = from_dict(compose(["dataset=emoji", "diffusion=paper", "model.latent_dim=64"], ROOT / "conf"))
+    assert guided.model.latent_dim == 64 and guided.views.pairs.style_sections == 2
+    assert guided.diffusion == from_dict(compose(["diffusion=paper"], ROOT / "conf")).diffusion  # a group that is named is whole
     assert compose(["dataset=fashion_mnist"], ROOT / "conf") == compose([], ROOT / "conf")
