@@ -25,6 +25,8 @@ COLUMNS = tuple(
 )
 """The manifest's columns of a camera: intrinsics, then the pose row by row. `Camera.numbers` has this order."""
 NUMBERS = len(COLUMNS)
+FOCAL_LENGTHS = (0.1, 20.0)
+"""Sides; fields of view of 157 and 3 degrees. A focal length in pixels is far above."""
 _TOLERANCE = 1e-3  # of R R' = 1: files with poses have six digits or fewer
 
 
@@ -63,7 +65,11 @@ def camera(matrix: np.ndarray, focal: float | tuple[float, float], centre: tuple
     matrix = np.asarray(matrix, np.float64)
     if matrix.shape not in ((3, 4), (4, 4)):
         raise CameraError(f"a pose is a matrix (3, 4) or (4, 4), not {matrix.shape}")
-    fx, fy = (focal, focal) if isinstance(focal, (int, float)) else focal
+    if len(matrix) == 4 and not np.allclose(matrix[3], (0, 0, 0, 1), atol=_TOLERANCE):
+        raise CameraError(f"the pose's last row is {matrix[3].tolist()}, not 0 0 0 1: it may be transposed")
+    if focal is None or centre is None:
+        raise CameraError("the intrinsics are missing: a camera wants its focal length and principal point, in sides")
+    fx, fy = focal if isinstance(focal, Sequence | np.ndarray) else (focal, focal)
     made = Camera(float(fx), float(fy), float(centre[0]), float(centre[1]), tuple(matrix[:3].ravel().tolist()))
     problem = problem_of(np.asarray([made.numbers]))[0]
     if problem:
@@ -80,13 +86,20 @@ def problem_of(numbers: np.ndarray) -> list[str | None]:
     rotation, place = pose[:, :, :3], pose[:, :, 3]
     skew = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
     handed = np.linalg.det(rotation)
-    ahead = -(rotation[:, :, 2] * place).sum(1)  # how far before the camera the origin lies
+    local = -(rotation * place[:, :, None]).sum(1)  # (n, 3): the origin in camera coordinates
+    ahead = local[:, 2]
+    seen = safe[:, :2] * local[:, :2] / np.where(ahead > 0, ahead, 1.0)[:, None] + safe[:, 2:4]  # where it is in the picture
     found: list[str | None] = []
     for k in range(len(numbers)):
         if not finite[k]:
             found.append("the camera has numbers that are missing or not finite")
-        elif safe[k, :2].min() <= 0:
-            found.append(f"a focal length of ({safe[k, 0]:g}, {safe[k, 1]:g}) sides; both have to be above 0")
+        elif safe[k, :2].min() < FOCAL_LENGTHS[0] or safe[k, :2].max() > FOCAL_LENGTHS[1]:
+            found.append(
+                f"a focal length of ({safe[k, 0]:g}, {safe[k, 1]:g}) sides, not {FOCAL_LENGTHS[0]:g} to {FOCAL_LENGTHS[1]:g}: "
+                "one in pixels has to be divided by the picture's side"
+            )
+        elif safe[k, 2:4].min() < 0 or safe[k, 2:4].max() > 1:
+            found.append(f"a principal point of ({safe[k, 2]:g}, {safe[k, 3]:g}) sides lies outside the picture")
         elif skew[k] > _TOLERANCE:
             found.append(f"the pose is no rotation: R R' differs from 1 by {skew[k]:.2g}")
         elif handed[k] < 0:
@@ -95,6 +108,11 @@ def problem_of(numbers: np.ndarray) -> list[str | None]:
             found.append(
                 f"the object at the origin lies behind the camera ({-ahead[k]:.3g} units): the pose is of another convention, "
                 "e.g. OpenGL's, whose cameras look along -z, or from world to camera"
+            )
+        elif seen[k].min() < 0 or seen[k].max() > 1:
+            found.append(
+                f"the object at the origin lies outside the picture, at ({seen[k, 0]:.3g}, {seen[k, 1]:.3g}) sides: the pose is "
+                "of another convention, e.g. from world to camera, or of another world"
             )
         else:
             found.append(None)

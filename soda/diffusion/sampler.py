@@ -41,13 +41,13 @@ def _batch_of(t: int, like: Tensor) -> Tensor:
     return torch.full((like.shape[0],), t, dtype=torch.long, device=like.device)
 
 
-def _ddim_step(abar: float, abar_next: float, x_0: Tensor, eps: Tensor, eta: float, generator: torch.Generator | None) -> Tensor:
+def _ddim_step(abar: float, abar_next: float, x_0: Tensor, eps: Tensor, eta: float, draw: Callable[[Tensor], Tensor]) -> Tensor:
     """DDIM (Song et al. 2021, eq. 12); eta = 1 is DDPM's posterior on the chosen times (Ho et al. 2020, eq. 7)."""
     # 1 - abar / abar_next is negative only by rounding.
     sigma = eta * math.sqrt((1 - abar_next) / (1 - abar)) * math.sqrt(max(0.0, 1 - abar / abar_next))
     x = math.sqrt(abar_next) * x_0 + math.sqrt(max(0.0, 1 - abar_next - sigma**2)) * eps
     if sigma > 0:
-        x = x + sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        x = x + sigma * draw(x)
     return x
 
 
@@ -76,18 +76,25 @@ def sample(
     eta: float = 0.0,
     spacing: str = "logsnr",
     generator: torch.Generator | None = None,
+    alike: bool = False,
     clip: bool = True,
 ) -> Tensor:
     """Draw x_0 (B, C, H, W) from x_T in `steps` evaluations of the denoiser.
 
     method: "ddpm", "ddim" (with eta in [0, 1]) or "dpm++2m". clip: keep each predicted x_0 in [-1, 1]. generator: the noise of
-    the stochastic ones. Raises ValueError for an unknown method or a step count outside 1 .. T.
+    the stochastic ones; alike: the same for all pictures of the batch. Raises ValueError for an unknown method or a step count
+    outside 1 .. T.
     """
     if method not in ("ddpm", "ddim", "dpm++2m"):
         raise ValueError(f"sampler {method!r} is not one of ddpm, ddim, dpm++2m")
     times = schedule.sampling_times(steps, spacing)
     table = schedule.alphas_cumprod.tolist()
     x, previous_x_0 = x_T, None
+
+    def noise(like: Tensor) -> Tensor:
+        shape = (1, *like.shape[1:]) if alike else like.shape
+        return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+
     for k, (t, t_next) in enumerate(pairwise(times)):
         x_0, eps = denoise(x, _batch_of(t, x))
         if clip:
@@ -97,7 +104,7 @@ def sample(
             x = _dpmpp_2m_step((table[times[max(k - 1, 0)]], table[t], table[t_next]), x, x_0, previous_x_0)
             previous_x_0 = x_0
         else:
-            x = _ddim_step(table[t], table[t_next], x_0, eps, 1.0 if method == "ddpm" else eta, generator)
+            x = _ddim_step(table[t], table[t_next], x_0, eps, 1.0 if method == "ddpm" else eta, noise)
     return x
 
 

@@ -62,7 +62,10 @@ def spinning(model: SODA, found: NovelViews, path: Path, seed: int) -> None:
     """Held-out objects turning: in rows one picture of each, it turned from this one, and from two."""
     drawer = Drawer(model, batch_size=64, progress=False)
     split = found.tasks.split
-    cameras = ring(FRAMES, azimuth=0, elevation=20, distance=2.8, focal=float(split.cameras[0, COLUMNS.index("camera.fx")]))
+    places = split.cameras[:, [COLUMNS.index(f"camera.place{row}") for row in range(3)]]
+    distance = float(np.median(np.linalg.norm(places, axis=1)))
+    focal = float(split.cameras[0, COLUMNS.index("camera.fx")])
+    cameras = ring(FRAMES, azimuth=0, elevation=20, distance=distance, focal=focal)
     columns = []
     for _, _, sources in _objects(found):
         turned = [

@@ -10,6 +10,8 @@ from soda.cameras import COLUMNS
 from soda.data.dataset import FACTOR, Split
 
 OBJECT, MODEL = FACTOR + "object", FACTOR + "model"
+MAX_TESTED, MAX_OBJECTS = 500, 2000
+"""Objects of test and of training that novel views are measured on: sets of tens of thousands would take hours and all memory."""
 _FORWARD = [COLUMNS.index(f"camera.forward{row}") for row in range(3)]
 
 
@@ -43,11 +45,11 @@ def angles_between(cameras: np.ndarray, others: np.ndarray) -> np.ndarray:
 def choose_tasks(split: Split, *, targets: int, sources: int, seed: int) -> Tasks | None:
     """At most `targets` views of each object, and for each `sources` other ones of it, drawn from `seed`.
 
-    Objects of too few views are left out; None when fewer than two are left.
+    Objects of too few views are left out, and of more than MAX_TESTED some; None when fewer than two are left.
     """
     objects, generator = split.column(OBJECT), np.random.default_rng(seed)
     chosen: list[tuple[int, np.ndarray]] = []
-    for name in dict.fromkeys(objects.tolist()):
+    for name in _some(list(dict.fromkeys(objects.tolist())), MAX_TESTED, seed):
         views = generator.permutation(np.flatnonzero(objects == name))
         if len(views) > sources:
             chosen += [(int(target), generator.permutation(views[views != target])[:sources]) for target in views[:targets]]
@@ -62,13 +64,23 @@ def choose_tasks(split: Split, *, targets: int, sources: int, seed: int) -> Task
     return Tasks(split, wanted, given, given[others, 0])
 
 
-class Views:
-    """The training views by object, for baselines that answer with one: no variants, where models have them."""
+def _some(names: list[str], limit: int, seed: int) -> list[str]:
+    """All of the names, or `limit` of them in the same order."""
+    if len(names) <= limit:
+        return names
+    return [names[k] for k in np.sort(np.random.default_rng(seed).permutation(len(names))[:limit])]
 
-    def __init__(self, split: Split) -> None:
+
+class Views:
+    """The training views by object, for baselines that answer with one: no variants, where models have them.
+
+    Of more than MAX_OBJECTS objects some, drawn from `seed`.
+    """
+
+    def __init__(self, split: Split, seed: int = 0) -> None:
         names = split.column(OBJECT)
         first = dict(reversed(list(zip(split.column(MODEL).tolist(), names.tolist(), strict=True))))
-        own = np.isin(names, list(first.values()))
+        own = np.isin(names, _some(list(first.values()), MAX_OBJECTS, seed))
         self.split, self.positions = split, np.flatnonzero(own)
         self.objects = np.unique(names[own], return_inverse=True)[1]  # (n,), 0 .. O - 1
         self.count = int(self.objects.max()) + 1

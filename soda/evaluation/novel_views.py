@@ -101,8 +101,11 @@ def measure_novel_views(
     found["wrong_pose_psnr@1"] = _psnr(judge.nearness(paint(given[:, :1], wrong, cameras[:, :1]).mean, truth))
     strangers = test.gather(tasks.strangers)[:, None], test.cameras[tasks.strangers][:, None]
     found["shuffled_psnr@1"] = _psnr(judge.nearness(paint(strangers[0], at, strangers[1]).mean, truth))
-    bases = _baselines(paint.drawer, Views(train), tasks, judge, truth)
+    views = Views(train, seed)
+    nearest = np.stack([views.nearest(each) for each in at])  # (T, O)
+    bases = _baselines(paint.drawer, views, nearest, tasks, judge, truth)
     found["baselines"] = {name: _named(each) for name, each in bases.items()}
+    found["baseline_angle"] = float(np.degrees(angles_between(train.cameras[nearest], at[:, None])).mean())
     found["by_angle"] = _by_angle(tasks.angles, near[1].psnr, bases["copy"].psnr)
     found["other_set"] = _other_set(paint, judge, model, seed)
     return NovelViews(found, tasks, drawn, near[1].psnr)
@@ -117,10 +120,14 @@ def _psnr(near: Nearness) -> float:
     return float(near.psnr.mean())
 
 
-def _baselines(encode: Drawer, views: Views, tasks: Tasks, judge: Judge, truth: np.ndarray) -> dict[str, Nearness]:
-    """What answers without drawing: copies of sources, the mean of all training objects at the pose, the object nearest in z."""
+def _baselines(
+    encode: Drawer, views: Views, nearest: np.ndarray, tasks: Tasks, judge: Judge, truth: np.ndarray
+) -> dict[str, Nearness]:
+    """What answers without drawing: copies of sources, the mean of all training objects at the pose, the object nearest in z.
+
+    nearest: (T, O), of each training object the view that is nearest to the target's camera.
+    """
     split, train = tasks.split, views.split
-    nearest = np.stack([views.nearest(each) for each in split.cameras[tasks.targets]])  # (T, O)
     mean = np.stack([train.gather(row).mean(0).round().astype(np.uint8) for row in nearest])
     bank = _latents(encode, train, views.positions)
     queries = _latents(encode, split, tasks.sources[:, 0])

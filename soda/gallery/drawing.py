@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,10 @@ class Sampling:
     steps: int | None = None
     guidance: Guidance | None = None
     pose_guidance: float = 1.0  # weight of the camera that is drawn for; 1 is none
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.pose_guidance):
+            raise ValueError(f"pose_guidance: {self.pose_guidance!r} is not possible; a weight is a finite number")
 
 
 class Drawer:
@@ -69,6 +74,7 @@ class Drawer:
         sampling: Sampling,
         *,
         exact: bool = False,
+        alike: bool = False,
         label: str = "draw",
         cameras: Tensor | None = None,
         context: Context | None = None,
@@ -76,7 +82,7 @@ class Drawer:
         """(B, C, S, S) in [-1, 1] from z (B, D) and x_T (B, C, S, S), as cameras (B, 16) see it where they are given.
 
         context: goes with z, from `encode_views`. exact: as the inversion has it, by deterministic DDIM without clipping; else by
-        the model's own sampler.
+        the model's own sampler. alike: what noise that adds on the way is one for all pictures, as x_T may be.
         """
         settings, blocks, steps = self.network.diffusion, [], self._steps(sampling)
         generator = torch.Generator(device=self.device).manual_seed(seed_of("sampling", sampling.seed))
@@ -85,6 +91,8 @@ class Drawer:
             posed = self._split(cameras, len(latent_blocks))
             seen = [None] * len(latent_blocks) if context is None else context.split(self.batch_size)
             for latents, noise, each, views in zip(latent_blocks, x_T.split(self.batch_size), posed, seen, strict=True):
+                if alike:
+                    generator.manual_seed(seed_of("sampling", sampling.seed))
                 drawn = sample(
                     self._denoiser(latents, sampling, bar, each, None if views is None else views.to(self.device)),
                     self._place(noise),
@@ -94,6 +102,7 @@ class Drawer:
                     eta=0.0 if exact else settings.eta,
                     spacing=settings.spacing,
                     generator=generator,
+                    alike=alike,
                     clip=not exact,
                 )
                 blocks.append(drawn.clamp(-1, 1).cpu())

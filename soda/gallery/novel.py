@@ -16,6 +16,8 @@ Cameras = Camera | Sequence[Camera] | np.ndarray
 
 def camera_numbers(cameras: Cameras, what: str) -> Tensor:
     """(B, 16) float32 of one camera or several, or of their numbers. Raises CameraError naming the first that is wrong."""
+    if cameras is None:
+        raise CameraError(f"{what}: there is no camera; what is drawn wants one, `soda.cameras.camera(...)`")
     if isinstance(cameras, Camera):
         cameras = [cameras]
     if isinstance(cameras, np.ndarray):
@@ -38,8 +40,9 @@ def camera_numbers(cameras: Cameras, what: str) -> Tensor:
 def novel_views(drawer: Drawer, views: Tensor, source_poses: Cameras | None, target_poses: Cameras, sampling: Sampling) -> Tensor:
     """views: (V, C, S, S) of one object -> (N, C, S, S), as the N target cameras see it; their latents are pooled (mean).
 
-    All are drawn from one noise, so that a turn round the object does not flicker. source_poses: a camera for each view; None:
-    none is known. Raises ValueError for a model without cameras, CameraError for cameras that are wrong or too few.
+    All are drawn from one noise, also that of a stochastic sampler's steps, so that a turn round the object does not flicker.
+    source_poses: a camera for each view; None: none is known. Raises ValueError for a model without cameras, CameraError for
+    cameras that are wrong or too few.
     """
     if not drawer.network.takes_cameras:
         raise ValueError("this model was trained without cameras (model.cameras.rays=false): it cannot draw novel views")
@@ -51,7 +54,7 @@ def novel_views(drawer: Drawer, views: Tensor, source_poses: Cameras | None, tar
     count = len(targets)
     noise = drawer.noise(1, sampling.seed).expand(count, -1, -1, -1)
     seen = None if context is None else context.expand(count)
-    return drawer.draw(z.expand(count, -1), noise, sampling, label="turn", cameras=targets, context=seen)
+    return drawer.draw(z.expand(count, -1), noise, sampling, alike=True, label="turn", cameras=targets, context=seen)
 
 
 def ring(frames: int, *, azimuth: float, elevation: float, distance: float, focal: float) -> list[Camera]:

@@ -41,7 +41,7 @@ def measure_use(
     # Evenly over t, in random order: the figure is comparable from step to step and between runs.
     t = (torch.randperm(len(images), generator=generator) * steps // len(images) + 1).to(images.device)
     noise = torch.randn(images.shape, generator=generator).to(images.device)
-    was_training = model.training
+    was_training, far = model.training, max(1, len(images) // 2)  # neighbours may be of one object, those far away are not
     model.eval()
     source = images if sources is None else sources
     context = None
@@ -55,8 +55,8 @@ def measure_use(
     errors = model.loss(None, images, t, noise, z=z, target_cameras=at, context=context, reduction="none")
     (gradient,) = torch.autograd.grad(errors.sum(), z)
     with torch.no_grad():
-        strange = None if context is None else context.roll(1)
-        shuffled = float(model.loss(None, images, t, noise, z=z.roll(1, 0), target_cameras=at, context=strange))
+        strange = None if context is None else context.roll(far)
+        shuffled = float(model.loss(None, images, t, noise, z=z.roll(far, 0), target_cameras=at, context=strange))
         pose = {} if at is None else _use_of_pose(model, images, noise, z, at, context)
     model.train(was_training)
     loss = max(float(errors.detach().mean()), 1e-12)

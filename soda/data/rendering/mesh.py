@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -141,5 +142,5 @@ def unpack(data: bytes) -> Mesh:
             count = sum(name.startswith("texture_") for name in arrays.files)
             parts: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
             return Mesh(**parts, textures=tuple(arrays[f"texture_{k}"] for k in range(count)))
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise MeshError(f"cannot be read ({error})") from None

@@ -36,13 +36,14 @@ def read_obj(text: str, read: Read) -> Mesh:
     materials: dict[str, Material] = {}
     current = names.setdefault("", 0)
     for number, line in enumerate(text.splitlines(), 1):
-        word, _, rest = line.partition(" ")
+        word, rest = _words(line)
         try:
             if word == "v":
                 x, y, z = rest.split()[:3]
                 places.append([float(x), float(y), float(z)])
             elif word == "vt":
-                uvs.append([float(x) for x in rest.split()[:2]])
+                u, v = rest.split()[:2]
+                uvs.append([float(u), float(v)])
             elif word == "f":
                 face = [_corner(token, len(places), len(uvs)) for token in rest.split()]
                 for k in range(1, len(face) - 1):
@@ -103,13 +104,18 @@ def _mesh(
     )
 
 
+def _words(line: str) -> tuple[str, str]:
+    """The keyword of a line and what follows it, after spaces or tabs."""
+    word, _, rest = line.strip().replace("\t", " ").partition(" ")
+    return word, rest.strip()
+
+
 def read_mtl(text: str) -> dict[str, Material]:
     """Diffuse colour, opacity and diffuse texture of each material; the rest is of no use here."""
     materials: dict[str, Material] = {}
     current = Material()
     for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
-        rest = rest.strip()
+        word, rest = _words(line)
         try:
             if word == "newmtl":
                 current = materials.setdefault(rest, Material())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,7 +113,7 @@ def read_model(archive: zipfile.ZipFile, model: Model) -> Mesh:
         text = archive.read(model.path).decode("latin-1")
     except KeyError:
         raise MeshError(f"there is no {model.path} in the archive") from None
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
         raise MeshError(f"cannot be unpacked ({error})") from None
     mesh = read_obj(text, read)
     points = mesh.vertices.astype(np.float64)

@@ -67,8 +67,18 @@ def _nmr_object(root: Path, folder: Path, split: str, label: str) -> Iterator[Re
         raise SourceError(f"{path}: cannot be read ({error})") from None
     pictures = _pictures(folder / "image")
     _of_one_size(pictures, None)
-    for number, picture in enumerate(pictures):
+    views = {_view_number(picture): picture for picture in pictures}
+    missing = {int(found[1]) for name in matrices if (found := re.fullmatch(r"world_mat_(\d+)", name))} - set(views)
+    if missing:
+        raise SourceError(f"{folder / 'image'}: there is no picture of view {min(missing)}, whose camera is in {path.name}")
+    for number, picture in sorted(views.items()):
         yield _record(root, picture, folder, split, label, _nmr_camera(path, matrices, number))
+
+
+def _view_number(picture: Path) -> int:
+    if not picture.stem.isdecimal():
+        raise SourceError(f"{picture}: it is called after no view; the pictures of cameras.npz are 0000.png, 0001.png ...")
+    return int(picture.stem)
 
 
 def _nmr_camera(path: Path, matrices: dict[str, np.ndarray], number: int) -> Camera:
@@ -94,14 +104,14 @@ def read_srn(root: Path) -> Contents:
     A pose is camera to world, 4 x 4, of a camera with y down and z forward. intrinsics.txt begins with focal length and principal
     point in pixels, and ends with height and width.
     """
-    found = sorted({path.parent.parent for path in wanted(root).glob("**/intrinsics.txt")})
-    folders = [(folder, match) for folder in found if (match := re.match(r"([a-z]+).*_(train|val|test)$", folder.name))]
+    inside = sorted(path for pattern in ("*", "*/*") for path in wanted(root).glob(pattern) if path.is_dir())
+    folders = [(folder, match) for folder in inside if (match := re.match(r"([a-z]+).*_(train|val|test)$", folder.name))]
     if not folders:
         raise MissingError(f"dataset.path: {root}: there is no <class>_<train, val or test>/<object>/intrinsics.txt in it")
 
     def records() -> Iterator[Record]:
         for folder, match in folders:
-            for each in sorted(path.parent for path in folder.glob("*/intrinsics.txt")):
+            for each in sorted(path for path in folder.iterdir() if path.is_dir()):
                 yield from _srn_object(root, each, _SPLITS[match[2]], match[1])
 
     return Contents(records(), FACTORS)
@@ -119,6 +129,9 @@ def _srn_object(root: Path, folder: Path, split: str, label: str) -> Iterator[Re
         raise SourceError(f"{folder / 'intrinsics.txt'}: {what}")
     pictures = _pictures(folder / "rgb")
     _of_one_size(pictures, int(width))
+    unseen = {path.stem for path in (folder / "pose").glob("*.txt")} - {picture.stem for picture in pictures}
+    if unseen:
+        raise SourceError(f"{folder / 'rgb'}: there is no picture {min(unseen)}, whose pose is there")
     for picture in pictures:
         path = folder / "pose" / f"{picture.stem}.txt"
         numbers = [number for line in lines(path) for number in _numbers(line, path)]
