@@ -131,6 +131,9 @@ def opengl_pose(root: Path) -> None:
             r"0001\.png: 8 x 8 px; the views of an object are to be 16 x 16 px",
         ),
         ("nmr", nmr, lambda root: (root / "03001627/softras_train.lst").unlink(), r"there is no <class>/softras_train\.lst"),
+        ("nmr", nmr, lambda root: (root / "03001627/object0/image/0001.png").unlink(), r"there is no picture of view 1"),
+        ("srn", srn, lambda root: (root / "cars_val/object2/intrinsics.txt").unlink(), r"intrinsics\.txt: no such file"),
+        ("srn", srn, lambda root: (root / "cars_val/object2/rgb/000000.png").unlink(), r"there is no picture 000000, whose pose"),
         ("srn", srn, opengl_pose, r"000001\.txt: the object at the origin lies behind the camera .* OpenGL's"),
         ("srn", srn, lambda root: (root / "cars_val/object2/pose/000000.txt").unlink(), r"pose/000000\.txt: no such file"),
         (

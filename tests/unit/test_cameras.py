@@ -118,6 +118,20 @@ def test_wrong_intrinsics_are_named() -> None:
         look_at([0, 0, 0])
 
 
+def test_poses_from_world_to_camera_and_intrinsics_in_pixels_are_refused() -> None:
+    pose = np.vstack((orbit(20, 30, 2), [0, 0, 0, 1]))
+    with pytest.raises(CameraError, match=r"outside the picture, at .* from world to camera"):
+        camera(np.linalg.inv(pose), FOCAL)
+    with pytest.raises(CameraError, match=r"last row .* transposed"):
+        camera(pose.T, FOCAL)
+    with pytest.raises(CameraError, match=r"focal length of \(131\.25, 131\.25\) sides, not 0\.1 to 20"):
+        camera(pose, 131.25)
+    with pytest.raises(CameraError, match=r"principal point of \(64, 64\) sides"):
+        camera(pose, FOCAL, (64.0, 64.0))
+    with pytest.raises(CameraError, match="intrinsics are missing"):
+        camera(pose, None)  # type: ignore[arg-type]
+
+
 def test_the_encoding_by_hand() -> None:
     values = torch.tensor([[0.5, -1.0]], dtype=torch.float64)
     expected = [0.5, -1.0]
