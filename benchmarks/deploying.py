@@ -25,10 +25,7 @@ from soda.vectors.index import duplicate_groups
 
 MODEL = Path("zoo/fashion_mnist")
 DISTINCT = 500  # JPEGs that are really different; the others are links to them
-SIDES = (
-    (320, 240),
-    (640, 480),
-)  # px of the JPEGs: a thumbnail (some 15 kB) and a small photo; the larger, the more decoding there is
+SIDES = ((320, 240), (640, 480))  # px of the JPEGs, thumbnail and small photo: the larger, the more decoding there is
 BATCH = 64
 
 START = """

@@ -54,7 +54,8 @@ def _notes(subject: Subject, found: NovelViews, config: EvaluateConfig) -> list[
         f"the right ones. lpips_like is in {subject.network_name}.",
         "unposed_…: the cameras of the sources are not given. wrong_pose_psnr@1: drawn for the camera of another task. "
         "shuffled_psnr@1: from a view of another object.",
-        "Baselines: mean_view is the mean of all training objects, each seen by its camera nearest to the target's; "
+        "Baselines: mean_view is the mean of all training objects, each seen by its camera nearest to the target's "
+        f"(baseline_angle: these are {metrics['baseline_angle']:.1f} degrees off in the mean); "
         "nearest_object the view nearest to the target's of the training object with the view that is nearest in z; copy the "
         "first source itself; copy_nearest_of_n that of n sources which is nearest to the target.",
         "by_angle: by the angle in degrees between the viewing directions of target and source. other_set: procedural meshes as "

@@ -41,7 +41,8 @@ def measure_use(
     # Evenly over t, in random order: the figure is comparable from step to step and between runs.
     t = (torch.randperm(len(images), generator=generator) * steps // len(images) + 1).to(images.device)
     noise = torch.randn(images.shape, generator=generator).to(images.device)
-    was_training, far = model.training, max(1, len(images) // 2)  # neighbours may be of one object, those far away are not
+    far = max(1, len(images) // 2)  # neighbours may be of one object, those far away are not
+    was_training = model.training
     model.eval()
     source = images if sources is None else sources
     context = None
