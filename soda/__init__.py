@@ -22,5 +22,5 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("soda"):
             raise
-        raise ModuleNotFoundError(f"SODA needs {error.name}: pip install 'soda[train]'", name=error.name) from error
+        raise ModuleNotFoundError(f"SODA needs {error.name}: pip install '.[train]'", name=error.name) from error
     return SODA

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from soda.vectors.index import duplicate_groups, is_approximate, neighbours_with
 from soda.vectors.job import embed_folder
 from soda.vectors.search import search
 from soda.vectors.sheet import Section, Shown, write_sheet
-from soda.vectors.store import Origin, Vectors, printable, read_blocks, read_origin, read_vectors
+from soda.vectors.store import Origin, Vectors, on_disk, one_line, read_blocks, read_origin, read_vectors
 
 COMPARED = "stats+l2"
 
@@ -29,11 +30,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _embed(args: argparse.Namespace) -> None:
     normalize = None if args.normalize == "none" else args.normalize
+    output = args.output or Path("vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
     try:
         done = embed_folder(
             _encoder(args),
             args.folder,
-            args.output,
+            output,
             normalize=normalize,
             batch_size=args.batch_size,
             workers=args.workers,
@@ -43,7 +45,7 @@ def _embed(args: argparse.Namespace) -> None:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     resumed = f", {done.resumed:,} of them by an earlier run" if done.resumed else ""
-    print(f"{args.output}: {done.pictures:,} pictures{resumed}")
+    print(f"{output}: {done.pictures:,} pictures{resumed}")
     if done.rejects is not None:
         print(f"{done.rejects}: {done.skipped:,} that cannot be read, with the reasons")
 
@@ -55,8 +57,8 @@ def _search(args: argparse.Namespace) -> None:
     origin, blocks = _blocks(args, encoder)
     sections, lines = [], []
     for path, hits in zip(args.queries, search(queries, blocks, args.k), strict=True):
-        lines += [f"{hit.cosine:.4f}\t{printable(str(path))}\t{printable(hit.file)}" for hit in hits]
-        found = [Shown(Path(origin.folder, hit.file), hit.file, f"{hit.cosine:.3f}") for hit in hits]
+        lines += [f"{hit.cosine:.4f}\t{one_line(str(path))}\t{one_line(hit.file)}" for hit in hits]
+        found = [Shown(on_disk(origin.folder, hit.file), hit.file, f"{hit.cosine:.3f}") for hit in hits]
         sections.append(Section(f"like {path}", [Shown(path, str(path), "looked for", lead=True), *found]))
     if not any(section.pictures[1:] for section in sections):
         raise VectorsError(f"{args.target}: there is no readable picture in it")
@@ -66,7 +68,7 @@ def _search(args: argparse.Namespace) -> None:
 def _duplicates(args: argparse.Namespace) -> None:
     target, vectors = _sheet(args), _vectors(args)
     groups = duplicate_groups(vectors.z, args.threshold, args.method)
-    lines = [f"{number}\t{printable(vectors.files[row])}" for number, group in enumerate(groups) for row in group]
+    lines = [f"{number}\t{one_line(vectors.files[row])}" for number, group in enumerate(groups) for row in group]
     sections = [Section(f"{len(group)} pictures", [_shown(vectors, row) for row in group]) for group in groups]
     extra = sum(len(group) - 1 for group in groups)
     about = (
@@ -81,7 +83,7 @@ def _cluster(args: argparse.Namespace) -> None:
     target, vectors = _sheet(args), _vectors(args)
     found = cluster(vectors.z, args.k, seed=args.seed)
     rows_of = zip(found.labels, found.cosines, vectors.files, strict=True)
-    lines = [f"{label}\t{cosine:.4f}\t{printable(file)}" for label, cosine, file in rows_of]
+    lines = [f"{label}\t{cosine:.4f}\t{one_line(file)}" for label, cosine, file in rows_of]
     sections = []
     for number in range(args.k):
         rows = found.members(number)
@@ -102,7 +104,7 @@ def _outliers(args: argparse.Namespace) -> None:
     else:
         scores = novelty(vectors.z, k=args.k)
     rows = np.argsort(-scores, kind="stable")[: args.number]
-    lines = [f"{scores[row]:.4f}\t{printable(vectors.files[row])}" for row in rows]
+    lines = [f"{scores[row]:.4f}\t{one_line(vectors.files[row])}" for row in rows]
     about = (
         f"The {len(rows)} of {len(vectors.files):,} pictures that are farthest from their {args.k} nearest{_how(args, vectors)}."
     )
@@ -141,7 +143,7 @@ def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterato
 def _sheet(args: argparse.Namespace) -> Path:
     """Where the sheet goes, checked before any work."""
     path: Path = args.output
-    if path.suffix.lower() not in (".html", ".htm"):
+    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
         raise ValueError(f"{path}: cannot be written; a contact sheet is an .html file")
     return path
 

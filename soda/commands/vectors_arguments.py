@@ -18,8 +18,7 @@ def add_vector_commands(commands: Any) -> None:
         "-o",
         "--output",
         type=Path,
-        default=Path("vectors.parquet"),
-        help=".parquet, or .npz where pyarrow is missing (vectors.parquet); interrupted, the same command goes on",
+        help="vectors.parquet, or where pyarrow is missing vectors.npz; interrupted, the same command goes on",
     )
     command.add_argument("--normalize", choices=("none", "stats", "l2", "stats+l2"), default="none", help="the vectors (none)")
     _add_encoder(command)

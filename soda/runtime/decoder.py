@@ -15,7 +15,7 @@ from PIL import Image
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, MetadataError, from_denoiser_props
 from soda.runtime.schedule import sampling_times
-from soda.runtime.session import ModelError, open_session, read_props
+from soda.runtime.session import ModelError, open_session, read_props, run_session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -46,8 +46,8 @@ class Decoder:
         threads: int = 0,
         batch_size: int = 64,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants 1 or more")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants a whole number from 1 up")
         self.path, self.batch_size = Path(path), batch_size
         try:
             self._session = open_session(self.path, providers, threads)
@@ -149,13 +149,22 @@ class Decoder:
         )
 
     def noise(self, count: int, seed: int = 0) -> np.ndarray:
-        """x_T (count, C, S, S) float32 of `seed`. Other numbers than torch draws from the same seed."""
+        """x_T (count, C, S, S) float32 of `seed`. Other numbers than torch draws from the same seed. Raises ValueError for a seed
+        that is no whole number from 0 up."""
+        if not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"seed: {seed!r} is not possible; it wants a whole number from 0 up")
         return np.random.default_rng(seed).standard_normal((count, *self.picture_shape), dtype=np.float32)
 
     def predict(self, x_t: np.ndarray, t: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The graph itself: x_t (N, C, S, S) float32, t (N,) int64 in 1 .. T, z (N, D) float32 -> (x_0, eps)."""
+        """The graph itself: x_t (N, C, S, S) float32, t (N,) int64 in 1 .. T, z (N, D) float32 -> (x_0, eps).
+
+        Raises DecoderError when the model fails at them.
+        """
         feeds = dict(zip(DENOISER_INPUTS, (x_t, t, z), strict=True))
-        x_0, eps = self._session.run(list(DENOISER_OUTPUTS), feeds)
+        try:
+            x_0, eps = run_session(self.path, self._session, feeds, dict.fromkeys(DENOISER_OUTPUTS, x_t.shape))
+        except ModelError as error:
+            raise DecoderError(str(error)) from None
         return x_0, eps
 
     def _denoiser(self, z: np.ndarray, whole: float, sections: Mapping[int, float]) -> Denoise:

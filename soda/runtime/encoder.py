@@ -15,7 +15,7 @@ from soda.runtime.folder import pictures_in
 from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, MetadataError, from_props
 from soda.runtime.progress import Line, Progress
-from soda.runtime.session import ModelError, open_session, read_props
+from soda.runtime.session import ModelError, open_session, read_props, run_session
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
 
 if TYPE_CHECKING:
@@ -180,13 +180,18 @@ class Encoder:
     def run(self, images: np.ndarray) -> np.ndarray:
         """The graph itself: uint8 RGB (N, H, W, 3), N pictures of one size, whatever it is -> z (N, D) float32.
 
-        What `embed` gives for the same pictures, without a look at each. Raises ValueError for another dtype or shape.
+        What `embed` gives for the same pictures, without a look at each. Raises ValueError for another dtype or shape,
+        EncoderError when the model fails at them.
         """
         shape: tuple[int, ...] = getattr(images, "shape", ())
         if getattr(images, "dtype", None) != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
             given = f"{getattr(images, 'dtype', type(images).__name__)} {shape}"
             raise ValueError(f"the encoder takes uint8 (N, H, W, 3), none of them 0, not {given}")
-        return self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(images)})[0]
+        feeds = {INPUT: np.ascontiguousarray(images)}
+        try:
+            return run_session(self.path, self._session, feeds, {OUTPUT: (len(images), self.latent_dim)})[0]
+        except ModelError as error:
+            raise EncoderError(str(error)) from None
 
     def normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
         """z (n, D) as `embed` normalises it. Raises ValueError for an unknown way."""
@@ -207,12 +212,12 @@ def _of_folder(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Item]]:
 def _check_settings(normalize: str | None, batch_size: int, errors: str, workers: int | None) -> None:
     if normalize not in NORMALIZATIONS:
         raise ValueError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants 1 or more")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants a whole number from 1 up")
     if errors not in ERRORS:
         raise ValueError(f"errors: {errors!r} is not possible; it wants one of {', '.join(ERRORS)}")
-    if workers is not None and workers < 0:
-        raise ValueError(f"workers: {workers!r} is not possible; it wants 0 or more")
+    if workers is not None and not (isinstance(workers, int) and workers >= 0):
+        raise ValueError(f"workers: {workers!r} is not possible; it wants a whole number from 0 up")
 
 
 def _constant(values: list[float]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,11 +23,15 @@ over."""
 RUN = 50_000
 """Names sorted in memory at once; of more, sorted runs are merged from temporary files."""
 
+_log = logging.getLogger(__name__)
+
 
 def pictures_in(folder: str | os.PathLike[str]) -> Iterator[str]:
     """Paths of the pictures in a folder and all below it, relative to it, sorted, with "/" between their parts.
 
-    Hidden files and folders are passed over, links to folders are not followed. Memory does not grow with the number of pictures.
+    Hidden files and folders are passed over, links to folders are not followed; a folder below that cannot be read is passed over
+    with a warning. A link to a picture that is gone is given, so that whoever opens it can say so. Memory does not grow with the
+    number of pictures.
     Raises NotADirectoryError when it is no folder.
     """
     root = Path(folder)
@@ -50,18 +55,23 @@ def _walk(root: Path) -> Iterator[str]:
         prefix = pending.pop()
         try:
             entries = os.scandir(root / prefix)
-        except OSError:
+        except OSError as error:
             if not prefix:
                 raise
-            continue  # a folder that may not be read holds nothing that could be
+            _log.warning("passed over: %s: %s", root / prefix, error.strerror or error)
+            continue
         with entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{prefix}{entry.name}/")
-                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.is_file():
+                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and (entry.is_file() or _is_broken_link(entry)):
                     yield prefix + entry.name
+
+
+def _is_broken_link(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def _write(file: IO[str], names: list[str]) -> tuple[int, int]:

@@ -74,8 +74,7 @@ def duplicates(z: np.ndarray, *, threshold: float = 0.98) -> list[list[int]]:
     rows = max(1, BLOCK_CELLS // max(1, len(unit)))
     for start in range(0, len(unit), rows):
         block = unit[start : start + rows] @ unit[start:].T  # the lower triangle says nothing new
-        for i, j in np.argwhere(block >= threshold):
-            groups.join(start + int(i), start + int(j))
+        groups.join(*(np.nonzero(block >= threshold) + np.asarray(start)))
     return groups.several()
 
 
@@ -86,6 +85,8 @@ def novelty(z: np.ndarray, bank: np.ndarray | None = None, *, k: int = 5) -> np.
     Without a bank each row is held to all the others. Raises ValueError as `nearest` does, and when there is nothing to
     compare with.
     """
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"k: {k!r} is not possible; it wants a whole number from 1 up")
     known = z if bank is None else bank
     if len(known) < (2 if bank is None else 1):
         raise ValueError(f"novelty is measured against other pictures; there are {len(known)} in all")
@@ -109,23 +110,32 @@ class Groups:
     def __init__(self, count: int) -> None:
         self._parent = np.arange(count)
 
-    def join(self, a: int, b: int) -> None:
-        """Make one group of those of a and b."""
-        low, high = sorted((self._root(a), self._root(b)))
-        self._parent[high] = low
+    def join(self, a: np.ndarray, b: np.ndarray) -> None:
+        """Make one group of those of a[i] and b[i], for every i of two (n,) int64. All pairs at once: among equals there are very
+        many, and few of them are news."""
+        while len(a):
+            roots = self._roots()
+            left, right = roots[a], roots[b]
+            news = left != right
+            a, b, left, right = a[news], b[news], left[news], right[news]
+            # Each root is hung under the least it is linked to: at least every second one goes in a round.
+            high, low = np.maximum(left, right), np.minimum(left, right)
+            np.minimum.at(self._parent, high, low)
 
     def several(self) -> list[list[int]]:
         """Groups of two or more, each ascending, in the order of their first members."""
-        members: dict[int, list[int]] = {}
-        for i in range(len(self._parent)):
-            members.setdefault(self._root(i), []).append(i)
-        return [group for group in members.values() if len(group) > 1]
+        roots = self._roots()
+        order = np.argsort(roots, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(roots[order])) + 1)
+        return [group.tolist() for group in groups if len(group) > 1]
 
-    def _root(self, i: int) -> int:
-        while self._parent[i] != i:
-            self._parent[i] = self._parent[self._parent[i]]
-            i = int(self._parent[i])
-        return i
+    def _roots(self) -> np.ndarray:
+        """The root of every member, by halving all paths at once until none is longer than one step."""
+        while True:
+            nearer = self._parent[self._parent]
+            if np.array_equal(nearer, self._parent):
+                return nearer
+            self._parent = nearer
 
 
 def unit_rows(z: np.ndarray, name: str = "z") -> np.ndarray:

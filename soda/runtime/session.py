@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from soda.runtime.metadata import CHECKSUM_KEY
 
@@ -76,10 +78,32 @@ def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> I
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # fatal ones; errors are raised
     try:
-        return onnxruntime.InferenceSession(content, options, providers=wanted)
+        # Its own way out of a provider that fails prints to standard output and carries on with another one.
+        return onnxruntime.InferenceSession(content, options, providers=wanted, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors share no base class
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"{path}: not a model that onnxruntime can load: {reason}") from None
+
+
+def run_session(
+    path: Path, session: InferenceSession, feeds: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]
+) -> list[np.ndarray]:
+    """Run the graph. wanted: its outputs and their shapes.
+
+    Raises ModelError, naming `path`, when it fails or gives another shape or what is not finite: what loads may be damaged.
+    """
+    try:
+        outputs = session.run(list(wanted), dict(feeds))
+    except Exception as error:  # onnxruntime's errors share no base class
+        shapes = ", ".join(f"{name} {each.shape}" for name, each in feeds.items())
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"{path}: the model failed at {shapes}: {reason}") from None
+    for output, (name, shape) in zip(outputs, wanted.items(), strict=True):
+        if output.shape != shape:
+            raise ModelError(f"{path}: the model gave {name} of shape {output.shape}, not {shape}")
+        if not np.isfinite(output).all():
+            raise ModelError(f"{path}: the model gave {name} with values that are not finite")
+    return outputs
 
 
 def read_props(path: Path, session: InferenceSession) -> dict[str, str]:

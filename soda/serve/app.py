@@ -48,6 +48,7 @@ class Service:
             delay=limits.batch_delay,
             observe=self.metrics.batch,
         )
+        self._reading = asyncio.Lock()  # one large body is parsed at a time: JSON takes many times its size
         resize = encoder.metadata["resize"]
         self._decoder = pictures.Decoder(size=encoder.image_size, resize=resize, max_pixels=limits.max_pixels)
         self.metrics.gauge("soda_pictures_waiting", "Pictures accepted and not yet answered", lambda: self._batcher.reserved)
@@ -63,6 +64,7 @@ class Service:
         )
         self.app.add_middleware(Guard, limits=limits, token=token, state=self.state, metrics=self.metrics)
         self.app.add_exception_handler(HTTPException, _http_error)
+        self.app.add_exception_handler(Exception, _unforeseen)
         self._add_routes()
 
     @asynccontextmanager
@@ -77,13 +79,14 @@ class Service:
     def _add_routes(self) -> None:
         add, of_model = self.app.add_api_route, "/v2/models/{model}"
         tags: dict[str, Any] = {"tags": ["Open Inference Protocol v2"]}
+        probe: dict[str, Any] = {"methods": ["GET", "HEAD"]} | tags  # balancers ask either way
         add("/v2", self._server, summary="The server and its extensions", **tags)
-        add("/v2/health/live", self._live, summary="200 while the process answers", **tags)
-        add("/v2/health/ready", self._ready, summary="200 while requests are welcome, 503 once asked to stop", **tags)
+        add("/v2/health/live", self._live, summary="200 while the process answers", **probe)
+        add("/v2/health/ready", self._ready, summary="200 while requests are welcome, 503 once asked to stop", **probe)
         for path in (of_model, of_model + "/versions/{version}"):
             infer: dict[str, Any] = {"methods": ["POST"], "openapi_extra": INFER | {"parameters": path_parameters(path)}}
             add(path, self._model, summary="The model, its input and its output", **tags)
-            add(path + "/ready", self._model_ready, summary="200 while this model answers", **tags)
+            add(path + "/ready", self._model_ready, summary="200 while this model answers", **probe)
             add(path + "/infer", self._infer, summary="uint8 pictures of one size to z", **infer, **tags)
         add("/embed", self._embed, methods=["POST"], summary="Picture files to z", openapi_extra=EMBED, tags=["Pictures"])
         add("/metrics", self._show_metrics, summary="Figures for Prometheus", tags=["Pages"])
@@ -116,7 +119,11 @@ class Service:
         inference.check_content_type(request.headers)
         body = await request.body()
         read = partial(inference.read_request, body, request.headers.get(inference.LENGTH_HEADER), self.limits)
-        asked = await asyncio.to_thread(read) if len(body) > INLINE_BYTES else read()
+        if len(body) > INLINE_BYTES:
+            async with self._reading:
+                asked = await asyncio.to_thread(read)
+        else:
+            asked = read()
         self._batcher.reserve(len(asked.images))
         try:
             async with asyncio.timeout(self.limits.answer_timeout):
@@ -125,14 +132,16 @@ class Service:
             raise self._late() from None
         finally:
             self._batcher.release(len(asked.images))
-        content, headers = inference.write_response(self._normalized(z, asked.normalize), asked, self.name, VERSION)
+        content, headers = inference.write_response(self.encoder.normalized(z, asked.normalize), asked, self.name, VERSION)
         return Response(content, headers=headers)
 
     async def _embed(self, request: Request) -> Response:
         pictures.check_content_type(request.headers)
         normalize = request.query_params.get("normalize")
+        if normalize is not None:
+            normalize = normalize.replace(" ", "+")  # what a plus sign in an address means
         if normalize not in inference.NORMALIZATIONS:
-            raise Refusal(400, f"normalize: {normalize[:60]!r} is not possible; it wants l2 or stats")
+            raise Refusal(400, f"normalize: {normalize[:60]!r} is not possible; it wants l2, stats or stats+l2")
         given = await pictures.read_files(request, self.limits)
         self._batcher.reserve(len(given))
         try:
@@ -148,7 +157,7 @@ class Service:
             self._batcher.release(len(given))
             for file in given:
                 await file.close()
-        return _json({"model": self.name, "pictures": pictures.answer(given, squares, self._normalized(z, normalize))})
+        return _json({"model": self.name, "pictures": pictures.answer(given, squares, self.encoder.normalized(z, normalize))})
 
     async def _show_metrics(self) -> Response:
         return Response(self.metrics.text(), headers={"content-type": self.metrics.content_type})
@@ -170,13 +179,6 @@ class Service:
     def _late(self) -> Refusal:
         return Refusal(504, f"no answer within {self.limits.answer_timeout:g} seconds", {"retry-after": "1"})
 
-    def _normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
-        if normalize == "stats":
-            return (z - self.encoder.mean) / self.encoder.std
-        if normalize == "l2":
-            return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return z
-
 
 def _json(value: Any, *, status: int = 200) -> Response:
     content = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -189,3 +191,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     response = _json({"error": str(detail)}, status=status)
     response.headers.update(getattr(error, "headers", None) or {})
     return response
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    """A fault of ours: the server logs where, the client hears that it is none of its own."""
+    return _json({"error": f"the service failed at this ({type(error).__name__}); its log says where"}, status=500)

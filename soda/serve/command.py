@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +16,7 @@ TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
 SWITCH_SECONDS = 1e-4
 """After so long a thread of Python lets another one on. With Python's own 5 ms the session, done with a batch, waits for the
 event loop to have nothing to do: 63 % of the bare session's throughput, against 83 % with this."""
-NEEDS = "soda serve needs more than the base package: pip install 'soda[serve]'"
+NEEDS = "soda serve needs more than the base package: pip install '.[serve]'"
 
 
 def add_command(commands: Any) -> None:
@@ -38,6 +39,10 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serve until asked to stop. Raises ValueError for settings that are not possible, OSError for an address that is taken."""
+    if not 0 <= args.port <= 65535:
+        raise ValueError(f"--port: {args.port} is not possible; it wants 0 (a free one) to 65535")
+    if args.name is not None and not re.fullmatch(r"[\w.-]{1,100}", args.name):
+        raise ValueError(f"--name: {args.name[:100]!r} is not possible; it is part of an address: letters, digits, _, - and .")
     limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
     token = _token(args.token_file)
     check_exposure(args.host, token)

@@ -38,7 +38,7 @@ _TENSOR = {"name": {"type": "string"}, "shape": {"type": "array", "items": {"typ
 INFER: dict[str, Any] = {
     "description": "Input `images` UINT8 [N, H, W, 3], flat or nested; output `z` FP32 [N, D]. With the header "
     "Inference-Header-Content-Length the tensors follow the JSON as raw bytes (binary tensor extension); ask for such an answer "
-    "with `parameters: {binary_data_output: true}`. `parameters: {normalize: l2}` or `stats` normalises z.",
+    "with `parameters: {binary_data_output: true}`. `parameters: {normalize: l2}`, `stats` or `stats+l2` normalises z.",
     "requestBody": {
         "required": True,
         "content": {
@@ -83,8 +83,8 @@ EMBED: dict[str, Any] = {
             "name": "normalize",
             "in": "query",
             "required": False,
-            "description": "l2: unit length; stats: zero mean and unit variance over the training pictures",
-            "schema": {"type": "string", "enum": ["l2", "stats"]},
+            "description": "l2: unit length; stats: zero mean and unit variance over the training pictures; stats+l2: both",
+            "schema": {"type": "string", "enum": ["l2", "stats", "stats+l2"]},
         }
     ],
     "requestBody": {

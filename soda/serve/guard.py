@@ -59,6 +59,8 @@ class Guard:
                 await self._app(scope, exchange.receive, exchange.send)
             except Refusal as refusal:
                 await exchange.refuse(refusal)
+            except MemoryError:
+                await exchange.refuse(Refusal(413, "this machine has not the memory for this request"))
             except ClientDisconnect:  # it sent half of its body and went away
                 exchange.status = 499
         finally:
@@ -72,6 +74,11 @@ class Guard:
             given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             if not hmac.compare_digest(given, self._bearer):
                 raise Refusal(401, "this service wants its token: Authorization: Bearer ...", {"www-authenticate": "Bearer"})
+        encoding = next((value for name, value in scope["headers"] if name == b"content-encoding"), b"identity")
+        if encoding.lower() != b"identity":
+            raise Refusal(
+                415, f"content encoding {encoding[:30].decode('latin-1')!r} is not possible here; send the body as it is"
+            )
         if exchange.announced > self._limits.max_body:
             raise exchange.too_large()
 

@@ -2,7 +2,7 @@
 
 One input, `images` UINT8 [N, H, W, 3], and one output, `z` FP32 [N, D]. The binary tensor extension is that of Triton: the
 header Inference-Header-Content-Length says how long the JSON at the beginning of the body is, raw little-endian tensors follow.
-A request parameter `normalize` ("l2" or "stats") does what it does in `soda.runtime`.
+A request parameter `normalize` ("l2", "stats" or "stats+l2") does what it does in `soda.runtime`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from soda.serve.settings import Limits
 
 INPUT, OUTPUT = "images", "z"
 LENGTH_HEADER = "inference-header-content-length"
-NORMALIZATIONS = (None, "l2", "stats")
+NORMALIZATIONS = (None, "l2", "stats", "stats+l2")
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,12 @@ def check_content_type(headers: Mapping[str, str]) -> None:
 def read_request(body: bytes, json_length: str | None, limits: Limits) -> InferRequest:
     """Parse a body. json_length: the value of Inference-Header-Content-Length, where there is one.
 
-    Raises Refusal (400, or 413 for too many pictures or pixels) naming the field and its value.
+    Raises Refusal (400, or 413 for too much JSON, too many pictures or pixels) naming the field and its value.
     """
     head, raw = _split(body, json_length)
+    if len(head) > limits.max_json:
+        found = f"{len(head):,} bytes of JSON are more than the {limits.max_json:,} of one request"
+        raise Refusal(413, f"{found}; binary tensors ({LENGTH_HEADER}) take a quarter of the room")
     try:
         request = orjson.loads(head)
     except orjson.JSONDecodeError as error:
@@ -59,7 +63,7 @@ def read_request(body: bytes, json_length: str | None, limits: Limits) -> InferR
     parameters = _parameters(request, "parameters")
     normalize = parameters.get("normalize")
     if normalize not in NORMALIZATIONS:
-        raise Refusal(400, f"parameters.normalize: {_shown(normalize)} is not possible; it wants l2 or stats")
+        raise Refusal(400, f"parameters.normalize: {_shown(normalize)} is not possible; it wants l2, stats or stats+l2")
     identity = request.get("id")
     if identity is not None and not isinstance(identity, str):
         raise Refusal(400, f"id: {_shown(identity)} is not a string")
@@ -125,14 +129,31 @@ def _read_images(tensor: Mapping[str, Any], raw: memoryview, limits: Limits) -> 
         raise Refusal(400, f"{len(raw)} bytes follow the JSON, but {INPUT} has no binary_data_size")
     if not isinstance(tensor.get("data"), list):
         raise Refusal(400, f"{INPUT}: data is missing or not a list")
+    values = _flat(tensor["data"], wanted)
+    whole = f"shape {list(shape)} wants {wanted} whole numbers from 0 to 255"
+    if len(values) != wanted:
+        raise Refusal(400, f"{INPUT}: data holds {'more' if len(values) > wanted else 'fewer'} values; {whole}")
+    if set(map(type, values)) != {int}:  # True would pass for 1
+        strange = next(value for value in values if type(value) is not int)
+        raise Refusal(400, f"{INPUT}: data holds {_shown(strange)}; {whole}")
     try:
-        data = np.array(tensor["data"])
+        return np.frombuffer(bytes(values), np.uint8).reshape(shape)
     except ValueError:
-        raise Refusal(400, f"{INPUT}: data is ragged") from None
-    if data.dtype.kind not in "iu" or data.size != wanted or not 0 <= data.min() <= data.max() <= 255:
-        found = f"{data.size} values of {data.dtype}" if data.dtype.kind not in "OUS" else "values that are not numbers"
-        raise Refusal(400, f"{INPUT}: data holds {found}; shape {list(shape)} wants {wanted} whole numbers from 0 to 255")
-    return data.astype(np.uint8).reshape(shape)
+        raise Refusal(400, f"{INPUT}: data holds {next(v for v in values if not 0 <= v <= 255)}; {whole}") from None
+
+
+def _flat(data: list[Any], wanted: int) -> list[Any]:
+    """Values of nested lists, row by row; of more than `wanted` at any depth these, since they cannot fit. Raises Refusal (400).
+
+    Not by NumPy, which takes as much room for every value as for the widest: a gigabyte for a short request with a long string.
+    """
+    for _ in range(4):
+        if len(data) > wanted or not any(type(row) is list for row in data):
+            return data
+        if not all(type(row) is list and len(row) == len(data[0]) for row in data):
+            raise Refusal(400, f"{INPUT}: data is ragged")
+        data = list(chain.from_iterable(data))
+    return data
 
 
 def _read_shape(shape: Any, limits: Limits) -> tuple[int, ...]:
@@ -148,5 +169,5 @@ def _read_shape(shape: Any, limits: Limits) -> tuple[int, ...]:
 
 def _shown(value: Any) -> str:
     """A client's value for a message: short, whatever it is."""
-    text = repr(value)
+    text = repr(value[:60] if isinstance(value, (str, list)) else value)
     return text if len(text) <= 60 else text[:57] + "..."

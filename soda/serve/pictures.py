@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from soda.runtime.preprocess import PictureError, load_picture, to_square
@@ -64,7 +65,11 @@ def check_content_type(headers: Mapping[str, str]) -> None:
 
 async def read_files(request: Request, limits: Limits) -> list[UploadFile]:
     """The files of the form, whatever its fields are called. Raises Refusal (400, 413) for none or too many."""
-    form = await request.form(max_files=limits.max_pictures, max_fields=16, max_part_size=1 << 16)
+    try:
+        form = await request.form(max_files=limits.max_pictures, max_fields=16, max_part_size=1 << 16)
+    except HTTPException as error:
+        status = 413 if str(error.detail).startswith("Too many") else 400
+        raise Refusal(status, f"the form cannot be read: {error.detail}") from None
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     if not files:
         raise Refusal(400, "the form has no file; send one or more pictures, e.g. curl -F files=@a.jpg -F files=@b.png")

@@ -14,7 +14,8 @@ LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 class Limits:
     """Sizes in bytes, pixels or pictures; times in seconds. Raises ValueError for a value that is not possible.
 
-    max_body: of one request, as received. max_received: of all requests that are being received or worked on.
+    max_body: of one request, as received. max_json: of the JSON in it, which takes up to twenty times its size when read.
+    max_received: of all requests that are being received or worked on.
     max_pictures: in one request. max_pixels: of one picture, read from its header before it is decoded, or of one tensor row.
     max_queue: pictures accepted and not yet answered; more are refused with 503. max_batch: pictures of one run of the session.
     batch_delay: how long a batch waits to fill while requests come together; `batching` says why 0 is best on a CPU.
@@ -25,6 +26,7 @@ class Limits:
     """
 
     max_body: int = 32 * MIB
+    max_json: int = 8 * MIB
     max_received: int = 256 * MIB
     max_pictures: int = 256
     max_pixels: int = 32_000_000

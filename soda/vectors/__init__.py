@@ -1,7 +1,7 @@
 """Folders of pictures as tables of latents, and what can be found in them: neighbours, duplicates, clusters, outliers.
 
 Built on soda.runtime: NumPy, Pillow and onnxruntime are enough. Parquet wants pyarrow, and sets of many thousands an approximate
-index: `pip install 'soda[search]'`.
+index: `pip install '.[search]'`.
 """
 
 

@@ -40,8 +40,8 @@ def duplicate_groups(z: np.ndarray, threshold: float, method: str = "auto") -> l
         raise ValueError(f"threshold: {threshold!r} is not possible; it wants a cosine, -1 to 1")
     indices, cosines = _approximate(z, min(NEIGHBOURS, len(z)))
     groups = Groups(len(z))
-    for row, column in np.argwhere(cosines >= threshold):
-        groups.join(int(row), int(indices[row, column]))
+    rows, columns = np.nonzero(cosines >= threshold)
+    groups.join(rows, indices[rows, columns])
     return groups.several()
 
 
@@ -53,7 +53,7 @@ def is_approximate(count: int, method: str) -> bool:
         try:
             import usearch.index  # noqa: F401
         except ModuleNotFoundError:
-            _log.warning("comparing all pairs of %d pictures takes long; pip install 'soda[search]' for an index", count)
+            _log.warning("comparing all pairs of %d pictures takes long; pip install '.[search]' for an index", count)
             return False
     return method == "approximate" or (method == "auto" and count > EXACT)
 
@@ -63,7 +63,7 @@ def _approximate(z: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         from usearch.index import Index
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("an approximate index needs usearch: pip install 'soda[search]'", name="usearch") from None
+        raise ModuleNotFoundError("an approximate index needs usearch: pip install '.[search]'", name="usearch") from None
     index: Any = Index(ndim=z.shape[1], metric="ip", dtype="f32", connectivity=24, expansion_add=128, expansion_search=128)
     keys = np.arange(len(z), dtype=np.uint64)
     index.add(keys, z, threads=1)

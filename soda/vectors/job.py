@@ -1,8 +1,7 @@
 """`soda embed`: a folder of any size to a table of latents: streaming, resumable, whole or not at all.
 
 While it works, the listing of the folder and finished parts lie in a hidden folder beside the output; the same command goes on
-with
-them. The output takes its place at the end, and the parts go.
+with them. The output takes its place at the end, and the parts go.
 """
 
 from __future__ import annotations
@@ -14,23 +13,24 @@ import logging
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from soda.files import whole_file, write_json
+from soda.files import whole_file
 from soda.runtime import Encoder, Skipped, pictures_in
 from soda.runtime.progress import Line
 from soda.vectors import VectorsError
 from soda.vectors.store import SUFFIXES, Origin, Writer, printable, require_pyarrow
 
 PART = 4096
-"""Pictures a part: what an interruption can cost."""
+"""Pictures a part, on average; four times as many at most: what an interruption can cost."""
+LISTING = "list.jsonl"
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ def embed_folder(
         raise VectorsError(f"{output}: cannot be written; it wants one of {', '.join(SUFFIXES)}")
     if output.suffix == ".parquet":
         require_pyarrow(output)
+    if output.is_dir():
+        raise VectorsError(f"{output}: cannot be written; there is a folder of this name")
     origin = Origin.of(encoder, folder, normalize)
     work = output.with_name(f".{output.name}.parts")
     work.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,7 @@ def embed_folder(
     if not count:
         shutil.rmtree(work)
         raise VectorsError(f"{folder}: there is no picture in it")
+    _drop_strangers(work)
     settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
     resumed = _fill(encoder, folder, work, settings, Line() if progress else None)
     done = _merge(work, output, origin, resumed)
@@ -80,42 +83,54 @@ def embed_folder(
 
 
 def _list(folder: Path, work: Path, origin: Origin) -> int:
-    """Write the listing, and clear away parts of another job. Returns the number of pictures."""
-    digest, count = hashlib.sha256(json.dumps([asdict(origin), PART]).encode()), 0
-    with whole_file(work / "list.jsonl") as temporary, temporary.open("w", encoding="ascii") as file:
+    """Write the listing: what the job is about, then a line a picture. Returns the number of pictures."""
+    count = 0
+    with whole_file(work / LISTING) as temporary, temporary.open("w", encoding="ascii") as file:
+        file.write(json.dumps(asdict(origin)) + "\n")
         for name in pictures_in(folder):
             try:
                 status = os.stat(folder / name)
                 line = json.dumps([name, status.st_size, status.st_mtime_ns])
             except OSError:
                 line = json.dumps([name, -1, -1])  # gone meanwhile: embedding will say so
-            digest.update(line.encode())
             file.write(line + "\n")
             count += 1
-    key, job = digest.hexdigest(), work / "job.json"
-    if _job_key(job) != key:
-        earlier = list(work.glob("*.npz"))
-        if earlier:
-            _log.warning("%s: an earlier run was about another folder, encoder or setting; it is started anew", work)
-        for part in earlier:
-            part.unlink()
-        write_json(job, {"key": key})
     return count
 
 
-def _job_key(path: Path) -> str | None:
-    try:
-        return str(json.loads(path.read_text())["key"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _parts(work: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each part's file and its pictures. The file is called after the job and all that the listing says of the pictures.
+
+    Where a part ends is decided by the picture's own name, so that a picture more or less changes one part, not all that follow.
+    """
+    with (work / LISTING).open(encoding="ascii") as file:
+        job = file.readline().encode()
+        digest, names = hashlib.sha256(job), list[str]()
+        for line in file:
+            digest.update(line.encode())
+            names.append(json.loads(line)[0])
+            if zlib.crc32(line.split('",')[0].encode()) % PART == 0 or len(names) == 4 * PART:
+                yield work / f"{digest.hexdigest()[:32]}.npz", names
+                digest, names = hashlib.sha256(job), []
+        if names:
+            yield work / f"{digest.hexdigest()[:32]}.npz", names
+
+
+def _drop_strangers(work: Path) -> None:
+    """Clear away the parts of another job, or of pictures that changed."""
+    strangers = set(work.glob("*.npz")) - {path for path, _ in _parts(work)}
+    if strangers:
+        about = "pictures, an encoder or settings that changed since; these are embedded anew"
+        _log.warning("%s: %d parts of an earlier run were about %s", work, len(strangers), about)
+    for path in strangers:
+        path.unlink()
 
 
 def _fill(encoder: Encoder, folder: Path, work: Path, settings: dict[str, Any], line: Line | None) -> int:
     """Make the parts that are missing. Returns how many pictures those that were there hold."""
     resumed = done = 0
     try:
-        for number, names in enumerate(_listed(work)):
-            path = work / f"{number:08d}.npz"
+        for path, names in _parts(work):
             found = _read_part(path)
             if found is not None:
                 resumed += len(found[0])
@@ -160,13 +175,6 @@ def _read_part(path: Path) -> tuple[list[str], np.ndarray, list[list[str]]] | No
         return None
 
 
-def _listed(work: Path) -> Iterator[list[str]]:
-    """The names of each part."""
-    with (work / "list.jsonl").open(encoding="ascii") as file:
-        while names := [json.loads(line)[0] for line in islice(file, PART)]:
-            yield names
-
-
 def _merge(work: Path, output: Path, origin: Origin, resumed: int) -> Done:
     pictures = skipped = 0
     rejects = output.with_name(f"{output.stem}.skipped.csv")
@@ -174,14 +182,15 @@ def _merge(work: Path, output: Path, origin: Origin, resumed: int) -> Done:
         with Writer(new, output.suffix, origin) as writer, new_rejects.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(["file", "reason"])
-            for number, _ in enumerate(_listed(work)):
-                part = _read_part(work / f"{number:08d}.npz")
+            for path, _ in _parts(work):
+                part = _read_part(path)
                 if part is None:
-                    raise VectorsError(f"{work}: part {number} is damaged; the same command makes it again")
+                    raise VectorsError(f"{path}: this part is damaged; the same command makes it again")
                 writer.append(part[0], part[1])
                 table.writerows([printable(name), printable(reason)] for name, reason in part[2])
                 pictures, skipped = pictures + len(part[0]), skipped + len(part[2])
         if not pictures:
+            shutil.rmtree(work)
             raise VectorsError(f"{origin.folder}: none of its {skipped} pictures can be read")
     if not skipped:
         rejects.unlink()

@@ -7,8 +7,11 @@ normalize, z_mean, z_std.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +24,7 @@ from soda.runtime import Encoder
 from soda.vectors import VectorsError
 
 SUFFIXES = (".parquet", ".npz")
-ROW_GROUP = 4096
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,22 @@ class Origin:
     @classmethod
     def of(cls, encoder: Encoder, folder: Path, normalize: str | None) -> Origin:
         """Of the pictures in `folder` as `encoder` sees them."""
-        stamp = str(encoder.metadata.get("sha256") or "")
+        stamp = str(encoder.metadata.get("sha256") or hashlib.sha256(encoder.path.read_bytes()).hexdigest())
         statistics = encoder.mean.tolist(), encoder.std.tolist()
         return cls(str(folder.resolve()), stamp, encoder.latent_dim, normalize, *statistics)
 
     def comparable(self, z: np.ndarray) -> np.ndarray:
-        """Latents (n, D) as neighbours are looked for: standardised (unless they were only brought to length 1), of length 1."""
-        if self.normalize is None:
-            z = (z - np.asarray(self.z_mean, np.float32)) / np.asarray(self.z_std, np.float32)
-        if self.normalize in (None, "stats"):
-            z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        """Latents (n, D) as neighbours are looked for: standardised (unless they were only brought to length 1), of length 1.
+
+        Raises VectorsError for values so large that they are damaged.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # of damaged latents, which are found out below
+            if self.normalize is None:
+                z = (z - np.asarray(self.z_mean, np.float32)) / np.asarray(self.z_std, np.float32)
+            if self.normalize in (None, "stats"):
+                z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        if not np.isfinite(z).all():
+            raise VectorsError(f"row {int(np.flatnonzero(~np.isfinite(z).all(1))[0])}: its latent is too large to be one")
         return z.astype(np.float32, copy=False)
 
 
@@ -61,7 +70,7 @@ class Vectors:
 
     def path(self, row: int) -> Path:
         """Where the picture of a row lies."""
-        return Path(self.origin.folder, self.files[row])
+        return on_disk(self.origin.folder, self.files[row])
 
 
 class Writer:
@@ -103,8 +112,16 @@ def read_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
     """A table a row group at a time: names and z (n, D) float32 as they were written. Raises VectorsError as `read_origin`."""
     origin = read_origin(path)
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            yield [str(name) for name in arrays["files"]], _checked(path, arrays["z"], origin)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                files, z = [str(name) for name in arrays["files"]], _checked(path, arrays["z"], origin)
+        except _DAMAGE as error:
+            if isinstance(error, VectorsError):
+                raise
+            raise VectorsError(f"{path}: cannot be read ({error})") from None
+        if len(files) != len(z):
+            raise VectorsError(f"{path}: damaged: {len(files)} names, {len(z)} latents")
+        yield files, z
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -116,7 +133,7 @@ def read_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
                 z = table["z"].combine_chunks()
                 flat = (z.chunk(0) if isinstance(z, pa.ChunkedArray) else z).flatten().to_numpy(zero_copy_only=False)
                 yield table["file"].to_pylist(), _checked(path, flat.reshape(table.num_rows, -1), origin)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, *_DAMAGE) as error:
         if isinstance(error, VectorsError):
             raise
         raise VectorsError(f"{path}: cannot be read ({error})") from None
@@ -127,7 +144,10 @@ def read_vectors(path: Path) -> Vectors:
     origin, files, parts = read_origin(path), [], []
     for names, z in read_blocks(path):
         files += names
-        parts.append(origin.comparable(z))
+        try:
+            parts.append(origin.comparable(z))
+        except VectorsError as error:
+            raise VectorsError(f"{path}: damaged: {error}") from None
     if not files:
         raise VectorsError(f"{path}: there is no picture in it")
     return Vectors(files, np.concatenate(parts), origin)
@@ -144,7 +164,7 @@ def read_origin(path: Path) -> Origin:
         return Origin(**json.loads(text))
     except VectorsError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (TypeError, *_DAMAGE) as error:
         raise VectorsError(f"{path}: not a table of `soda embed` ({type(error).__name__}: {error})") from None
 
 
@@ -153,12 +173,25 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def one_line(name: str) -> str:
+    """A file name that neither ends a line nor begins a column: `printable`, and control characters as Python writes them."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in printable(name))
+
+
+def on_disk(folder: str, name: str) -> Path:
+    """Where the picture of a table's `file` lies: bytes that `printable` spelt out are bytes again, if no file is called so."""
+    path = Path(folder, name)
+    if "\\x" in name and not path.exists():
+        return Path(folder, re.sub(r"\\x([89a-f][0-9a-f])", lambda match: chr(0xDC00 + int(match[1], 16)), name))
+    return path
+
+
 def require_pyarrow(path: Path) -> None:
     """Raise ModuleNotFoundError with the line that installs it, where pyarrow is missing."""
     try:
         import pyarrow.parquet  # noqa: F401
     except ModuleNotFoundError:
-        wanted = "pip install 'soda[search]' (or give an .npz file)"
+        wanted = "pip install '.[search]' (or give an .npz file)"
         raise VectorsError(f"{path}: Parquet needs pyarrow: {wanted}") from None
 
 

@@ -86,7 +86,7 @@ def test_binary_tensors_in_and_out(client: httpx.Client, encoder: Encoder, noise
     np.testing.assert_allclose(vectors(client.post(INFER, content=content, headers=headers)), encoder.embed(images), atol=1e-4)
 
 
-@pytest.mark.parametrize("normalize", ["l2", "stats"])
+@pytest.mark.parametrize("normalize", ["l2", "stats", "stats+l2"])
 def test_normalised_as_the_runtime_does(client: httpx.Client, encoder: Encoder, noise: Noise, normalize: str) -> None:
     images = noise(4, 32, 32, 3)
     wanted = encoder.embed(images, normalize=normalize)

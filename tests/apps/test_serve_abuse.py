@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import io
 import json
@@ -11,6 +12,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -73,6 +75,9 @@ MALFORMED: dict[str, tuple[Any, int]] = {
     "fractions": (one(data=[1, 2, 2.5]), 400),
     "truths": (one(data=[True, False, True]), 400),
     "words": (one(data=["1", "2", "3"]), 400),
+    "a word among numbers": (one(data=[1, 2, "3"]), 400),
+    "lists among numbers": (one(data=[1, [2], 3]), 400),
+    "nested deeper than a picture": (one(data=[[[[[[1], [2], [3]]]]]]), 400),
     "nothing": (one(data=[None, None, None]), 400),
     "ragged": (one(data=[[1], [2, 3]]), 400),
     "a binary size without bytes": (one(data=None, parameters={"binary_data_size": 3}), 400),
@@ -109,7 +114,12 @@ def test_addresses_and_content_types_that_are_not_there(client: httpx.Client) ->
     assert client.post("/embed", content=b"--", headers={"content-type": "multipart/form-data"}).status_code == 400
     assert client.post("/embed", data={"no": "file"}, files={}).status_code == 415
     assert client.post("/embed?normalize=max", files={"f": b"x"}).status_code == 400
-    assert client.post("/embed", files=[("f", (f"{i}.png", b"x")) for i in range(129)]).status_code in (400, 413)
+    many = client.post("/embed", files=[("f", (f"{i}.png", b"x")) for i in range(129)])
+    assert many.status_code == 413 and "128" in many.json()["error"]
+    packed = client.post(INFER, content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"})
+    assert packed.status_code == 415 and "'gzip'" in packed.json()["error"]
+    for address in ("/v2/health/live", "/v2/health/ready", f"/v2/models/{MODEL}/ready"):
+        assert (client.head(address).status_code, client.head(address).content) == (200, b"")
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -130,6 +140,27 @@ def test_decompression_bombs(client: httpx.Client) -> None:
 
 def resident(service: Running) -> float:
     return psutil.Process(service.process.pid).memory_info().rss / MIB
+
+
+def peak(service: Running) -> float:
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def test_json_that_swells_when_it_is_read(client: httpx.Client, service: Running) -> None:
+    side = 160
+    values = ["0"] * (side * side * 3)
+    # NumPy would take room for each value as wide as the widest: 4 x 20,000 bytes, 76,800 times.
+    words = json.dumps(one(shape=[1, side, side, 3], data=["x" * 20_000, *values[1:]]))
+    nested = json.dumps(one(shape=[1, side, side, 3], data=None))[:-3] + ', "data": [' + "[]," * 2_000_000 + "[]]}]}"
+    before = peak(service)
+    for body in (words, nested):
+        answer = client.post(INFER, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400 and len(answer.text) < 400, answer.text
+    large = json.dumps(one(shape=[256, 128, 128, 3], data=[255] * (256 * 128 * 128 * 3))).encode()
+    answer = client.post(INFER, content=large[: 31 * MIB], headers={"content-type": "application/json"})
+    assert answer.status_code == 413 and "bytes of JSON are more than" in answer.json()["error"]
+    assert peak(service) < before + 350  # the lists of `nested` take 130
 
 
 def test_hundred_megabytes_are_refused_and_not_kept(client: httpx.Client, service: Running) -> None:

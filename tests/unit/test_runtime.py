@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -16,6 +17,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from soda.runtime import (
     Encoder,
@@ -292,6 +295,28 @@ def test_duplicates_are_linked_in_groups(monkeypatch: pytest.MonkeyPatch) -> Non
         duplicates(z, threshold=1.2)
 
 
+def test_very_many_equals_are_grouped_in_time() -> None:
+    z = np.ones((12_000, 4), np.float32)
+    z[::3, 1] = -1
+    started = time.process_time()
+    assert [len(group) for group in duplicates(z)] == [4000, 8000]
+    assert time.process_time() - started < 20  # 144 million pairs: minutes one by one
+
+
+def test_groups_are_those_of_a_graph() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 50, 2000):
+        for links in (0, count // 2, 3 * count):
+            a, b = rng.integers(0, count, (2, links))
+            groups = neighbours.Groups(count)
+            groups.join(a[::2], b[::2])
+            groups.join(a[1::2], b[1::2])
+            matrix = coo_matrix((np.ones(links), (a, b)), shape=(count, count))
+            total, labels = connected_components(matrix, directed=False)
+            several = [np.flatnonzero(labels == k).tolist() for k in range(total)]
+            assert groups.several() == sorted(group for group in several if len(group) > 1)
+
+
 def test_the_strange_one_is_the_novel_one() -> None:
     rng = np.random.default_rng(0)
     z = np.concatenate([rng.normal((5, 0, 0), 0.1, (20, 3)), [[0, 0, 5]]])
@@ -314,6 +339,8 @@ def test_the_strange_one_is_the_novel_one() -> None:
             "bank holds values that are not finite, the first in row 0",
         ),
         (lambda: nearest(np.zeros((2, 3)), np.zeros((2, 3)), 0), "k: 0"),
+        (lambda: novelty(np.zeros((2, 3)), k=0), "k: 0"),
+        (lambda: novelty(np.zeros((2, 3)), k=1.5), r"k: 1\.5"),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_compared_is_refused(call: Callable[[], object], says: str) -> None:
@@ -394,6 +421,7 @@ def test_a_damaged_file_is_named(encoder: Encoder, tmp_path: Path, content: byte
     [
         ({"normalize": "max"}, "normalize: 'max'"),
         ({"batch_size": 0}, "batch_size: 0"),
+        ({"batch_size": 2.5}, r"batch_size: 2\.5"),
         ({"errors": "ignore"}, "errors: 'ignore'"),
         ({"workers": -1}, "workers: -1"),
     ],
@@ -416,6 +444,18 @@ def test_impossible_settings_of_the_encoder_are_refused(file: Path, settings: di
 def test_run_takes_one_batch_of_uint8_rgb_and_nothing_else(encoder: Encoder, images: Any) -> None:
     with pytest.raises(ValueError, match=r"uint8 \(N, H, W, 3\)"):
         encoder.run(images)
+
+
+def test_a_model_that_fails_or_gives_no_numbers_is_named(encoder: Encoder, file: Path, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=rf"{file}: the model failed at images \(1, 9, {SIZE}, 3\)"):
+        encoder.run(noise(1, 9, SIZE, 3))  # this one is for one size alone
+    model = onnx.load(file)
+    weights = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weights[0] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "weights"))
+    onnx.save(model, tmp_path / "nan.onnx")
+    with pytest.raises(EncoderError, match=r"nan\.onnx: the model gave z with values that are not finite"):
+        Encoder(tmp_path / "nan.onnx").embed(GOOD)
 
 
 def props_without(key: str) -> Callable[[Path], object]:

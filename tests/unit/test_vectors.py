@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from soda.cli import main
+from soda.commands import vectors as vectors_command
 from soda.runtime import Encoder, duplicates, nearest
 from soda.vectors import VectorsError, index, job
 from soda.vectors.cluster import cluster
@@ -110,28 +111,35 @@ def test_an_interrupted_run_goes_on_where_it_was(
     again: list[str] = []
     monkeypatch.setattr(job, "_embed_part", lambda *args: (again.append(args[3].name), embed(*args)))
     done = embed_folder(encoder, album, path)
-    assert len(again) == 4 and made[1] in again and made[0] not in again and (done.pictures, done.skipped) == (COUNT, 1)
+    assert made[1] in again and not {made[0], made[2]} & set(again)
+    assert (done.pictures, done.skipped) == (COUNT, 1) and 0 < done.resumed < COUNT
     files, z = read_vectors(path).files, read_vectors(path).z
     assert files == read_vectors(table).files and not (tmp_path / ".v.parquet.parts").exists()
     np.testing.assert_allclose(z, read_vectors(table).z, atol=1e-5)
 
 
-def test_a_folder_that_changed_is_begun_anew(
-    album: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_of_a_folder_that_changed_only_the_parts_that_did_are_made_anew(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, path = tmp_path / "pictures", tmp_path / "v.parquet"
     root.mkdir()
-    for i in range(6):
-        picture(i).save(root / f"{i}.png")
-    monkeypatch.setattr(job, "PART", 2)
+    for i in range(60):
+        picture(i).save(root / f"{i:02d}.png")
+    monkeypatch.setattr(job, "PART", 4)
     merge = job._merge
     monkeypatch.setattr(job, "_merge", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         embed_folder(encoder, root, path)
-    picture(9).save(root / "0.png")
+    picture(99).save(root / "00.png")  # altered, added and gone
+    picture(98).save(root / "30a.png")
+    (root / "59.png").unlink()
     monkeypatch.setattr(job, "_merge", merge)
-    assert embed_folder(encoder, root, path).resumed == 0
-    np.testing.assert_allclose(read_vectors(path).z[0], encoder.embed(root / "0.png", normalize="stats+l2")[0], atol=1e-5)
+    done = embed_folder(encoder, root, path)
+    assert (done.pictures, done.skipped) == (60, 0) and 15 < done.resumed < 58
+    found = read_vectors(path)
+    assert found.files == sorted(each.name for each in root.iterdir())
+    np.testing.assert_allclose(found.z, encoder.embed(root, normalize="stats+l2"), atol=1e-5)
+    assert embed_folder(encoder, root, path, normalize="l2").resumed == 0
 
 
 def test_killed_it_leaves_the_earlier_table_and_goes_on(workspace: Workspace, tmp_path: Path) -> None:
@@ -158,7 +166,7 @@ def test_killed_it_leaves_the_earlier_table_and_goes_on(workspace: Workspace, tm
     ]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
     parts = tmp_path / ".v.npz.parts"
-    while process.poll() is None and len(list(parts.glob("0*.npz"))) < 2:
+    while process.poll() is None and len(list(parts.glob("*.npz"))) < 2:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
@@ -197,9 +205,32 @@ def test_what_cannot_be_embedded_is_refused(album: Path, encoder: Encoder, tmp_p
     ):
         with pytest.raises(VectorsError, match=says):
             embed_folder(encoder, folder, tmp_path / name)
+        assert not list(tmp_path.glob(".*"))
+    (tmp_path / "taken.npz").mkdir()
+    with pytest.raises(VectorsError, match=r"taken\.npz: cannot be written; there is a folder of this name"):
+        embed_folder(encoder, album, tmp_path / "taken.npz")
     with pytest.raises(NotADirectoryError, match="no such folder"):
         embed_folder(encoder, tmp_path / "none", tmp_path / "v.npz")
     assert not list(tmp_path.glob("v*"))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+def test_a_damaged_table_is_named(suffix: str, album: Path, encoder: Encoder, tmp_path: Path) -> None:
+    path, rng = tmp_path / f"v{suffix}", np.random.default_rng(0)
+    embed_folder(encoder, album, path)
+    content = path.read_bytes()
+    refused = 0
+    for _ in range(300):
+        data = bytearray(content)
+        for place in rng.integers(0, len(data), 3):
+            data[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(bytes(data))
+        try:
+            read_vectors(path)
+        except VectorsError as error:
+            assert str(error).startswith(f"{path}: ")
+            refused += 1
+    assert refused > 200
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 no", b"PK\x03\x04 no"])
@@ -255,8 +286,8 @@ def test_many_are_searched_by_the_index_where_there_is_one(
 ) -> None:
     assert not index.is_approximate(index.EXACT, "auto") and index.is_approximate(index.EXACT + 1, "auto")
     monkeypatch.setitem(sys.modules, "usearch.index", None)
-    assert not index.is_approximate(index.EXACT + 1, "auto") and "pip install 'soda[search]'" in caplog.text
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'soda\[search\]'"):
+    assert not index.is_approximate(index.EXACT + 1, "auto") and "pip install '.[search]'" in caplog.text
+    with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[search\]'"):
         index.neighbours_within(np.eye(3, dtype=np.float32), 1, "approximate")
 
 
@@ -377,9 +408,38 @@ def test_without_pyarrow_the_other_format_is_named(
     album: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(VectorsError, match=r"pip install 'soda\[search\]' \(or give an \.npz file\)"):
+    with pytest.raises(VectorsError, match=r"pip install '\.\[search\]' \(or give an \.npz file\)"):
         embed_folder(encoder, album, tmp_path / "v.parquet")
     assert embed_folder(encoder, album, tmp_path / "v.npz").pictures == COUNT
+
+
+def test_without_pyarrow_the_table_is_an_npz_unless_told_otherwise(
+    album: Path, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, present in (("vectors.parquet", True), ("vectors.npz", False)):
+        monkeypatch.setattr(vectors_command, "find_spec", lambda name, present=present: present)
+        main(["embed", str(album), "--encoder", str(workspace.encoder)])
+        assert capsys.readouterr().out.startswith(f"{name}: {COUNT} pictures") and len(read_vectors(Path(name)).files) == COUNT
+
+
+def test_strange_names_stay_one_line_and_are_found_again(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = [b"a\tb\nc\x1b[2J.png", b"caf\xe9.png", rb"caf\xe9 too.png"]  # the last one spells it out itself
+    for i, name in enumerate(names):
+        picture(i).save(tmp_path / "a.png")
+        (tmp_path / "a.png").rename(os.fsdecode(os.path.join(os.fsencode(folder), name)))
+    for suffix in (".parquet", ".npz"):
+        path = tmp_path / f"v{suffix}"
+        main(["embed", str(folder), "-o", str(path), "--encoder", str(workspace.encoder)])
+        found = read_vectors(path)
+        assert all(found.path(row).is_file() for row in range(3))
+        capsys.readouterr()
+        rows = soda(capsys, "outliers", path, "-k", 1, "-o", tmp_path / "o.html")
+        assert sorted(row[1] for row in rows) == ["a\\tb\\nc\\x1b[2J.png", r"caf\xe9 too.png", r"caf\xe9.png"]
 
 
 def test_the_commands_load_no_torch_and_no_yaml(album: Path, workspace: Workspace, tmp_path: Path) -> None:

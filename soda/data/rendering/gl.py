@@ -105,7 +105,7 @@ class GlRenderer:
         try:
             import moderngl
         except ImportError:
-            raise RenderError("drawing these objects needs moderngl: pip install 'soda[objects]'") from None
+            raise RenderError("drawing these objects needs moderngl: pip install '.[objects]'") from None
         # torch's compiler and Mesa's each bring an LLVM; a process that loads Mesa's first dies when torch's comes after it.
         with suppress(ImportError):
             import triton  # noqa: F401

@@ -132,7 +132,7 @@ def _definition(name: str, sha256: str) -> tuple[dict[str, Any], Any]:
     try:
         data = resources.files("dicebear_styles").joinpath(f"{name}.json").read_bytes()
     except ModuleNotFoundError:
-        raise SourceError("drawing avatars needs DiceBear: pip install 'soda[drawings]'") from None
+        raise SourceError("drawing avatars needs DiceBear: pip install '.[drawings]'") from None
     except OSError:
         raise SourceError(f"style: dicebear-styles {_version('dicebear-styles')} has no {name!r}") from None
     digest = hashlib.sha256(data).hexdigest()
@@ -154,7 +154,7 @@ def _dicebear() -> Any:
     try:
         import dicebear
     except ImportError:
-        raise SourceError("drawing avatars needs DiceBear: pip install 'soda[drawings]'") from None
+        raise SourceError("drawing avatars needs DiceBear: pip install '.[drawings]'") from None
     return dicebear
 
 

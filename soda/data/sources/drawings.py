@@ -61,7 +61,7 @@ def _resvg():  # type: ignore[no-untyped-def]
     try:
         from resvg_py import svg_to_bytes
     except ImportError:
-        raise SourceError("painting SVG needs resvg: pip install 'soda[drawings]'") from None
+        raise SourceError("painting SVG needs resvg: pip install '.[drawings]'") from None
     return svg_to_bytes
 
 
