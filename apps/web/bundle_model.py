@@ -15,7 +15,7 @@ from typing import Any
 PREFIX = "soda."
 PUBLIC = Path(__file__).parent / "public" / "model"
 SHARED = ("latent_dim", "image_size", "channels")
-ENCODER = (*SHARED, "resize", "dataset", "data_source", "data_licence")
+ENCODER = (*SHARED, "resize", "z_mean", "z_std", "dataset", "data_source", "data_licence")
 DENOISER = (*SHARED, "sections", "alphas_cumprod", "timesteps")
 DIRECTION = ("number", "name", "kind", "section", "vector")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
@@ -50,7 +50,7 @@ def bundle(model: Path, target: Path, examples: Path | None = None) -> dict[str,
         raise SystemExit(f"{encoder}: there is no such file")
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy(encoder, target)
-    about: dict[str, Any] = {"format": 1, "name": model.resolve().name, "denoiser": None, "examples": []}
+    about: dict[str, Any] = {"format": 2, "name": model.resolve().name, "denoiser": None, "examples": []}
     about["encoder"] = {"file": encoder.name} | _chosen(metadata(encoder), ENCODER, encoder)
     if denoiser.is_file():
         values = metadata(denoiser)

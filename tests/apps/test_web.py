@@ -143,8 +143,32 @@ def test_drops(ready: Page, tile_files: list[Path]) -> None:
     expect(ready.locator(".cell")).to_have_attribute("title", "dropped.png")
 
 
+def test_what_cannot_be_read_of_a_drop_is_named_and_the_rest_goes_on(ready: Page, tile_files: list[Path]) -> None:
+    """Entries as Chromium gives them of a dropped folder; a real one that is not readable cannot be made here."""
+    ready.evaluate(
+        """bytes => {
+            const picture = new File([new Uint8Array(bytes)], "good.png", { type: "image/png" });
+            const no = (_, reject) => reject(new DOMException("permission denied", "NotReadableError"));
+            const good = { isFile: true, fullPath: "/box/good.png", file: (resolve) => resolve(picture) };
+            const bad = { isFile: true, fullPath: "/box/bad.png", file: no };
+            const locked = { isFile: false, fullPath: "/box/locked", createReader: () => ({ readEntries: no }) };
+            const batches = [[bad, locked, good], []];
+            const readEntries = (resolve) => resolve(batches.shift());
+            const box = { isFile: false, fullPath: "/box", createReader: () => ({ readEntries }) };
+            const event = new DragEvent("drop", { bubbles: true, cancelable: true });
+            const items = [{ kind: "file", webkitGetAsEntry: () => box, getAsFile: () => null }];
+            Object.defineProperty(event, "dataTransfer", { value: { items } });
+            document.body.dispatchEvent(event);
+        }""",
+        list(tile_files[0].read_bytes()),
+    )
+    expect(ready.locator(".cell")).to_have_attribute("title", "box/good.png")
+    expect(ready.locator("#problems summary")).to_have_text("2 files were left out")
+    assert ready.locator("#problems li").all_inner_texts() == ["box/bad.png: permission denied", "box/locked: permission denied"]
+
+
 def test_neighbours_are_those_of_the_runtime(shared: Page, encoder: Encoder, tile_files: list[Path]) -> None:
-    z = encoder.embed(tile_files[:20], normalize="l2")
+    z = encoder.embed(tile_files[:20], normalize="stats+l2")
     shared.click("#tab-near")
     shared.click(".cell:nth-child(8)")
     shown = [pick.get_attribute("title") for pick in shared.locator("#near .pick").all()]

@@ -9,7 +9,8 @@ const BATCH = 32;
 
 export interface Named {
   name: string;
-  file: Blob;
+  /** A promise of what may turn out not to be readable. */
+  file: Blob | Promise<Blob>;
 }
 export interface Problem {
   name: string;
@@ -28,7 +29,7 @@ export async function takeIn(store: Store, files: Named[], progress: (done: numb
   };
   for (const [done, { name, file }] of files.slice(0, room).entries()) {
     try {
-      const picture = await readPicture(file, name, store.form);
+      const picture = await readPicture(await file, name, store.form);
       // Pictures of one size share a run.
       if (batch.length === BATCH || (batch.length && (batch[0].w !== picture.w || batch[0].h !== picture.h))) await flush();
       batch.push(picture);
@@ -66,17 +67,21 @@ export async function ofDrop(items: DataTransferItemList): Promise<Named[]> {
   const dropped = [...items].filter((item) => item.kind === "file").map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
   const found: Named[] = [];
   const walk = async (entry: FileSystemEntry, inFolder: boolean): Promise<void> => {
+    const name = entry.fullPath.replace(/^\//, "");
     if (entry.isFile) {
-      const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
-      if (!inFolder || file.type.startsWith("image/")) found.push({ name: entry.fullPath.replace(/^\//, ""), file });
+      const file = new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+      const type = await file.then(({ type }) => type).catch(() => null);
+      if (!inFolder || type === null || type.startsWith("image/")) found.push({ name, file });
       return;
     }
     const reader = (entry as FileSystemDirectoryEntry).createReader();
     for (;;) {
       // A reader gives a hundred at a time, then none.
-      const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!some.length) return;
-      for (const child of some) await walk(child, true);
+      const some = new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+      const children = await some.catch(() => null);
+      if (children === null) found.push({ name, file: some as Promise<never> });
+      if (!children?.length) return;
+      for (const child of children) await walk(child, true);
     }
   };
   for (const { entry, file } of dropped) {

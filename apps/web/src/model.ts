@@ -9,6 +9,18 @@ export interface Direction {
   vector: number[];
 }
 
+export interface EncoderFacts {
+  file: string;
+  latent_dim: number;
+  image_size: number;
+  channels: number;
+  resize: "crop" | "stretch";
+  dataset: string;
+  /** Of each component of z over the training pictures: D numbers. */
+  z_mean: number[];
+  z_std: number[];
+}
+
 export interface DenoiserFacts {
   file: string;
   latent_dim: number;
@@ -25,7 +37,7 @@ export interface DenoiserFacts {
 export interface ModelFacts {
   format: number;
   name: string;
-  encoder: { file: string; latent_dim: number; image_size: number; channels: number; resize: "crop" | "stretch"; dataset: string };
+  encoder: EncoderFacts;
   denoiser: DenoiserFacts | null;
   examples: string[];
 }
@@ -42,7 +54,7 @@ export async function fetchFacts(): Promise<ModelFacts> {
     throw new Error("No model is here yet: run “python apps/web/bundle_model.py zoo/fashion_mnist”, then build the page again.");
   }
   const facts = (await answer.json()) as ModelFacts;
-  if (facts.format !== 1) throw new Error(`model.json has format ${facts.format}; this page reads format 1.`);
+  if (facts.format !== 2) throw new Error(`model.json has format ${facts.format}; this page reads format 2: run bundle_model.py again.`);
   return facts;
 }
 

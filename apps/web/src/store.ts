@@ -8,6 +8,7 @@ import { unit } from "./vectors";
 export class Store {
   pictures: Picture[] = [];
   vectors: Float32Array[] = [];
+  /** Vectors brought to mean 0 and deviation 1 of the training pictures, then to unit length: in these neighbours are looked for. */
   units: Float32Array[] = [];
   /** The picture that all views are about, and the one before it, to which walks lead. */
   selected = 0;
@@ -31,7 +32,8 @@ export class Store {
     picture.pixels = null;
     this.pictures.push(picture);
     this.vectors.push(z);
-    this.units.push(unit(z));
+    const { z_mean: mean, z_std: std } = this.facts.encoder;
+    this.units.push(unit(z.map((value, i) => (value - mean[i]) / std[i])));
     this.version++;
   }
 
