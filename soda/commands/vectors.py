@@ -114,7 +114,7 @@ def _outliers(args: argparse.Namespace) -> None:
 
 def _encoder(args: argparse.Namespace) -> Encoder:
     workers = default_workers() if args.workers is None else args.workers
-    return Encoder(args.encoder, threads=args.threads or threads_beside(workers))
+    return Encoder(args.encoder, providers=args.provider, threads=args.threads or threads_beside(workers))
 
 
 def _vectors(args: argparse.Namespace) -> Vectors:

@@ -61,6 +61,9 @@ def _add_encoder(command: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=0, help="of the model (0: one for each core that decodes nothing, at least one)"
     )
     command.add_argument("--workers", type=int, help="threads that decode pictures (one a core)")
+    command.add_argument(
+        "--provider", action="append", metavar="NAME", help="of onnxruntime, the preferred one first (CPUExecutionProvider)"
+    )
     command.add_argument("--batch-size", type=int, default=64, help="pictures encoded at once (64)")
 
 

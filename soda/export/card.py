@@ -65,6 +65,7 @@ def card(
         + f" of {config.dataset.name} and nothing else: others get a vector too, but what it tells is untested. One seed, so the "
         "figures have no spread over seeds. Reconstructions are drawn from the latent and a seed, and differ in detail from "
         "their originals.",
+        "Licence of the model: MIT, as the software" + ("; of what it learned from, see above." if licence else "."),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -27,6 +27,9 @@ def add_command(commands: Any) -> None:
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); any other needs a token")
     command.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
     command.add_argument("--threads", type=int, default=0, help="of the session; 0 is one a core (0)")
+    command.add_argument(
+        "--provider", action="append", metavar="NAME", help="of onnxruntime, the preferred one first (CPUExecutionProvider)"
+    )
     command.add_argument("--token-file", type=Path, help=f"file with the token that clients must show (or set {TOKEN_VARIABLE})")
     for field in fields(Limits):
         kind = int if field.type == "int" else float
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     from soda.runtime import Encoder
 
     sys.setswitchinterval(SWITCH_SECONDS)
-    encoder = Encoder(args.encoder, threads=args.threads)
+    encoder = Encoder(args.encoder, providers=args.provider, threads=args.threads)
     service = Service(encoder, name=args.name or _default_name(args.encoder), limits=limits, token=token)
     listener = listen(args.host, args.port)
     host, port = listener.getsockname()[:2]

@@ -395,8 +395,12 @@ def test_a_mistake_is_one_line_and_leaves_no_sheet(
         (["outliers", table, "-n", 0], "--number: 0"),
         (["outliers", table, "-o", tmp_path / "o.png"], "o.png: cannot be written"),
         (["embed", album, "--encoder", tmp_path / "none.onnx", "-o", tmp_path / "v.npz"], "none.onnx: no such file"),
+        (["embed", album, *encoder, "--provider", "FPGA", "-o", tmp_path / "v.npz"], "this onnxruntime has no 'FPGA'"),
+        (["serve", workspace.encoder, "--port", 99999], "--port: 99999"),
+        (["serve", workspace.encoder, "--name", "a/b"], "--name: 'a/b'"),
+        (["serve", workspace.encoder, "--max-json", 0], "--max-json: 0"),
     ):
-        output = [] if "-o" in args else ["-o", tmp_path / "x.html"]
+        output = [] if "-o" in args or args[0] == "serve" else ["-o", tmp_path / "x.html"]
         with pytest.raises(SystemExit) as caught:
             main([str(arg) for arg in [*args, *output]])
         error = capsys.readouterr().err.strip().splitlines()[-1]
