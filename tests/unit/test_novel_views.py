@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,115 @@ def test_a_model_that_knows_the_views_scores_and_a_wrong_pose_costs_it(
     assert set(figures["baselines"]) == {"mean_view", "nearest_object", "copy", "copy_nearest_of_2", "copy_nearest_of_4"}
     assert all(5 < each["psnr"] < 15 for each in figures["baselines"].values()), "the pictures are noise"
     assert sum(each["pictures"] for each in figures["by_angle"].values()) == figures["tasks"] == 6
+
+
+class Witness(Oracle):
+    """Draws the right view only from sources that it may use: of this object, posed, and of the telling ones at least one.
+
+    Else it draws grey. Its z: the number of the object, whether the camera was known, whether a view was telling.
+    """
+
+    objects: dict[bytes, int]
+    telling: set[bytes]
+    of_camera: dict[tuple[float, ...], int]
+
+    def encode(self, images, cameras=None):  # type: ignore[no-untyped-def]
+        keys = [key_of(each) for each in images]
+        z = torch.zeros(len(images), self.latent_dim)
+        z[:, 0] = torch.tensor([self.objects.get(key, -1) for key in keys])
+        z[:, 1] = float(cameras is not None)
+        z[:, 2] = torch.tensor([float(key in self.telling) for key in keys])
+        return z
+
+    def predict(self, x_t, t, z, cameras=None, context=None):  # type: ignore[no-untyped-def]
+        own = torch.tensor([float(self.of_camera[tuple(row.tolist())]) for row in cameras])
+        right = (z[:, 0].round() == own) & (z[:, 1] > 0.5) & (z[:, 2] > 0)
+        x_0 = torch.stack([self.known[tuple(row.tolist())] for row in cameras]) * right[:, None, None, None]
+        abar = self.schedule.abar(t, x_t)
+        return x_0, ((x_t - abar.sqrt() * x_0) / (1 - abar).sqrt()).float()
+
+
+def key_of(image: Tensor) -> bytes:
+    return ((image + 1) * 127.5).round().to(torch.uint8).numpy().tobytes()
+
+
+def test_each_figure_is_of_the_sources_it_names(config: Config, data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soda.evaluation.novel_views._other_set", lambda *_: {})
+    split = data.split("test")
+    tasks = choose_tasks(split, targets=4, sources=4, seed=0)
+    assert tasks is not None
+    model = oracle(config, data)
+    model.__class__ = Witness
+    assert isinstance(model, Witness)
+    pictures = to_float(split.gather(np.arange(len(split))))
+    names = split.column("factor.object")
+    numbers = {name: k for k, name in enumerate(sorted(set(names.tolist())))}
+    model.objects = {key_of(x): numbers[name] for x, name in zip(pictures, names.tolist(), strict=True)}
+    cameras = [tuple(row.tolist()) for row in torch.from_numpy(split.cameras)]
+    model.of_camera = {row: numbers[name] for row, name in zip(cameras, names.tolist(), strict=True)}
+    telling = np.flatnonzero(np.arange(len(split)) % 7 == 2)
+    model.telling = {key_of(pictures[k]) for k in telling}
+    found = measure_novel_views(model, data.split("train"), split, network(config), targets=4, samples=2, seed=0, batch_size=7)
+    assert found is not None and (found.tasks.sources == tasks.sources).all()
+    truth, figures = split.gather(tasks.targets).astype(int), found.metrics
+    grey = 20 * np.log10(255 / np.sqrt(((truth - 127.5) ** 2).mean((1, 2, 3))))
+    for count in COUNTS:
+        right = np.isin(tasks.sources[:, :count], telling).any(1)
+        error = np.abs(found.drawn[count].mean - truth).max((1, 2, 3))
+        assert 0 < right.sum() < len(right) and (error[right] <= 1).all() and (error[~right] > 50).all()
+        assert figures[f"unposed_psnr@{count}"] == pytest.approx(grey.mean(), abs=0.05)
+        wrong_share = float((grey * ~right).sum() / len(right))
+        assert figures[f"psnr@{count}"] == pytest.approx(figures[f"sample_psnr@{count}"], abs=0.1) and (
+            figures[f"psnr@{count}"] > wrong_share + right.mean() * 45
+        )
+    assert figures["shuffled_psnr@1"] == pytest.approx(grey.mean(), abs=0.05), "strangers are of another object"
+    right = np.isin(tasks.sources[:, 0], telling)
+    for bounds, row in figures["by_angle"].items():
+        low, high = map(int, bounds.split("-"))
+        here = (tasks.angles >= low) & (tasks.angles < high)
+        assert row["pictures"] == here.sum() and row["psnr"] == pytest.approx(found.psnr[here].mean())
+        assert (found.psnr[here][right[here]] > 45).all() and (found.psnr[here][~right[here]] < 14).all()
+
+
+def test_baselines_are_those_of_a_case_made_by_hand(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every object is of one lightness, its own, so that a copy and the object nearest in z are known."""
+    monkeypatch.setattr("soda.evaluation.novel_views._other_set", lambda *_: {})
+    names = of_objects(pd.DataFrame(index=range(OBJECTS * VIEWS)))["factor.object"].tolist()
+    own = {name: 30 + 20 * k for k, name in enumerate(sorted({name for name in names[: 9 * VIEWS] if "~" not in name}))}
+    alike = dict(zip(("o12", "o13", "o14"), list(own)[::2], strict=False))  # of each test object the training object like it
+    levels = own | {name: own[like] + 2 for name, like in alike.items()}
+    pixels = np.array([np.full((config.dataset.image_size,) * 2 + (3,), levels.get(name, 250), np.uint8) for name in names])
+    data = PreparedData(make_prepared(tmp_path / "flat", pixels=pixels, edit=of_objects))
+    train, test = data.split("train"), data.split("test")
+    centres = torch.tensor(list(own.values())) / 127.5 - 1
+
+    class Light(SODA):
+        """z tells near which training object's lightness a picture is, and whatever it is asked for it draws black."""
+
+        def encode(self, images, cameras=None):  # type: ignore[no-untyped-def]
+            z = torch.zeros(len(images), self.latent_dim)
+            z[:, : len(centres)] = torch.exp(-(((images.mean((1, 2, 3))[:, None] - centres) / 0.1) ** 2))
+            return z
+
+        def predict(self, x_t, t, z, cameras=None, context=None):  # type: ignore[no-untyped-def]
+            abar, x_0 = self.schedule.abar(t, x_t), -torch.ones_like(x_t)
+            return x_0, ((x_t - abar.sqrt() * x_0) / (1 - abar).sqrt()).float()
+
+    model = Light(model=config.model, diffusion=config.diffusion, image_size=config.dataset.image_size, channels=3).eval()
+    found = measure_novel_views(model, train, test, network(config), targets=3, samples=1, seed=0, batch_size=64)
+    assert found is not None
+    objects = test.column("factor.object")[found.tasks.targets].tolist()
+    truth = np.array([levels[name] for name in objects])
+
+    def psnr(guess: Sequence[float]) -> float:
+        return float((20 * np.log10(255 / np.abs(np.array(guess) - truth))).mean())
+
+    bases = found.metrics["baselines"]
+    mean = np.round(np.mean(list(own.values())))
+    assert bases["mean_view"]["psnr"] == pytest.approx(psnr([mean] * len(truth)), abs=0.01), "variants are left out"
+    assert bases["nearest_object"]["psnr"] == pytest.approx(psnr([own[alike[name]] for name in objects]), abs=0.01)
+    assert bases["copy"]["psnr"] == bases["copy_nearest_of_4"]["psnr"] > 90, "every view of an object is alike"
+    assert found.metrics["psnr@1"] == pytest.approx(psnr([0] * len(truth)), abs=0.01), "black"
 
 
 def test_an_untrained_model_is_measured_whole_and_drawn(config: Config, data: PreparedData, tmp_path: Path) -> None:
