@@ -142,8 +142,15 @@ def _with_recipe(overrides: list[str], conf_dir: Path) -> list[str]:
     chosen = {key: value for key, _, value in (override.partition("=") for override in overrides)}
     path = conf_dir / "recipes.yaml"
     recipes = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    recipe: list[str] = recipes.get(chosen.get("dataset"), [])
+    data = chosen.get("dataset") or _default_dataset(conf_dir)
+    recipe: list[str] = [*recipes.get(data, []), *recipes.get(f"{data} train={chosen.get('train')}", [])]
     return [each for each in recipe if not {each.partition("=")[0], each.partition(".")[0]} & set(chosen)] + overrides
+
+
+def _default_dataset(conf_dir: Path) -> str | None:
+    path = conf_dir / "config.yaml"
+    defaults = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"] if path.is_file() else []
+    return next((each["dataset"] for each in defaults if isinstance(each, dict) and "dataset" in each), None)
 
 
 def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str] = CONF_DIR) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_missing_setting_is_named() -> None:
 
 def test_a_data_set_brings_its_recipe_and_named_choices_win() -> None:
     recipes = yaml.safe_load((ROOT / "conf" / "recipes.yaml").read_text())
-    assert set(recipes) <= {path.stem for path in (ROOT / "conf" / "dataset").glob("*.yaml")}
+    assert {name.partition(" ")[0] for name in recipes} <= {path.stem for path in (ROOT / "conf" / "dataset").glob("*.yaml")}
     posed = from_dict(compose(["dataset=furniture"], ROOT / "conf"))
     assert posed.model.cameras.rays and posed.views.pairs.column == "factor.object" and posed.diffusion.time_power > 1
     chosen = from_dict(compose(["dataset=furniture", "model=tiny", "views=plain"], ROOT / "conf"))
@@ -102,3 +102,12 @@ def test_a_data_set_brings_its_recipe_and_named_choices_win() -> None:
     assert guided.model.latent_dim == 64 and guided.views.pairs.style_sections == 2
     assert guided.diffusion == from_dict(compose(["diffusion=paper"], ROOT / "conf")).diffusion  # a group that is named is whole
     assert compose(["dataset=fashion_mnist"], ROOT / "conf") == compose([], ROOT / "conf")
+    # That of data and training together, of the default data, too; a named value stays, and other data have nothing of it.
+    for data in (["dataset=fashion_mnist"], []):
+        long = from_dict(compose([*data, "train=long"], ROOT / "conf"))
+        assert long.model.latent_dim == 256 and long.train.images > 1_000_000
+    narrow = from_dict(compose(["train=long", "model.latent_dim=64"], ROOT / "conf"))
+    assert narrow.model.latent_dim == 64 and narrow.model.encoder_width == long.model.encoder_width
+    assert from_dict(compose(["dataset=svhn", "train=long"], ROOT / "conf")).model.latent_dim == 128
+    fast = from_dict(compose(["dataset=furniture", "train=quick"], ROOT / "conf"))
+    assert fast.train == from_dict(compose([], ROOT / "conf")).train and fast.model.latent_dim == 256
