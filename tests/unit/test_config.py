@@ -108,6 +108,6 @@ def test_a_data_set_brings_its_recipe_and_named_choices_win() -> None:
         assert long.model.latent_dim == 256 and long.train.images > 1_000_000
     narrow = from_dict(compose(["train=long", "model.latent_dim=64"], ROOT / "conf"))
     assert narrow.model.latent_dim == 64 and narrow.model.encoder_width == long.model.encoder_width
-    assert from_dict(compose(["dataset=svhn", "train=long"], ROOT / "conf")).model.latent_dim == 128
+    assert from_dict(compose(["dataset=svhn", "dataset.path=x", "train=long"], ROOT / "conf")).model.latent_dim == 128
     fast = from_dict(compose(["dataset=furniture", "train=quick"], ROOT / "conf"))
     assert fast.train == from_dict(compose([], ROOT / "conf")).train and fast.model.latent_dim == 256
