@@ -173,11 +173,22 @@ def test_a_texture_is_the_right_way_up_and_shows_in_its_colours() -> None:
         ("v 0 0 0\nv 1 0\nv 0 1 0\nf 1 2 3\n", "line 2: 'v 1 0' cannot be read"),
         ("v 0 0 zero\n", "line 1: 'v 0 0 zero' cannot be read"),
         ("v 0 0 0\nf 1 2 3\n", "line 2: .*there is no vertex 2"),
+        ("v 0 0 0\nvt 0.5\n", "line 2: 'vt 0.5' cannot be read"),
+        ("v 0 0 0\nvt\n", "line 2: 'vt' cannot be read"),
     ],
 )
 def test_a_bad_obj_is_one_clear_error(text: str, message: str) -> None:
     with pytest.raises(MeshError, match=message):
         read_obj(text, lambda name: None)
+
+
+def test_words_may_be_parted_by_tabs_and_corners_count_from_the_end() -> None:
+    plain = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n"
+    wanted = read_obj(plain, lambda name: None)
+    for other in (plain.replace(" ", "\t"), plain.replace("f 1/1 2/2 3/3", "f  -3/-3   -2/-2 -1/-1")):
+        found = read_obj(other, lambda name: None)
+        np.testing.assert_array_equal(found.vertices, wanted.vertices)
+        np.testing.assert_array_equal(found.faces, wanted.faces)
 
 
 def test_meshes_without_extent_or_with_nonsense_are_refused() -> None:

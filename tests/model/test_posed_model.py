@@ -360,6 +360,24 @@ def test_a_model_that_attends_trains_and_turns_objects(config: Config, data: Pre
         make_config("model=posed", "model.cameras.view_attention=[7]", "views=object")
 
 
+def test_a_turn_has_one_noise_whatever_the_sampler(pretrained: SODA) -> None:
+    images, _, _ = inputs(pretrained.network)
+    network = pretrained.network
+    network.diffusion = dataclasses.replace(network.diffusion, sampler="ddpm", eta=1.0)
+    turn = pretrained.novel_view(images[0], RING[0], [RING[1]] * 3, steps=4)
+    torch.testing.assert_close(turn[1], turn[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(turn[2], turn[0], atol=1e-5, rtol=0)
+    other = pretrained.novel_view(images[0], RING[0], RING[1], steps=4, seed=1)
+    assert (other - turn[0]).abs().max() > 1e-2, "the noise of another seed is another"
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_refused(pretrained: SODA, weight: float) -> None:
+    images, _, _ = inputs(pretrained.network)
+    with pytest.raises(ValueError, match=r"pose_guidance: (nan|inf) is not possible"):
+        pretrained.novel_view(images[0], RING[0], RING[1], steps=2, pose_guidance=weight)
+
+
 def test_pose_guidance_stresses_the_camera(model: Network, pretrained: SODA) -> None:
     images, t, z = inputs(model)
     at = numbers()

@@ -321,6 +321,16 @@ def test_a_turntable_that_cannot_be_is_one_clear_line(
     assert not (here / "turn.txt").exists()
 
 
+def test_views_of_different_sizes_are_refused(here: Path, turning: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.open("a.png").resize((64, 48)).save("wide.png")
+    with pytest.raises(SystemExit):
+        main(["turntable", "a.png", "wide.png", "--model", str(turning), "--device", "cpu", "-o", "two.gif"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        error.startswith("soda turntable: wide.png: 64 x 48 px") and "this model takes" in error and not Path("two.gif").exists()
+    )
+
+
 def test_attributes_are_found_in_prepared_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree("model", "other", dirs_exist_ok=True)
     main(["attributes", "--model", "other", "--data", "data", "--top", "2", "--device", "cpu", "-o", "found.png"])
