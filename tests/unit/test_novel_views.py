@@ -10,12 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor, nn
 
 from soda.cameras import COLUMNS, camera, focal_length, look_at, orbit
-from soda.config import Config
+from soda.config import Config, compose, from_dict
 from soda.data.dataset import PreparedData
+from soda.data.fetch import fetch
+from soda.data.pairs import find_partners
+from soda.data.prepare import prepare
 from soda.data.views import to_float
 from soda.evaluation.azimuth import azimuth_error
 from soda.evaluation.novel_figures import novel_sheet, spinning, turntables
@@ -23,8 +27,12 @@ from soda.evaluation.novel_tasks import Views, angles_between, choose_tasks
 from soda.evaluation.novel_views import COUNTS, measure_novel_views
 from soda.model.encoder import build_encoder
 from soda.model.soda import SODA
+from soda.training.batches import Order, batches
+from soda.training.held_out import PairCameras
+from soda.training.step import optimise, start_run
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
+from tests.data.test_objects import PLAN
 from tests.model.test_model import awake
 
 FOCAL = focal_length(45)
@@ -280,3 +288,30 @@ def test_an_evaluation_has_the_group(config: Config, data: PreparedData, tmp_pat
     group = novel_view_group(subject, short.evaluate, tmp_path)
     assert {"psnr@1", "psnr@4", "wrong_pose_psnr@1", "shuffled_psnr@1", "azimuth_error", "notes"} <= set(group)
     assert {path.name for path in tmp_path.iterdir()} >= {"novel_views.png", "turntables.png", "turntable.gif"}
+
+
+def test_objects_at_64_px_are_prepared_trained_on_and_turned(tmp_path: Path) -> None:
+    """The whole way at the size that is too slow to train to the end here: rendered, prepared, three steps, measured."""
+    plan = {**PLAN, "objects": 16, "views": 8, "variants": 1, "variant_views": 3}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    config = from_dict(
+        compose(["dataset=random_objects", f"dataset.path={tmp_path / 'plan.yaml'}", "dataset.image_size=64", "train=smoke"])
+    )
+    dataset = dataclasses.replace(config.dataset, val_fraction=0.25, test_fraction=0.3)
+    fetch(dataset, tmp_path / "raw")
+    prepare(dataset, tmp_path / "raw", tmp_path / "prepared")
+    data = PreparedData(tmp_path / "prepared")
+    split = data.split("train")
+    assert split.gather(np.arange(4)).shape == (4, 64, 64, 3)
+    partners = find_partners(data, split, config.views.pairs)
+    assert partners is not None
+    run = start_run(config, "key", torch.device("cpu"))
+    order = Order(len(partners), 0)
+    cameras = PairCameras(split, order, 8, slice(0, 8), partners)
+    stream = batches(split, order, batch_size=8, share=slice(0, 8), first_step=0, last_step=3, partners=partners)
+    for step, batch in enumerate(stream):
+        assert torch.isfinite(optimise(run, run.model, config, to_float(batch), 0, cameras.at(step)))
+    found = measure_novel_views(
+        run.ema.eval(), split, data.split("test"), network(config), targets=1, samples=1, seed=0, batch_size=8
+    )
+    assert found is not None and found.drawn[2].mean.shape[1:] == (64, 64, 3) and np.isfinite(found.metrics["psnr@1"])
