@@ -85,8 +85,21 @@ def _ship(name: str, command: str) -> dict[str, Any]:
     from soda.training.checkpoint import load_model
 
     found = usable_file(MODEL, load_model(MODEL)[1].model.latent_dim)
-    shipped = ship(name, MODEL, ENCODER, DENOISER, VARIANTS, METRICS, FIGURES, ZOO, RESULTS, directions=found, command=command)
-    keep_pictures(name, FIGURES, GALLERY_IMAGES)
+    shipped = ship(
+        name,
+        MODEL,
+        ENCODER,
+        DENOISER,
+        VARIANTS,
+        METRICS,
+        FIGURES,
+        ZOO,
+        RESULTS,
+        directions=found,
+        prepared=PREPARED,
+        command=command,
+    )
+    keep_pictures(name, FIGURES, GALLERY_IMAGES, PREPARED)
     return {**shipped, "gallery": ", ".join(write_gallery(GALLERY, ZOO, RESULTS, GALLERY_IMAGES))}
 
 

@@ -27,9 +27,10 @@ def card(
     images: int,
     command: str,
     date: str,
+    credits: str = "",
 ) -> str:
     """Markdown. files: the metadata of each exported file; metrics: reports/metrics.json of the run; variants: of variants.json;
-    images: seen in training."""
+    images: seen in training; credits: the file that lists authors, where there is one."""
     model, train, facts = config.model, metrics["train"], files["encoder.onnx"]
     licence, source = facts.get("data_licence"), facts.get("data_source")
     parts = [
@@ -65,7 +66,9 @@ def card(
         + f" of {config.dataset.name} and nothing else: others get a vector too, but what it tells is untested. One seed, so the "
         "figures have no spread over seeds. Reconstructions are drawn from the latent and a seed, and differ in detail from "
         "their originals.",
-        "Licence of the model: MIT, as the software" + ("; of what it learned from, see above." if licence else "."),
+        "Licence of the model: MIT, as the software"
+        + ("; of what it learned from, see above" if licence else "")
+        + (f" and, with the authors of all that is shown, [{credits}]({credits})." if credits else "."),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

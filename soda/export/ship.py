@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from PIL import Image
 
 from soda.config import Config
@@ -23,6 +26,7 @@ MAX_BYTES, MAX_BYTES_POSED = 10 << 20, 15_000_000  # the latter of models that a
 """Of a shipped folder: the repository carries it."""
 
 COLOURS = 64  # of the card's picture
+CREDITS = "credits.csv"
 
 
 def ship(
@@ -37,13 +41,16 @@ def ship(
     results: Path,
     *,
     directions: Path | None = None,
+    prepared: Path | None = None,
     command: str = "",
 ) -> dict[str, Any]:
     """Copy model, exported files and reconstructions to zoo/<name> and write its card; copy `metrics` to `results`.
 
-    variants: the folder that the export left. directions: those of this model, where it has some. command: what made the run, for
-    the card; the caller knows. Returns folder, bytes and files. Raises ExportError when a part is missing, a file was not
-    exported from this model's data, or the folder would exceed MAX_BYTES; what was shipped before then stays.
+    variants: the folder that the export left. directions: those of this model, where it has some. prepared: the data;
+    authors that their manifest names are listed in credits.csv. command: what made the run, for the card; the caller knows.
+
+    Returns folder, bytes and files. Raises ExportError when a part is missing, a file was not exported from this model's data, or
+    the folder would exceed MAX_BYTES; what was shipped before then stays.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ExportError(f"{name!r}: a shipped model's name has lower-case letters, digits, - and _ alone")
@@ -65,6 +72,9 @@ def ship(
         if (figures / (shown := picture_of(config)[0])).is_file():
             with Image.open(figures / shown) as picture:
                 picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(new / shown, optimize=True)
+        authors = _credits(prepared / "manifest.parquet") if prepared else None
+        if authors:
+            (new / CREDITS).write_text(authors, encoding="utf-8")
         (new / "README.md").write_text(
             card(
                 name,
@@ -75,6 +85,7 @@ def ship(
                 images=int(notes["images"]),
                 command=command,
                 date=_date(model_dir),
+                credits=CREDITS if authors else "",
             ),
             encoding="utf-8",
         )
@@ -85,6 +96,19 @@ def ship(
     with whole_file(results / f"{name}.json") as temporary:
         shutil.copy(metrics, temporary)
     return {"folder": str(folder), "bytes": sum(sizes.values()), "files": sizes}
+
+
+def _credits(manifest: Path) -> str | None:
+    """Name, author and licence of everything that the manifest names an author of, as CSV; None without such a column."""
+    columns = ["name", "author", "licence"]
+    if not manifest.is_file() or not set(columns) <= set(pq.read_schema(manifest).names):
+        return None
+    rows = pq.read_table(manifest, columns=columns).to_pylist()
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(sorted({tuple(row[column] for column in columns) for row in rows if row["author"]}))
+    return file.getvalue()
 
 
 def _facts(file: Path, notes: dict[str, str], config: Config, model_dir: Path) -> dict[str, Any]:

@@ -25,8 +25,21 @@ _CAPTION = (
 )
 
 
+TITLE = "The objects"
+
+
 def contact_sheet(prepared: Path) -> Figure | None:
-    """The sheet; None for data without cameras, or that is not there. Raises ReportError for data that are broken."""
+    """The sheet for the report's page; None and errors as `draw_sheet`."""
+    sheet = draw_sheet(prepared)
+    if sheet is None:
+        return None
+    file = io.BytesIO()
+    sheet[0].save(file, "PNG")
+    return embed("contact_sheet", file.getvalue(), TITLE, sheet[1])
+
+
+def draw_sheet(prepared: Path) -> tuple[Image.Image, str] | None:
+    """The sheet and its caption; None for data without cameras, or that is not there. Raises ReportError for broken data."""
     manifest = prepared / "manifest.parquet"
     if not manifest.exists() or not set(CAMERA_COLUMNS) <= set(pq.read_schema(manifest).names):
         return None
@@ -37,10 +50,7 @@ def contact_sheet(prepared: Path) -> Figure | None:
         raise ReportError(f"the contact sheet cannot be drawn: {error}") from None
     if not train + held_out:
         return None
-    file = io.BytesIO()
-    Image.fromarray(np.concatenate(train + held_out)).save(file, "PNG")
-    caption = _CAPTION.format(train=len(train), held_out=len(held_out))
-    return embed("contact_sheet", file.getvalue(), "The objects", caption)
+    return Image.fromarray(np.concatenate(train + held_out)), _CAPTION.format(train=len(train), held_out=len(held_out))
 
 
 def _rows(split: Split, models: int, most: int) -> list[np.ndarray]:

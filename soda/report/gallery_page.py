@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from soda.files import whole_file, whole_folder
+from soda.report.contact_sheet import TITLE, draw_sheet
 from soda.report.figures import CHARTS, PICTURES
 from soda.report.parts import Parts, read_json
 
@@ -63,10 +64,14 @@ SHOWN: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 
 
-def keep_pictures(name: str, figures: Path, images: Path) -> list[Path]:
+SHEET = "contact_sheet"  # of the data, beside what the evaluation drew
+
+
+def keep_pictures(name: str, figures: Path, images: Path, prepared: Path | None = None) -> list[Path]:
     """Copy the figures that the gallery shows to images/<name>, as PNG of at most COLOURS colours, in place of earlier ones.
 
-    Returns the files, in the gallery's order. Raises OSError for a figure that cannot be read.
+    prepared: the data, whose contact sheet joins them where there is one. Returns the files, in the gallery's order. Raises OSError
+    for a figure that cannot be read, ReportError for broken data.
     """
     with whole_folder(images / name) as folder:
         for figure in SHOWN:
@@ -76,6 +81,11 @@ def keep_pictures(name: str, figures: Path, images: Path) -> list[Path]:
                 with Image.open(figures / f"{figure}.png") as picture:
                     small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
                 small.save(folder / f"{figure}.png", optimize=True)
+        sheet = draw_sheet(prepared) if prepared else None
+        if sheet:
+            big = sheet[0].resize((2 * sheet[0].width, 2 * sheet[0].height), Image.Resampling.NEAREST)
+            big.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / f"{SHEET}.png", optimize=True)
+            (folder / f"{SHEET}.txt").write_text(sheet[1] + "\n", encoding="utf-8")
     return _pictures(images / name)
 
 
@@ -94,7 +104,11 @@ def write_gallery(page: Path, zoo: Path, results: Path, images: Path) -> list[st
         metrics, pictures = read_json(results / f"{folder.name}.json"), _pictures(images / folder.name)
         if metrics and pictures:
             names.append(folder.name)
-            parts += _section(folder.name, Parts(metrics), pictures)
+            parts += _section(folder, Parts(metrics), pictures)
+            caption = images / folder.name / f"{SHEET}.txt"
+            if caption.is_file():
+                shown = f"![{TITLE}](images/{folder.name}/{SHEET}.png)"
+                parts += [f"### {TITLE}", shown, caption.read_text(encoding="utf-8").strip()]
     with whole_file(page) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return names
@@ -104,8 +118,10 @@ def _pictures(folder: Path) -> list[Path]:
     return [path for figure in SHOWN for kind in ("gif", "png") if (path := folder / f"{figure}.{kind}").is_file()]
 
 
-def _section(name: str, parts: Parts, pictures: list[Path]) -> list[str]:
-    lines = [f"## {name}", f"[Card](../zoo/{name}/README.md), [all figures](results/{name}.json)."]
+def _section(folder: Path, parts: Parts, pictures: list[Path]) -> list[str]:
+    name, credited = folder.name, (folder / "credits.csv").is_file()
+    authors = f", [authors and licences of what is shown](../zoo/{name}/credits.csv)" if credited else ""
+    lines = [f"## {name}", f"[Card](../zoo/{name}/README.md), [all figures](results/{name}.json){authors}."]
     for path in pictures:
         title, caption = {**PICTURES, **CHARTS}[path.stem]
         measured = [(words, parts.number(key), form) for words, key, form in SHOWN[path.stem]]

@@ -12,6 +12,8 @@ from PIL import Image
 
 from soda.report.gallery_page import COLOURS, keep_pictures, write_gallery
 from soda.report.parts import ReportError
+from tests.data.prepared_factory import make_prepared
+from tests.unit.test_novel_views import OBJECTS, VIEWS, of_objects
 
 METRICS = {
     "reconstruction": {"psnr": 21.34, "psnr_mean_picture": 11.2, "lpips_like@10": 0.2816},
@@ -66,3 +68,18 @@ def test_figures_that_are_no_json_leave_the_page_as_it_was(docs: Path) -> None:
     with pytest.raises(ReportError, match=r"mine\.json"):
         write(docs)
     assert (docs / "gallery.md").read_text() == before
+
+
+def test_the_sheet_of_the_objects_and_the_credits_join_the_page(docs: Path, tmp_path: Path) -> None:
+    data = make_prepared(tmp_path / "prepared", n=OBJECTS * VIEWS, channels=3, edit=of_objects)
+    keep_pictures("mine", docs / "figures", docs / "images", data)
+    (docs / "zoo/mine/credits.csv").write_text("name,author,licence\n")
+    write(docs)
+    page = (docs / "gallery.md").read_text()
+    assert "![The objects](images/mine/contact_sheet.png)\n\nObjects in a row each" in page
+    assert "](../zoo/mine/credits.csv)" in page
+    with Image.open(docs / "images/mine/contact_sheet.png") as sheet:
+        assert sheet.width > 100
+    keep_pictures("mine", docs / "figures", docs / "images")
+    write(docs)
+    assert "contact_sheet" not in (docs / "gallery.md").read_text()

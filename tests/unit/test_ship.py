@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -17,6 +19,7 @@ from soda.export.ship import ship
 from soda.runtime import Decoder, Encoder
 from soda.training.checkpoint import load_model
 from tests.conftest import make_config
+from tests.data.prepared_factory import make_prepared
 from tests.unit.workspace import Workspace
 
 FIGURES: dict[str, Any] = {
@@ -73,6 +76,19 @@ def test_what_is_shipped_works_and_its_card_tells_the_run(run: dict[str, Path]) 
         "96 images in 2 minutes",
     ):
         assert said in card, said
+
+
+def test_authors_are_credited(run: dict[str, Path], tmp_path: Path) -> None:
+    def edit(manifest: pd.DataFrame) -> pd.DataFrame:
+        authors = [f"A{i % 2}" if i % 3 else "" for i in range(len(manifest))]
+        return manifest.assign(name="Chaise, longue", author=authors, licence="CC0")
+
+    ship("mine", **run, prepared=make_prepared(tmp_path / "prepared", n=9, edit=edit))
+    rows = list(csv.reader((run["zoo"] / "mine/credits.csv").read_text().splitlines()))
+    assert rows == [["name", "author", "licence"], ["Chaise, longue", "A0", "CC0"], ["Chaise, longue", "A1", "CC0"]]
+    assert "[credits.csv](credits.csv)" in (run["zoo"] / "mine/README.md").read_text()
+    ship("mine", **run, prepared=make_prepared(tmp_path / "plain", n=9))
+    assert not (run["zoo"] / "mine/credits.csv").exists()
 
 
 def test_a_run_without_labels_ships_with_a_card_that_says_so(run: dict[str, Path]) -> None:
