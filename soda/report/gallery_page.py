@@ -70,8 +70,8 @@ SHEET = "contact_sheet"  # of the data, beside what the evaluation drew
 def keep_pictures(name: str, figures: Path, images: Path, prepared: Path | None = None) -> list[Path]:
     """Copy the figures that the gallery shows to images/<name>, as PNG of at most COLOURS colours, in place of earlier ones.
 
-    prepared: the data, whose contact sheet joins them where there is one. Returns the files, in the gallery's order. Raises OSError
-    for a figure that cannot be read, ReportError for broken data.
+    prepared: the data, whose contact sheet joins them where there is one. Returns the files, in the gallery's order. Raises
+    OSError for a figure that cannot be read, ReportError for broken data.
     """
     with whole_folder(images / name) as folder:
         for figure in SHOWN:
