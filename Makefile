@@ -60,7 +60,7 @@ lint: setup ## ruff, mypy and the layers of the architecture
 test: lint browser-tools ## All tests, after lint
 	@python -m pytest -q $(ARGS)
 
-bench: setup ## Speed and memory on this machine
+bench: setup browser-tools ## Speed and memory on this machine
 	@python -m benchmarks $(ARGS)
 
 ablations: setup ## The paper's claims at small scale (2 to 3 hours; stop and repeat as you like): docs/ablations.md

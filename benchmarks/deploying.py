@@ -96,7 +96,7 @@ def _starting() -> Figures:
     """Import, and import with the first embedding, in fresh processes: the median of five after one that fills the cache."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "a.jpg"
-        _picture(0, SIDES[0]).save(picture)
+        photo(0, SIDES[0]).save(picture)
         command = [sys.executable, "-c", START, MODEL / "encoder.onnx", picture]
         rows = [list(map(float, _output(command).split())) for _ in range(6)][1:]
     imported, first, memory = np.median(rows, axis=0)
@@ -158,7 +158,7 @@ def _index(count: int = 20_000) -> Figures:
     }
 
 
-def _picture(seed: int, side: tuple[int, int]) -> Image.Image:
+def photo(seed: int, side: tuple[int, int]) -> Image.Image:
     """A picture with the smoothness of a photo, so that decoding takes what it takes for one."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize(side, Image.Resampling.BICUBIC)
@@ -170,7 +170,7 @@ def _write_jpegs(folder: Path, count: int, side: tuple[int, int]) -> None:
     folder.mkdir()
     distinct = [folder / f"{i:06d}.jpg" for i in range(min(DISTINCT, count))]
     for i, path in enumerate(distinct):
-        _picture(i, side).save(path, quality=88)
+        photo(i, side).save(path, quality=88)
     for i in range(len(distinct), count):
         os.link(distinct[i % len(distinct)], folder / f"{i:06d}.jpg")
 
