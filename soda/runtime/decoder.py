@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from soda.runtime.checks import whole_number
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, MetadataError, from_denoiser_props
 from soda.runtime.schedule import sampling_times
@@ -46,9 +47,7 @@ class Decoder:
         threads: int = 0,
         batch_size: int = 64,
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants a whole number from 1 up")
-        self.path, self.batch_size = Path(path), batch_size
+        self.path, self.batch_size = Path(path), whole_number("batch_size", batch_size, 1)
         try:
             self._session = open_session(self.path, providers, threads)
         except ModelError as error:
@@ -127,8 +126,7 @@ class Decoder:
         images: (N, C, S, S) float32 in [-1, 1] or uint8 (N, S, S, C); rounds: evaluations a step. What `soda.gallery.inversion`
         does, without its secant. Raises ValueError as `sample` does.
         """
-        if rounds < 1:
-            raise ValueError(f"rounds: {rounds!r} is not possible; it wants 1 or more")
+        whole_number("rounds", rounds, 1)
         latents, times = self._latents(z), self._times(steps)
         if getattr(images, "dtype", None) == np.uint8 and np.ndim(images) == 4:
             images = np.asarray(images).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
@@ -151,9 +149,9 @@ class Decoder:
     def noise(self, count: int, seed: int = 0) -> np.ndarray:
         """x_T (count, C, S, S) float32 of `seed`. Other numbers than torch draws from the same seed. Raises ValueError for a seed
         that is no whole number from 0 up."""
-        if not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"seed: {seed!r} is not possible; it wants a whole number from 0 up")
-        return np.random.default_rng(seed).standard_normal((count, *self.picture_shape), dtype=np.float32)
+        return np.random.default_rng(whole_number("seed", seed, 0)).standard_normal(
+            (count, *self.picture_shape), dtype=np.float32
+        )
 
     def predict(self, x_t: np.ndarray, t: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The graph itself: x_t (N, C, S, S) float32, t (N,) int64 in 1 .. T, z (N, D) float32 -> (x_0, eps).

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from soda.runtime.checks import whole_number
 from soda.runtime.folder import pictures_in
 from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, MetadataError, from_props
@@ -212,12 +213,11 @@ def _of_folder(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Item]]:
 def _check_settings(normalize: str | None, batch_size: int, errors: str, workers: int | None) -> None:
     if normalize not in NORMALIZATIONS:
         raise ValueError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants a whole number from 1 up")
+    whole_number("batch_size", batch_size, 1)
     if errors not in ERRORS:
         raise ValueError(f"errors: {errors!r} is not possible; it wants one of {', '.join(ERRORS)}")
-    if workers is not None and not (isinstance(workers, int) and workers >= 0):
-        raise ValueError(f"workers: {workers!r} is not possible; it wants a whole number from 0 up")
+    if workers is not None:
+        whole_number("workers", workers, 0)
 
 
 def _constant(values: list[float]) -> np.ndarray:

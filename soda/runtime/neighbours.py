@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from soda.runtime.checks import whole_number
+
 BLOCK_CELLS = 1 << 22
 """Cosines held at once (16 MB)."""
 
@@ -29,8 +31,7 @@ def nearest(queries: np.ndarray, bank: np.ndarray, k: int) -> tuple[np.ndarray, 
 
     Equal cosines come in the order of the bank. Raises ValueError as `similarity` does, and for k below 1.
     """
-    if k < 1:
-        raise ValueError(f"k: {k!r} is not possible; it wants 1 or more")
+    whole_number("k", k, 1)
     left, right = unit_rows(queries, "queries"), unit_rows(bank, "bank")
     _check_width(left, right)
     k, rows = min(k, len(right)), max(1, BLOCK_CELLS // max(1, len(right)))
@@ -85,8 +86,7 @@ def novelty(z: np.ndarray, bank: np.ndarray | None = None, *, k: int = 5) -> np.
     Without a bank each row is held to all the others. Raises ValueError as `nearest` does, and when there is nothing to
     compare with.
     """
-    if not isinstance(k, int) or k < 1:
-        raise ValueError(f"k: {k!r} is not possible; it wants a whole number from 1 up")
+    whole_number("k", k, 1)
     known = z if bank is None else bank
     if len(known) < (2 if bank is None else 1):
         raise ValueError(f"novelty is measured against other pictures; there are {len(known)} in all")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from soda.runtime.checks import whole_number
+
 SPACINGS = ("logsnr", "t")
 
 
@@ -13,8 +15,7 @@ def sampling_times(alphas_cumprod: np.ndarray, steps: int, spacing: str = "logsn
     Raises ValueError for a spacing that does not exist and for steps outside 1 .. T.
     """
     T = len(alphas_cumprod) - 1
-    if not 1 <= steps <= T:
-        raise ValueError(f"steps: {steps!r} is not possible; it wants 1 to {T}, the entries of the schedule")
+    whole_number("steps", steps, 1, T)
     if spacing == "t":
         wanted = np.linspace(T, 0, steps + 1)[:-1]
     elif spacing == "logsnr":

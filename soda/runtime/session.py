@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from soda.runtime.checks import whole_number
 from soda.runtime.metadata import CHECKSUM_KEY
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> I
     """
     import onnxruntime  # here and not above: most of the import time, which preparation need not pay
 
-    if threads < 0:
-        raise ValueError(f"threads: {threads!r} is not possible; it wants 0 or more")
+    whole_number("threads", threads, 0)
     wanted = list(providers) if providers is not None else ["CPUExecutionProvider"]
     available = onnxruntime.get_available_providers()
     for provider in wanted:
