@@ -238,6 +238,31 @@ def test_a_folder_is_its_pictures_and_what_is_broken_is_reported_and_left_out(
         encoder.embed(album / "only")
 
 
+def test_what_lies_in_a_folder_and_cannot_be_read_is_said(
+    encoder: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to nowhere, a folder that is locked (to root, too, by a stand-in), and what is passed over without a word."""
+    Image.fromarray(GOOD).save(tmp_path / "a.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "notes.txt").symlink_to(tmp_path / "nowhere.txt")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "locked").mkdir()
+    scan = os.scandir
+
+    def guarded(path: Any) -> Any:
+        if str(path).endswith("locked/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(folder.os, "scandir", lambda path: guarded(f"{path}/"))
+    found = encoder.embed_all(tmp_path)
+    assert found.names == ["a.png"] and [each.name for each in found.skipped] == ["gone.png"]
+    assert "no such file" in found.skipped[0].reason
+    assert [r.getMessage() for r in caplog.records if "passed over" in r.getMessage()] == [
+        f"passed over: {tmp_path / 'locked'}: Permission denied"
+    ]
+
+
 def test_what_is_broken_in_a_list_is_left_out_when_asked(encoder: Encoder, album: Path) -> None:
     items = [noise(9, 9, 3), album / "zero.png", album / "größe/1.JPG", album / "no.png"]
     found = encoder.embed_all(items, errors="skip")
