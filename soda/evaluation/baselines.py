@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from soda.config import Config, TrainConfig
+from soda.config import Config, TrainConfig, to_dict
 from soda.data.views import to_float
+from soda.evaluation.kept import Keeping, code_of, train_kept
 from soda.evaluation.latents import Sample, embed
 from soda.evaluation.probe import linear_probe, top1
 from soda.model.encoder import build_encoder
@@ -92,11 +92,15 @@ class SupervisedNetwork(nn.Module):
         return self.head(self.encoder(images))
 
 
-def train_supervised(config: Config, train: Sample, classes: int, *, device: torch.device) -> SupervisedNetwork:
+def train_supervised(
+    config: Config, train: Sample, classes: int, *, device: torch.device, keeping: Keeping | None = None
+) -> SupervisedNetwork:
     """Train the encoder's architecture from scratch by cross-entropy on the labelled pictures of `train`.
 
     It takes the SODA run's own number of steps and batch size, optimiser (AdamW), rates, warm-up, clipping and seed, with cosine
-    decay; plain pictures; the last weights are the result. Nothing is tuned. Raises ValueError with fewer than two labels.
+    decay; plain pictures; the last weights are the result. Nothing is tuned. keeping: as `train_kept` has it.
+
+    Raises ValueError with fewer than two labels.
     """
     settings = config.train
     labels = train.labels
@@ -112,7 +116,8 @@ def train_supervised(config: Config, train: Sample, classes: int, *, device: tor
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
     steps = -(-settings.images // settings.batch_size)
     order = Order(len(known), settings.seed)
-    for step in tqdm(range(steps), desc="supervised", unit="step", leave=False):
+
+    def optimise(step: int) -> None:
         chosen = known[order.indices(step * settings.batch_size, settings.batch_size)]
         for group in optimizer.param_groups:
             group["lr"] = _rate(settings, step * settings.batch_size)
@@ -122,6 +127,10 @@ def train_supervised(config: Config, train: Sample, classes: int, *, device: tor
         nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    values = to_dict(config)
+    about = [values["train"], values["model"], len(known), classes, code_of(__file__)]
+    train_kept("supervised", network, optimizer, steps, optimise, keeping=keeping, about=about)
     return network.requires_grad_(False).eval()
 
 

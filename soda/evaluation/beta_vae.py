@@ -6,28 +6,22 @@ Bernoulli, as in Locatello et al. 2019.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from soda.config import Config, to_dict
 from soda.data.views import to_float
+from soda.evaluation.kept import Keeping, code_of, train_kept
 from soda.evaluation.latents import Sample
 from soda.model.encoder import build_encoder
 from soda.model.soda import build_model
 from soda.training.batches import Order, seed_of
-from soda.training.checkpoint import load_checkpoint, save_checkpoint
 from soda.training.optim import learning_rate
-
-SAVE_EVERY = 500  # steps
 
 
 class BetaVAE(nn.Module):
@@ -96,13 +90,6 @@ def images_of_equal_compute(config: Config, share: float = 1.0) -> int:
     return max(config.train.batch_size, round(share * config.train.images * soda_flops / vae_flops))
 
 
-def _key(config: Config, images: int, beta: float, data_version: str) -> str:
-    settings = to_dict(config)
-    parts = ["beta-vae", settings["train"], settings["model"], images, beta, data_version]
-    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    return hashlib.sha256(yaml.safe_dump([*parts, code], sort_keys=True).encode()).hexdigest()[:16]
-
-
 def train_beta_vae(
     config: Config,
     train: Sample,
@@ -110,34 +97,27 @@ def train_beta_vae(
     images: int,
     beta: float,
     device: torch.device,
-    runs: Path | None = None,
-    data_version: str = "",
+    keeping: Keeping | None = None,
 ) -> nn.Module:
     """Train on `images` pictures of `train` and return the encoder of the means, in eval mode.
 
     Batch size, rates, warm-up, weight decay, clipping and seed are the SODA run's, with cosine decay; the last weights count;
-    nothing is tuned. With `runs` the state is kept in runs/<key>/checkpoint.pt every SAVE_EVERY steps and training goes on
-    from there, to the same weights; a finished one is not trained again.
+    nothing is tuned. keeping: as `train_kept` has it.
     """
     settings = config.train
-    key = _key(config, images, beta, data_version)
-    checkpoint = runs / f"beta-vae-{key}" / "checkpoint.pt" if runs else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("weights", settings.seed))
         network = BetaVAE(config).to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
-    first, steps = 0, -(-images // settings.batch_size)
-    if checkpoint and checkpoint.exists():
-        state = load_checkpoint(checkpoint, key)
-        network.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["step"]
+    steps = -(-images // settings.batch_size)
     order = Order(len(train), seed_of("beta-vae", settings.seed))
-    for step in tqdm(range(first, steps), desc="beta-VAE", unit="step", initial=first, total=steps, leave=False):
+    values = to_dict(config)
+    about = [values["train"], values["model"], images, beta, code_of(__file__)]
+
+    def optimise(step: int) -> None:
         _optimise(config, network, optimizer, train, order, step, steps, beta, device)
-        if checkpoint and ((step + 1) % SAVE_EVERY == 0 or step + 1 == steps):
-            state = {"key": key, "step": step + 1, "model": network.state_dict(), "optimizer": optimizer.state_dict()}
-            save_checkpoint(checkpoint, state)
+
+    train_kept("beta-vae", network, optimizer, steps, optimise, keeping=keeping, about=about)
     return Means(network).requires_grad_(False).eval()
 
 

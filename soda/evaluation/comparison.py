@@ -11,6 +11,7 @@ from torch import nn
 from soda.config import Config, EvaluateConfig
 from soda.evaluation.baselines import CALIBRATION_PICTURES, accuracy, random_encoder, train_supervised
 from soda.evaluation.charts import Bar
+from soda.evaluation.kept import Keeping
 from soda.evaluation.knn import knn_probe
 from soda.evaluation.latents import MAX_PIXEL_SIDE, Sample, embed, pixels
 from soda.evaluation.probe import Features, ProbeResult, ci95, linear_probe
@@ -43,6 +44,7 @@ class Protocol:
     samples: dict[str, Sample]  # by split
     classes: int
     device: torch.device
+    keeping: Keeping | None = None  # of the supervised network's training
 
     def embed(self, encoder: nn.Module) -> dict[str, Features]:
         """Features of every split by an encoder in eval mode."""
@@ -120,7 +122,7 @@ def _measure(result: Comparison, prefix: str, name: str, features: dict[str, Fea
 
 def _supervise(result: Comparison, trained: Config, protocol: Protocol) -> None:
     config, device = protocol.config, protocol.device
-    network = train_supervised(trained, protocol.samples["train"], protocol.classes, device=device)
+    network = train_supervised(trained, protocol.samples["train"], protocol.classes, device=device, keeping=protocol.keeping)
     scores = {
         name: accuracy(network, protocol.samples[name], batch_size=config.batch_size, device=device) for name in ("test", "val")
     }

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from soda.evaluation.factors import read_factors
 from soda.evaluation.figures import neighbour_rows, reconstruction_grid, spread_picks
 from soda.evaluation.gallery_run import run_gallery
 from soda.evaluation.gallery_scene import Subject
+from soda.evaluation.kept import Keeping
 from soda.evaluation.knn import neighbours
 from soda.evaluation.latents import Sample, draw_sample, effective_dim, frozen, latent_use, shuffled
 from soda.evaluation.metrics import FixedNetwork
@@ -71,12 +71,11 @@ def evaluate(
     if trained.train.threads:
         torch.set_num_threads(trained.train.threads)
     samples = {name: draw_sample(data.split(name), MAX_PICTURES, config.seed) for name in SPLITS}
-    protocol = Protocol(config, samples, len(data.label_names), device)
+    protocol = Protocol(config, samples, len(data.label_names), device, Keeping(runs, data.version))
     factors = read_factors(data, samples)
     with whole_folder(figures) as folder:
         result, subject = _evaluate(model, trained, protocol, data.label_names, folder)
         with _timed("gallery"), frozen(model):
-            subject = replace(subject, runs=runs, data_version=data.version)
             groups, found = run_gallery(model_dir, subject, factors, config, folder)
         result = _merge(result, groups)
         save_directions(directions, found)
@@ -124,6 +123,7 @@ def _evaluate(model: SODA, trained: Config, protocol: Protocol, names: list[str]
             model.denoise_with(z), x_0, model.schedule, steps, spacing=model.diffusion.spacing
         ),
         inversion_evaluations=ROUNDS,
+        keeping=protocol.keeping,
     )
     return result, subject
 

@@ -62,8 +62,7 @@ def disentanglement_group(scene: FactorScene) -> Metrics:
             images=seen,
             beta=config.vae_beta,
             device=subject.device,
-            runs=subject.runs,
-            data_version=subject.data_version,
+            keeping=subject.keeping,
         )
         sets["beta_vae"] = scene.encoded(vae)
     codes = {split: {name: scene.factors.codes[split][name][: config.dci_images] for name in names} for split in scene.positions}

@@ -13,6 +13,7 @@ from soda.config import Config, EvaluateConfig
 from soda.data.views import to_uint8
 from soda.evaluation.factor_reader import FactorReader
 from soda.evaluation.factors import Factors
+from soda.evaluation.kept import Keeping
 from soda.evaluation.latents import Sample, embed, pixels
 from soda.evaluation.mixing import Roles
 from soda.evaluation.probe import Features
@@ -61,7 +62,7 @@ class Subject:
     latents, samples: by split ("train", "val", "test"), beside one another. network: what perceptual distances are taken in, and
     `network_name` in words. untrained: the encoder before training, a baseline. invert: an inversion better than the model's own,
     of `inversion_evaluations` evaluations a step. directions: (K, D), one sigma of z along each (None: principal components).
-    runs, data_version: where the beta-VAE's training is kept, and what it was trained on.
+    keeping: where the beta-VAE's training is kept.
     """
 
     model: SODA
@@ -75,8 +76,7 @@ class Subject:
     invert: Invert | None = None
     inversion_evaluations: int = 1
     directions: Tensor | None = None
-    runs: Path | None = None
-    data_version: str = ""
+    keeping: Keeping | None = None
     paint: Painter = field(init=False)
 
     def __post_init__(self) -> None:

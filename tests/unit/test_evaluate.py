@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from soda.evaluation.baselines import accuracy, calibrate_batchnorm, initial_enc
 from soda.evaluation.charts import can_be_coloured, confusion, plane
 from soda.evaluation.evaluate import EvaluationError, evaluate
 from soda.evaluation.figures import spread_picks, thumbnail
+from soda.evaluation.kept import Keeping
 from soda.evaluation.latents import (
     FrozenError,
     draw_sample,
@@ -200,8 +202,13 @@ def test_the_supervised_network_learns_and_is_the_same_each_time(tmp_path: Path)
     config = make_config("dataset.channels=3", "train.images=1280", "train.lr=0.003")
     data = PreparedData(make_prepared(tmp_path, pixels=bars_and_dots(), labels=("bar", "dot")))
     train, test = (draw_sample(data.split(name), 1000, seed=0) for name in ("train", "test"))
-    first, second = (train_supervised(config, train, 2, device=CPU) for _ in range(2))
-    assert weights_hash(first) == weights_hash(second)
+    keeping = Keeping(tmp_path / "runs", "data")
+    first, second, kept = (train_supervised(config, train, 2, device=CPU, keeping=each) for each in (None, keeping, keeping))
+    assert weights_hash(first) == weights_hash(second) == weights_hash(kept)
+    assert accuracy(kept, test, batch_size=7, device=CPU) == 1.0
+    longer = replace(config, train=replace(config.train, images=1600))
+    assert weights_hash(train_supervised(longer, train, 2, device=CPU, keeping=keeping)) != weights_hash(first)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
     assert accuracy(first, test, batch_size=7, device=CPU) == 1.0
 
 

@@ -21,6 +21,7 @@ from soda.evaluation.beta_vae import BetaVAE, images_of_equal_compute, train_bet
 from soda.evaluation.factor_reader import FactorReader, Reading, accuracy, read, train_reader
 from soda.evaluation.factors import Factors
 from soda.evaluation.interpolation import path_length
+from soda.evaluation.kept import Keeping
 from soda.evaluation.latents import draw_sample, embed, weights_hash
 from soda.evaluation.metrics import FixedNetwork
 from soda.evaluation.mixing import (
@@ -325,7 +326,8 @@ def test_the_beta_vae_learns_resumes_to_the_same_weights_and_is_kept(tmp_path: P
     assert z.shape == (len(train), 16)
     import soda.evaluation.beta_vae as module
 
-    monkeypatch.setattr(module, "SAVE_EVERY", 5)
+    monkeypatch.setattr("soda.evaluation.kept.SAVE_EVERY", 5)
+    keeping = Keeping(tmp_path / "runs", "data")
     optimise, steps = module._optimise, []
 
     def stopping(*args: Any) -> None:
@@ -336,12 +338,12 @@ def test_the_beta_vae_learns_resumes_to_the_same_weights_and_is_kept(tmp_path: P
 
     monkeypatch.setattr(module, "_optimise", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train_beta_vae(config, train, runs=tmp_path / "runs", **settings)
-    resumed = train_beta_vae(config, train, runs=tmp_path / "runs", **settings)
+        train_beta_vae(config, train, keeping=keeping, **settings)
+    resumed = train_beta_vae(config, train, keeping=keeping, **settings)
     assert len(steps) == 13 + 10  # from the last save, at step 10 of 20
     assert weights_hash(resumed) == weights_hash(straight)
     steps.clear()
-    kept = train_beta_vae(config, train, runs=tmp_path / "runs", **settings)
+    kept = train_beta_vae(config, train, keeping=keeping, **settings)
     assert not steps
     assert weights_hash(kept) == weights_hash(straight)
 
