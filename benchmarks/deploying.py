@@ -22,6 +22,8 @@ from soda.runtime import Encoder, duplicates
 from soda.runtime.stream import default_workers, pixel_batches
 from soda.training.checkpoint import load_model
 from soda.vectors.index import duplicate_groups
+from soda.vectors.search import search
+from soda.vectors.store import Origin, Writer, read_blocks
 
 MODEL = Path("zoo/fashion_mnist")
 DISTINCT = 500  # JPEGs that are really different; the others are links to them
@@ -62,6 +64,7 @@ def measure(*, seconds: float, pictures: int, many: int) -> Figures:
             _write_jpegs(album, pictures, side)
             figures |= {f"{side[0]} x {side[1]} px: {name}": figure for name, figure in _overlap(album, Path(folder)).items()}
         figures |= _memory(Path(folder), album, many)
+        figures |= _search(Path(folder))
     return figures | _index()
 
 
@@ -140,22 +143,45 @@ def _memory(folder: Path, album: Path, many: int) -> Figures:
     return {f"soda embed, greatest memory at {count:,} pictures": (peak, "MiB") for count, peak in peaks.items()}
 
 
-def _index(count: int = 20_000) -> Figures:
-    """Duplicates among vectors as the model makes them: near copies of half of them."""
+def _latents(count: int) -> np.ndarray:
+    """(count, 128) float32 of length 1, as unevenly spread as the model's; the second half are near copies of the first."""
     rng = np.random.default_rng(0)
     half = rng.normal(size=(count // 2, 128)) * np.geomspace(1, 0.01, 128)
     z = np.concatenate([half, half + 0.002 * rng.normal(size=half.shape)]).astype(np.float32)
-    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    return z / np.linalg.norm(z, axis=1, keepdims=True)
+
+
+def _index(counts: tuple[int, ...] = (20_000, 100_000)) -> Figures:
+    """Duplicates by comparing all pairs, and by the index: where the one passes the other decides when `soda duplicates` changes."""
+    figures: Figures = {}
+    for count in counts:
+        z, started = _latents(count), time.perf_counter()
+        exact = {tuple(group) for group in duplicates(z, threshold=0.999)}
+        middle = time.perf_counter()
+        found = {tuple(group) for group in duplicate_groups(z, 0.999, "approximate")}
+        end = time.perf_counter()
+        figures |= {
+            f"duplicates among {count:,}, all pairs": (middle - started, "s"),
+            f"duplicates among {count:,}, by the index": (end - middle, "s"),
+            f"groups among {count:,} that the index finds": (100 * len(found & exact) / len(exact), "%"),
+        }
+    return figures
+
+
+def _search(folder: Path, count: int = 500_000) -> Figures:
+    """One picture among many, from a Parquet file that is read for it."""
+    encoder, path, z = Encoder(MODEL / "encoder.onnx"), folder / "many.parquet", _latents(count)
+    origin = Origin.of(encoder, folder, "stats+l2")
+    with Writer(path, ".parquet", origin) as writer:
+        for start in range(0, count, 4096):
+            block = z[start : start + 4096]
+            writer.append([f"{start + i:07d}.jpg" for i in range(len(block))], block)
     started = time.perf_counter()
-    exact = {tuple(group) for group in duplicates(z, threshold=0.999)}
-    middle = time.perf_counter()
-    found = {tuple(group) for group in duplicate_groups(z, 0.999, "approximate")}
-    end = time.perf_counter()
-    return {
-        f"duplicates among {count:,}, all pairs": (middle - started, "s"),
-        f"duplicates among {count:,}, by the index": (end - middle, "s"),
-        "groups that the index finds": (100 * len(found & exact) / len(exact), "%"),
-    }
+    [hits] = search(z[:1], read_blocks(path), 12)
+    seconds = time.perf_counter() - started
+    if hits[0].file != "0000000.jpg":
+        raise RuntimeError(f"the nearest of the first picture is {hits[0]}")
+    return {f"search among {count:,}, all compared": (seconds, "s")}
 
 
 def photo(seed: int, side: tuple[int, int]) -> Image.Image:
