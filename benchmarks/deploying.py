@@ -152,7 +152,7 @@ def _latents(count: int) -> np.ndarray:
 
 
 def _index(counts: tuple[int, ...] = (20_000, 100_000)) -> Figures:
-    """Duplicates by comparing all pairs, and by the index: where the one passes the other decides when `soda duplicates` changes."""
+    """Duplicates by comparing all pairs, and by the index: `soda duplicates` takes the index where it is quicker."""
     figures: Figures = {}
     for count in counts:
         z, started = _latents(count), time.perf_counter()
