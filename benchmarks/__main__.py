@@ -7,36 +7,52 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import browser, deploying, objects, serving, training
 from soda.config import load
 from soda.files import write_json
+
+PARTS = ("training", "objects", "deploying", "serving", "browser")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement")
-    parser.add_argument("--only", choices=("training", "objects", "deploying", "serving", "browser"), help="one part (all)")
+    parser.add_argument("--only", choices=PARTS, help="one part (all)")
     parser.add_argument("--pictures", type=int, default=20_000, help="JPEGs that soda embed is timed on")
     parser.add_argument("--many", type=int, default=100_000, help="pictures at which its memory is measured, against 1,000")
     parser.add_argument("--requests", type=int, default=100_000, help="to the service")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    figures: training.Figures = {}
     print(f"{args.threads} threads, torch {torch.__version__}; median of repeated runs")
-    if args.only in (None, "training"):
-        figures |= training.measure(load(), seconds=args.seconds)
-    if args.only in (None, "objects"):
-        figures |= objects.measure_objects(seconds=args.seconds)
-    if args.only in (None, "deploying"):
-        figures |= deploying.measure(seconds=args.seconds, pictures=args.pictures, many=args.many)
-    if args.only in (None, "serving"):
-        figures |= serving.measure_serving(seconds=max(args.seconds, args.requests / 1000), requests=args.requests)
-    if args.only in (None, "browser"):
-        figures |= browser.measure_browser()
-    for name, (value, unit) in figures.items():
-        print(f"  {name:<58}{value:>10.2f} {unit}")
-    write_json(Path("reports/bench.json"), {name: value for name, (value, _) in figures.items()})
+    values: dict[str, float] = {}
+    for part in [args.only] if args.only else PARTS:
+        for name, (value, unit) in _measure(part, args).items():
+            values[name] = value
+            print(f"  {name:<58}{value:>10.2f} {unit}", flush=True)
+        write_json(Path("reports/bench.json"), values)
+
+
+def _measure(part: str, args: argparse.Namespace) -> dict[str, tuple[float, str]]:
+    """The figures of a part, which alone is imported: not every machine has a browser."""
+    if part == "training":
+        from benchmarks.training import measure as measure_training
+
+        return measure_training(load(), seconds=args.seconds)
+    if part == "objects":
+        from benchmarks.objects import measure_objects
+
+        return measure_objects(seconds=args.seconds)
+    if part == "deploying":
+        from benchmarks.deploying import measure as measure_deploying
+
+        return measure_deploying(seconds=args.seconds, pictures=args.pictures, many=args.many)
+    if part == "serving":
+        from benchmarks.serving import measure_serving
+
+        return measure_serving(seconds=max(args.seconds, args.requests / 1000), requests=args.requests)
+    from benchmarks.browser import measure_browser
+
+    return measure_browser()
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
 
     Args:
         overrides: Hydra settings (`train=long model.latent_dim=64`; quote values with spaces). params.yaml becomes conf/ with
-            these on top, and conf/ alone when there are none, as `dvc exp run` does it; with `from_stage` and none it stays.
+            these on top, and conf/ alone when there are none, as `soda compose` does it; with `from_stage` and none it stays.
         from_stage: leave the stages before this one as they are.
         force: run stages that are up to date, too.
     """

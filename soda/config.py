@@ -139,18 +139,27 @@ def _plain_path(override: str) -> str:
 
 def _with_recipe(overrides: list[str], conf_dir: Path) -> list[str]:
     """The overrides, after those that recipes.yaml has for the data set, but for keys and whole groups that are chosen."""
-    chosen = {key: value for key, _, value in (override.partition("=") for override in overrides)}
-    path = conf_dir / "recipes.yaml"
-    recipes = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    chosen = {key: value.strip("'\"") for key, _, value in (override.partition("=") for override in overrides)}
+    recipes = _read_yaml(conf_dir / "recipes.yaml")
     data = chosen.get("dataset") or _default_dataset(conf_dir)
-    recipe: list[str] = [*recipes.get(data, []), *recipes.get(f"{data} train={chosen.get('train')}", [])]
+    recipe: list[str] = [*recipes.get(str(data), []), *recipes.get(f"{data} train={chosen.get('train')}", [])]
     return [each for each in recipe if not {each.partition("=")[0], each.partition(".")[0]} & set(chosen)] + overrides
 
 
 def _default_dataset(conf_dir: Path) -> str | None:
-    path = conf_dir / "config.yaml"
-    defaults = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"] if path.is_file() else []
+    defaults = _read_yaml(conf_dir / "config.yaml").get("defaults", [])
     return next((each["dataset"] for each in defaults if isinstance(each, dict) and "dataset" in each), None)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """What a file holds; nothing when it is empty or not there. Raises ConfigError when it is not a YAML of keys."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values or {}, dict):
+        raise ConfigError(f"{path}: it wants keys and their values")
+    return values or {}
 
 
 def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str] = CONF_DIR) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from soda.vectors.index import duplicate_groups, is_approximate, neighbours_with
 from soda.vectors.job import embed_folder
 from soda.vectors.search import search
 from soda.vectors.sheet import Section, Shown, write_sheet
-from soda.vectors.store import Origin, Vectors, on_disk, one_line, read_blocks, read_origin, read_vectors
+from soda.vectors.store import Origin, Vectors, comparable_blocks, on_disk, one_line, read_origin, read_vectors
 
 COMPARED = "stats+l2"
 
@@ -137,7 +137,7 @@ def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterato
         raise VectorsError(f"{args.target}: another encoder than {args.encoder} made these vectors; name that one with --encoder")
     if origin.normalize == "l2":
         raise VectorsError(f"{args.target}: vectors of length 1 alone cannot be searched; embed with --normalize none or stats")
-    return origin, ((names, origin.comparable(z)) for names, z in read_blocks(args.target))
+    return origin, comparable_blocks(args.target)
 
 
 def _sheet(args: argparse.Namespace) -> Path:

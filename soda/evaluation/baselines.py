@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from soda.config import Config, TrainConfig, to_dict
+from soda.config import Config, TrainConfig
 from soda.data.views import to_float
 from soda.evaluation.kept import Keeping, code_of, train_kept
 from soda.evaluation.latents import Sample, embed
@@ -128,9 +129,9 @@ def train_supervised(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    values = to_dict(config)
-    about = [values["train"], values["model"], len(known), classes, code_of(__file__)]
-    train_kept("supervised", network, optimizer, steps, optimise, keeping=keeping, about=about)
+    pictures = hashlib.sha256(train.indices[known].tobytes()).hexdigest()
+    about = [pictures, classes, code_of(__file__)]
+    train_kept("supervised", config, network, optimizer, steps, optimise, keeping=keeping, about=about)
     return network.requires_grad_(False).eval()
 
 

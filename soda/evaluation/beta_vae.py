@@ -6,6 +6,7 @@ Bernoulli, as in Locatello et al. 2019.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from soda.config import Config, to_dict
+from soda.config import Config
 from soda.data.views import to_float
 from soda.evaluation.kept import Keeping, code_of, train_kept
 from soda.evaluation.latents import Sample
@@ -111,13 +112,12 @@ def train_beta_vae(
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
     steps = -(-images // settings.batch_size)
     order = Order(len(train), seed_of("beta-vae", settings.seed))
-    values = to_dict(config)
-    about = [values["train"], values["model"], images, beta, code_of(__file__)]
+    about = [hashlib.sha256(train.indices.tobytes()).hexdigest(), images, beta, code_of(__file__)]
 
     def optimise(step: int) -> None:
         _optimise(config, network, optimizer, train, order, step, steps, beta, device)
 
-    train_kept("beta-vae", network, optimizer, steps, optimise, keeping=keeping, about=about)
+    train_kept("beta-vae", config, network, optimizer, steps, optimise, keeping=keeping, about=about)
     return Means(network).requires_grad_(False).eval()
 
 

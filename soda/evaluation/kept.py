@@ -13,7 +13,8 @@ import yaml
 from torch import nn
 from tqdm import tqdm
 
-from soda.training.checkpoint import load_checkpoint, save_checkpoint
+from soda.config import Config, to_dict
+from soda.training.checkpoint import load_checkpoint, save_checkpoint, train_settings, training_code
 
 SAVE_EVERY = 500  # steps
 
@@ -28,6 +29,7 @@ class Keeping:
 
 def train_kept(
     name: str,
+    config: Config,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     steps: int,
@@ -39,12 +41,14 @@ def train_kept(
     """Call `optimise(step)`, which trains `network` in place, for each step.
 
     With `keeping` the state is put into runs/<name>-<key>/checkpoint.pt every SAVE_EVERY steps; training goes on from there, to
-    the same weights, and a finished one is not trained again. about: plain values; other ones, or other data, have another key.
+    the same weights, and a finished one is not trained again. The key is of the settings of `config`, the code that trains, the
+    data and `about`: what else decides the weights, as plain values.
     """
     first, key, checkpoint = 0, "", None
     if keeping is not None:
-        parts = yaml.safe_dump([name, *about, keeping.data_version], sort_keys=True)
-        key = hashlib.sha256(parts.encode()).hexdigest()[:16]
+        settings = [train_settings(config), to_dict(config)["model"]]
+        parts = [name, *settings, *about, keeping.data_version, training_code(), code_of(__file__)]
+        key = hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode()).hexdigest()[:16]
         checkpoint = keeping.runs / f"{name}-{key}" / "checkpoint.pt"
         if checkpoint.exists():
             state = load_checkpoint(checkpoint, key)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from soda.config import Config
+from soda.data.dataset import PreparedData
 from soda.export import ExportError
 from soda.export.card import card, picture_of
 from soda.export.variants import LIST
@@ -72,7 +73,7 @@ def ship(
         if (figures / (shown := picture_of(config)[0])).is_file():
             with Image.open(figures / shown) as picture:
                 picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(new / shown, optimize=True)
-        authors = _credits(prepared / "manifest.parquet") if prepared else None
+        authors = _credits(prepared, notes.get("data_version")) if prepared else None
         if authors:
             (new / CREDITS).write_text(authors, encoding="utf-8")
         (new / "README.md").write_text(
@@ -98,9 +99,14 @@ def ship(
     return {"folder": str(folder), "bytes": sum(sizes.values()), "files": sizes}
 
 
-def _credits(manifest: Path) -> str | None:
-    """Name, author and licence of everything that the manifest names an author of, as CSV; None without such a column."""
-    columns = ["name", "author", "licence"]
+def _credits(prepared: Path, data_version: str | None) -> str | None:
+    """Name, author and licence of everything that the manifest names an author of, as CSV; None without such a column.
+
+    Raises ExportError when other data were prepared since the model was trained.
+    """
+    columns, manifest = ["name", "author", "licence"], prepared / "manifest.parquet"
+    if manifest.is_file() and (found := PreparedData(prepared).version) != data_version:
+        raise ExportError(f"{prepared} holds other data (version {found}) than the model was trained on ({data_version})")
     if not manifest.is_file() or not set(columns) <= set(pq.read_schema(manifest).names):
         return None
     rows = pq.read_table(manifest, columns=columns).to_pylist()

@@ -226,6 +226,8 @@ class Decoder:
         pictures = np.asarray(images, np.float32).reshape(-1, *np.shape(images)[-3:])
         if pictures.shape != (count, *self.picture_shape):
             raise ValueError(f"{name} has shape {np.shape(images)}; for these z it is {(count, *self.picture_shape)}")
+        if not np.isfinite(pictures).all():
+            raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
         return np.ascontiguousarray(pictures)
 
 

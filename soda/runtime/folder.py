@@ -66,12 +66,16 @@ def _walk(root: Path) -> Iterator[str]:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{prefix}{entry.name}/")
-                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and (entry.is_file() or _is_broken_link(entry)):
+                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and _may_be_read(entry):
                     yield prefix + entry.name
 
 
-def _is_broken_link(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and not os.path.exists(entry.path)
+def _may_be_read(entry: os.DirEntry[str]) -> bool:
+    """A file, or a link that leads nowhere, in a circle or where one may not look: opening it will say so. No pipe, no device."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True
 
 
 def _write(file: IO[str], names: list[str]) -> tuple[int, int]:

@@ -12,6 +12,8 @@ from soda.runtime.checks import whole_number
 
 BLOCK_CELLS = 1 << 22
 """Cosines held at once (16 MB)."""
+PAIR_ROWS = 64
+"""Rows of cosines whose pairs are held at once: of a set of equals every column is one."""
 
 
 def similarity(a: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
@@ -75,7 +77,7 @@ def duplicates(z: np.ndarray, *, threshold: float = 0.98) -> list[list[int]]:
     rows = max(1, BLOCK_CELLS // max(1, len(unit)))
     for start in range(0, len(unit), rows):
         block = unit[start : start + rows] @ unit[start:].T  # the lower triangle says nothing new
-        groups.join(*(np.nonzero(block >= threshold) + np.asarray(start)))
+        groups.join_where(block >= threshold, start)
     return groups.several()
 
 
@@ -118,9 +120,17 @@ class Groups:
             left, right = roots[a], roots[b]
             news = left != right
             a, b, left, right = a[news], b[news], left[news], right[news]
-            # Each root is hung under the least it is linked to: at least every second one goes in a round.
+            # Each root is hung under the least that it is linked to here; the other links wait for the next round.
             high, low = np.maximum(left, right), np.minimum(left, right)
             np.minimum.at(self._parent, high, low)
+
+    def join_where(self, linked: np.ndarray, first: int) -> None:
+        """Join first + i and first + j wherever linked (n, m) of booleans says so and i < j; a slice of the pairs at a time."""
+        for start in range(0, len(linked), PAIR_ROWS):
+            i, j = np.nonzero(linked[start : start + PAIR_ROWS])
+            i += start
+            news = i < j  # the diagonal says nothing, the triangle below it nothing new
+            self.join(first + i[news], first + j[news])
 
     def several(self) -> list[list[int]]:
         """Groups of two or more, each ascending, in the order of their first members."""

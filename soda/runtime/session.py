@@ -79,10 +79,14 @@ def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> I
     options.log_severity_level = 4  # fatal ones; errors are raised
     try:
         # Its own way out of a provider that fails prints to standard output and carries on with another one.
-        return onnxruntime.InferenceSession(content, options, providers=wanted, enable_fallback=0)
+        session = onnxruntime.InferenceSession(content, options, providers=wanted, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors share no base class
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"{path}: not a model that onnxruntime can load: {reason}") from None
+    missing = [provider for provider in wanted if provider not in session.get_providers()]
+    if missing:  # a provider whose libraries cannot be loaded is left out without an error
+        raise ModelError(f"{path}: {missing[0]} cannot be used on this machine; {', '.join(session.get_providers())} can")
+    return session
 
 
 def run_session(
@@ -102,7 +106,7 @@ def run_session(
         if output.shape != shape:
             raise ModelError(f"{path}: the model gave {name} of shape {output.shape}, not {shape}")
         if not np.isfinite(output).all():
-            raise ModelError(f"{path}: the model gave {name} with values that are not finite")
+            raise ModelError(f"{path}: for this input the model gave {name} with values that are not finite")
     return outputs
 
 

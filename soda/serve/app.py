@@ -28,7 +28,7 @@ SERVER_VERSION = installed_version("soda")
 VERSION = "1"
 """Of the model: one file is served, under one version."""
 INLINE_BYTES = 1 << 16
-"""Bodies up to this size are parsed on the spot; larger ones in a thread, so that they hold up nobody."""
+"""JSON up to this size is parsed on the spot; more of it in a thread, so that it holds up nobody."""
 
 
 CONTENT_POLICY = (
@@ -48,7 +48,7 @@ class Service:
             delay=limits.batch_delay,
             observe=self.metrics.batch,
         )
-        self._reading = asyncio.Lock()  # one large body is parsed at a time: JSON takes many times its size
+        self._reading = asyncio.Lock()  # one large JSON is parsed at a time: it takes many times its size
         resize = encoder.metadata["resize"]
         self._decoder = pictures.Decoder(size=encoder.image_size, resize=resize, max_pixels=limits.max_pixels)
         self.metrics.gauge("soda_pictures_waiting", "Pictures accepted and not yet answered", lambda: self._batcher.reserved)
@@ -79,14 +79,16 @@ class Service:
     def _add_routes(self) -> None:
         add, of_model = self.app.add_api_route, "/v2/models/{model}"
         tags: dict[str, Any] = {"tags": ["Open Inference Protocol v2"]}
-        probe: dict[str, Any] = {"methods": ["GET", "HEAD"]} | tags  # balancers ask either way
         add("/v2", self._server, summary="The server and its extensions", **tags)
-        add("/v2/health/live", self._live, summary="200 while the process answers", **probe)
-        add("/v2/health/ready", self._ready, summary="200 while requests are welcome, 503 once asked to stop", **probe)
+        add("/v2/health/live", self._live, summary="200 while the process answers", **tags)
+        add("/v2/health/ready", self._ready, summary="200 while requests are welcome, 503 once asked to stop", **tags)
+        for path, answer in (("/v2/health/live", self._live), ("/v2/health/ready", self._ready)):
+            add(path, answer, methods=["HEAD"], include_in_schema=False)  # some balancers ask so
         for path in (of_model, of_model + "/versions/{version}"):
             infer: dict[str, Any] = {"methods": ["POST"], "openapi_extra": INFER | {"parameters": path_parameters(path)}}
             add(path, self._model, summary="The model, its input and its output", **tags)
-            add(path + "/ready", self._model_ready, summary="200 while this model answers", **probe)
+            add(path + "/ready", self._model_ready, summary="200 while this model answers", **tags)
+            add(path + "/ready", self._model_ready, methods=["HEAD"], include_in_schema=False)
             add(path + "/infer", self._infer, summary="uint8 pictures of one size to z", **infer, **tags)
         add("/embed", self._embed, methods=["POST"], summary="Picture files to z", openapi_extra=EMBED, tags=["Pictures"])
         add("/metrics", self._show_metrics, summary="Figures for Prometheus", tags=["Pages"])
@@ -117,23 +119,26 @@ class Service:
         # Not as arguments: the framework's checks of two strings cost as much as all the rest of a small request.
         self._check(request.path_params["model"], request.path_params.get("version", VERSION))
         inference.check_content_type(request.headers)
-        body = await request.body()
-        read = partial(inference.read_request, body, request.headers.get(inference.LENGTH_HEADER), self.limits)
-        if len(body) > INLINE_BYTES:
-            async with self._reading:
-                asked = await asyncio.to_thread(read)
-        else:
-            asked = read()
-        self._batcher.reserve(len(asked.images))
+        body, reserved = await request.body(), 0
         try:
             async with asyncio.timeout(self.limits.answer_timeout):
+                asked = await self._read(body, request.headers.get(inference.LENGTH_HEADER))
+                self._batcher.reserve(len(asked.images))
+                reserved = len(asked.images)
                 z = await self._batcher.submit(await self._decoder.squares_of(asked.images))
         except TimeoutError:
             raise self._late() from None
         finally:
-            self._batcher.release(len(asked.images))
+            self._batcher.release(reserved)
         content, headers = inference.write_response(self.encoder.normalized(z, asked.normalize), asked, self.name, VERSION)
         return Response(content, headers=headers)
+
+    async def _read(self, body: bytes, json_length: str | None) -> inference.InferRequest:
+        read = partial(inference.read_request, body, json_length, self.limits)
+        if len(inference.split(body, json_length)[0]) <= INLINE_BYTES:
+            return read()
+        async with self._reading:
+            return await asyncio.to_thread(read)
 
     async def _embed(self, request: Request) -> Response:
         pictures.check_content_type(request.headers)

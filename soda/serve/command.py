@@ -44,8 +44,9 @@ def run(args: argparse.Namespace) -> None:
     """Serve until asked to stop. Raises ValueError for settings that are not possible, OSError for an address that is taken."""
     if not 0 <= args.port <= 65535:
         raise ValueError(f"--port: {args.port} is not possible; it wants 0 (a free one) to 65535")
-    if args.name is not None and not re.fullmatch(r"[\w.-]{1,100}", args.name):
-        raise ValueError(f"--name: {args.name[:100]!r} is not possible; it is part of an address: letters, digits, _, - and .")
+    name = args.name or _default_name(args.encoder)
+    if not re.fullmatch(r"(?!\.+$)[\w.-]{1,100}", name):
+        raise ValueError(f"--name: {name[:100]!r} is not possible; it is part of an address: letters, digits, _, - and .")
     limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
     token = _token(args.token_file)
     check_exposure(args.host, token)
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
 
     sys.setswitchinterval(SWITCH_SECONDS)
     encoder = Encoder(args.encoder, providers=args.provider, threads=args.threads)
-    service = Service(encoder, name=args.name or _default_name(args.encoder), limits=limits, token=token)
+    service = Service(encoder, name=name, limits=limits, token=token)
     listener = listen(args.host, args.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

@@ -47,7 +47,7 @@ def read_request(body: bytes, json_length: str | None, limits: Limits) -> InferR
 
     Raises Refusal (400, or 413 for too much JSON, too many pictures or pixels) naming the field and its value.
     """
-    head, raw = _split(body, json_length)
+    head, raw = split(body, json_length)
     if len(head) > limits.max_json:
         found = f"{len(head):,} bytes of JSON are more than the {limits.max_json:,} of one request"
         raise Refusal(413, f"{found}; binary tensors ({LENGTH_HEADER}) take a quarter of the room")
@@ -86,7 +86,8 @@ def write_response(z: np.ndarray, request: InferRequest, model: str, version: st
     return head + raw, {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(head))}
 
 
-def _split(body: bytes, json_length: str | None) -> tuple[bytes | memoryview, memoryview]:
+def split(body: bytes, json_length: str | None) -> tuple[bytes | memoryview, memoryview]:
+    """The JSON of a body and the tensors after it. Raises Refusal (400) for a length that cannot be."""
     if json_length is None:
         return body, memoryview(b"")
     if not (json_length.isascii() and json_length.isdigit() and len(json_length) < 12 and 0 < int(json_length) <= len(body)):
@@ -169,5 +170,8 @@ def _read_shape(shape: Any, limits: Limits) -> tuple[int, ...]:
 
 def _shown(value: Any) -> str:
     """A client's value for a message: short, whatever it is."""
-    text = repr(value[:60] if isinstance(value, (str, list)) else value)
+    try:
+        text = repr(value[:60] if isinstance(value, (str, list)) else value)
+    except RecursionError:  # orjson reads what is nested deeper than Python can write
+        text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -29,16 +29,25 @@ class CheckpointError(ValueError):
 def run_key(config: Config, data_version: str) -> str:
     """What a run is resumed by: a hash of all that decides its weights: settings, data and the code that trains."""
     settings = to_dict(config)
-    train = {k: v for k, v in settings["train"].items() if k not in _NOT_PART_OF_A_RUN}
-    parts = [train, settings["model"], settings["diffusion"], settings["views"], data_version]
+    parts = [train_settings(config), settings["model"], settings["diffusion"], settings["views"], data_version, training_code()]
     digest = hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode())
     if config.views.pairs.file:
         digest.update(Path(config.views.pairs.file).read_bytes())
-    root = Path(__file__).parents[1]
+    return digest.hexdigest()[:16]
+
+
+def train_settings(config: Config) -> dict[str, Any]:
+    """Those of config.train that decide what weights a run ends with."""
+    return {k: v for k, v in to_dict(config)["train"].items() if k not in _NOT_PART_OF_A_RUN}
+
+
+def training_code() -> str:
+    """The checksum of the code that networks are made of and trained by."""
+    digest, root = hashlib.sha256(), Path(__file__).parents[1]
     for name in _CODE:
         for file in sorted((root / name).rglob("*.py")) if (root / name).is_dir() else [root / name]:
             digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ from soda.files import whole_file
 from soda.runtime import Encoder, Skipped, pictures_in
 from soda.runtime.progress import Line
 from soda.vectors import VectorsError
-from soda.vectors.store import SUFFIXES, Origin, Writer, printable, require_pyarrow
+from soda.vectors.store import DAMAGE, SUFFIXES, Origin, Writer, printable, require_pyarrow
 
 PART = 4096
 """Pictures a part, on average; four times as many at most: what an interruption can cost."""
@@ -67,14 +66,20 @@ def embed_folder(
         require_pyarrow(output)
     if output.is_dir():
         raise VectorsError(f"{output}: cannot be written; there is a folder of this name")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     origin = Origin.of(encoder, folder, normalize)
     work = output.with_name(f".{output.name}.parts")
     work.mkdir(parents=True, exist_ok=True)
     count = _list(folder, work, origin)
+    strangers = set(work.glob("*.npz")) - {path for path, _ in _parts(work)}
     if not count:
-        shutil.rmtree(work)
+        if not strangers:  # the parts of an earlier run stay: the pictures may lie on a disk that is not there today
+            shutil.rmtree(work)
         raise VectorsError(f"{folder}: there is no picture in it")
-    _drop_strangers(work)
+    if strangers:
+        about = "other pictures, another encoder or other settings; they go when this one is done"
+        _log.warning("%s: %d parts of an earlier run are of %s", work, len(strangers), about)
     settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
     resumed = _fill(encoder, folder, work, settings, Line() if progress else None)
     done = _merge(work, output, origin, resumed)
@@ -114,16 +119,6 @@ def _parts(work: Path) -> Iterator[tuple[Path, list[str]]]:
                 digest, names = hashlib.sha256(job), []
         if names:
             yield work / f"{digest.hexdigest()[:32]}.npz", names
-
-
-def _drop_strangers(work: Path) -> None:
-    """Clear away the parts of another job, or of pictures that changed."""
-    strangers = set(work.glob("*.npz")) - {path for path, _ in _parts(work)}
-    if strangers:
-        about = "pictures, an encoder or settings that changed since; these are embedded anew"
-        _log.warning("%s: %d parts of an earlier run were about %s", work, len(strangers), about)
-    for path in strangers:
-        path.unlink()
 
 
 def _fill(encoder: Encoder, folder: Path, work: Path, settings: dict[str, Any], line: Line | None) -> int:
@@ -171,7 +166,7 @@ def _read_part(path: Path) -> tuple[list[str], np.ndarray, list[list[str]]] | No
         with np.load(path, allow_pickle=False) as arrays:
             files, skipped = json.loads(str(arrays["about"]))
             return files, arrays["z"], skipped
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGE:
         return None
 
 

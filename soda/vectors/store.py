@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ from soda.runtime import Encoder
 from soda.vectors import VectorsError
 
 SUFFIXES = (".parquet", ".npz")
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged .npz raises; RuntimeError of a zip that says it is encrypted or packed in an unknown way."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,14 @@ class Origin:
     def comparable(self, z: np.ndarray) -> np.ndarray:
         """Latents (n, D) as neighbours are looked for: standardised (unless they were only brought to length 1), of length 1.
 
-        Raises VectorsError for values so large that they are damaged.
+        Of values so large that they cannot be latents, NaN.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # of damaged latents, which are found out below
+        with np.errstate(over="ignore", invalid="ignore"):
             if self.normalize is None:
                 z = (z - np.asarray(self.z_mean, np.float32)) / np.asarray(self.z_std, np.float32)
             if self.normalize in (None, "stats"):
-                z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        if not np.isfinite(z).all():
-            raise VectorsError(f"row {int(np.flatnonzero(~np.isfinite(z).all(1))[0])}: its latent is too large to be one")
+                lengths = np.linalg.norm(z, axis=1, keepdims=True)
+                z = np.where(np.isfinite(lengths), z / np.maximum(lengths, np.finfo(np.float32).tiny), np.nan)
         return z.astype(np.float32, copy=False)
 
 
@@ -115,7 +116,7 @@ def read_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 files, z = [str(name) for name in arrays["files"]], _checked(path, arrays["z"], origin)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             if isinstance(error, VectorsError):
                 raise
             raise VectorsError(f"{path}: cannot be read ({error})") from None
@@ -133,21 +134,30 @@ def read_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
                 z = table["z"].combine_chunks()
                 flat = (z.chunk(0) if isinstance(z, pa.ChunkedArray) else z).flatten().to_numpy(zero_copy_only=False)
                 yield table["file"].to_pylist(), _checked(path, flat.reshape(table.num_rows, -1), origin)
-    except (pa.ArrowException, *_DAMAGE) as error:
+    except (pa.ArrowException, *DAMAGE) as error:
         if isinstance(error, VectorsError):
             raise
         raise VectorsError(f"{path}: cannot be read ({error})") from None
 
 
+def comparable_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
+    """A table as `read_blocks` gives it, comparable. Raises VectorsError also for values that cannot be latents."""
+    origin, before = read_origin(path), 0
+    for names, z in read_blocks(path):
+        found = origin.comparable(z)
+        odd = np.flatnonzero(~np.isfinite(found).all(1))
+        if len(odd):
+            raise VectorsError(f"{path}: damaged: the latent of row {before + int(odd[0])} is too large to be one")
+        yield names, found
+        before += len(names)
+
+
 def read_vectors(path: Path) -> Vectors:
     """A whole table, comparable. Raises VectorsError for a file that is none, is damaged or holds nothing."""
     origin, files, parts = read_origin(path), [], []
-    for names, z in read_blocks(path):
+    for names, z in comparable_blocks(path):
         files += names
-        try:
-            parts.append(origin.comparable(z))
-        except VectorsError as error:
-            raise VectorsError(f"{path}: damaged: {error}") from None
+        parts.append(z)
     if not files:
         raise VectorsError(f"{path}: there is no picture in it")
     return Vectors(files, np.concatenate(parts), origin)
@@ -164,7 +174,7 @@ def read_origin(path: Path) -> Origin:
         return Origin(**json.loads(text))
     except VectorsError:
         raise
-    except (TypeError, *_DAMAGE) as error:
+    except (TypeError, *DAMAGE) as error:
         raise VectorsError(f"{path}: not a table of `soda embed` ({type(error).__name__}: {error})") from None
 
 
@@ -174,8 +184,8 @@ def printable(name: str) -> str:
 
 
 def one_line(name: str) -> str:
-    """A file name that neither ends a line nor begins a column: `printable`, and control characters as Python writes them."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in printable(name))
+    """A file name that neither ends a line nor begins a column: `printable`, and controls as Python writes them."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in printable(name))
 
 
 def on_disk(folder: str, name: str) -> Path:

@@ -77,6 +77,11 @@ MALFORMED: dict[str, tuple[Any, int]] = {
     "words": (one(data=["1", "2", "3"]), 400),
     "a word among numbers": (one(data=[1, 2, "3"]), 400),
     "lists among numbers": (one(data=[1, [2], 3]), 400),
+    "a shape nested very deep": (
+        b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": ' + b"[" * 900 + b"]" * 900 + b"}]}",
+        400,
+    ),
+    "an id nested very deep": (b'{"inputs": [{"name": "images"}], "id": ' + b"[" * 900 + b"]" * 900 + b"}", 400),
     "nested deeper than a picture": (one(data=[[[[[[1], [2], [3]]]]]]), 400),
     "nothing": (one(data=[None, None, None]), 400),
     "ragged": (one(data=[[1], [2, 3]]), 400),

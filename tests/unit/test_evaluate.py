@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from soda.config import Config
 from soda.data.dataset import PreparedData
+from soda.evaluation import baselines
 from soda.evaluation import evaluate as stage
 from soda.evaluation.baselines import accuracy, calibrate_batchnorm, initial_encoder, train_supervised
 from soda.evaluation.charts import can_be_coloured, confusion, plane
@@ -198,17 +199,24 @@ def test_calibrated_batchnorm_normalises_and_keeps_its_momentum() -> None:
     assert not encoder.training
 
 
-def test_the_supervised_network_learns_and_is_the_same_each_time(tmp_path: Path) -> None:
+def test_the_supervised_network_learns_is_the_same_each_time_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config("dataset.channels=3", "train.images=1280", "train.lr=0.003")
     data = PreparedData(make_prepared(tmp_path, pixels=bars_and_dots(), labels=("bar", "dot")))
     train, test = (draw_sample(data.split(name), 1000, seed=0) for name in ("train", "test"))
     keeping = Keeping(tmp_path / "runs", "data")
-    first, second, kept = (train_supervised(config, train, 2, device=CPU, keeping=each) for each in (None, keeping, keeping))
+    first, second = (train_supervised(config, train, 2, device=CPU, keeping=each) for each in (None, keeping))
+    with monkeypatch.context() as patch:
+        patch.setattr(baselines.F, "cross_entropy", None)  # a finished one is not trained again, whatever the threads
+        threads = replace(config, train=replace(config.train, threads=1, log_every_images=64))
+        kept = train_supervised(threads, train, 2, device=CPU, keeping=keeping)
     assert weights_hash(first) == weights_hash(second) == weights_hash(kept)
     assert accuracy(kept, test, batch_size=7, device=CPU) == 1.0
     longer = replace(config, train=replace(config.train, images=1600))
     assert weights_hash(train_supervised(longer, train, 2, device=CPU, keeping=keeping)) != weights_hash(first)
     assert len(list((tmp_path / "runs").iterdir())) == 2
+    fewer = replace(train, indices=train.indices[1:])
+    train_supervised(config, fewer, 2, device=CPU, keeping=keeping)
+    assert len(list((tmp_path / "runs").iterdir())) == 3, "of other pictures another network"
     assert accuracy(first, test, batch_size=7, device=CPU) == 1.0
 
 

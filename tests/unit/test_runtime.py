@@ -244,6 +244,8 @@ def test_what_lies_in_a_folder_and_cannot_be_read_is_said(
     """A link to nowhere, a folder that is locked (to root, too, by a stand-in), and what is passed over without a word."""
     Image.fromarray(GOOD).save(tmp_path / "a.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "round.png").symlink_to(tmp_path / "round.png")
+    (tmp_path / "through.png").symlink_to(tmp_path / "a.png" / "b.png")
     (tmp_path / "notes.txt").symlink_to(tmp_path / "nowhere.txt")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "locked").mkdir()
@@ -256,7 +258,7 @@ def test_what_lies_in_a_folder_and_cannot_be_read_is_said(
 
     monkeypatch.setattr(folder.os, "scandir", lambda path: guarded(f"{path}/"))
     found = encoder.embed_all(tmp_path)
-    assert found.names == ["a.png"] and [each.name for each in found.skipped] == ["gone.png"]
+    assert found.names == ["a.png"] and [each.name for each in found.skipped] == ["gone.png", "round.png", "through.png"]
     assert "no such file" in found.skipped[0].reason
     assert [r.getMessage() for r in caplog.records if "passed over" in r.getMessage()] == [
         f"passed over: {tmp_path / 'locked'}: Permission denied"
@@ -479,7 +481,7 @@ def test_a_model_that_fails_or_gives_no_numbers_is_named(encoder: Encoder, file:
     weights[0] = np.nan
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "weights"))
     onnx.save(model, tmp_path / "nan.onnx")
-    with pytest.raises(EncoderError, match=r"nan\.onnx: the model gave z with values that are not finite"):
+    with pytest.raises(EncoderError, match=r"nan\.onnx: for this input the model gave z with values that are not finite"):
         Encoder(tmp_path / "nan.onnx").embed(GOOD)
 
 

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from soda.data.dataset import PreparedData
 from soda.export import ExportError
 from soda.export import ship as module
 from soda.export.ship import ship
 from soda.runtime import Decoder, Encoder
-from soda.training.checkpoint import load_model
+from soda.training.checkpoint import load_model, model_metadata
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
 from tests.unit.workspace import Workspace
@@ -78,17 +79,24 @@ def test_what_is_shipped_works_and_its_card_tells_the_run(run: dict[str, Path]) 
         assert said in card, said
 
 
-def test_authors_are_credited(run: dict[str, Path], tmp_path: Path) -> None:
+def test_authors_are_credited(run: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def edit(manifest: pd.DataFrame) -> pd.DataFrame:
         authors = [f"A{i % 2}" if i % 3 else "" for i in range(len(manifest))]
         return manifest.assign(name="Chaise, longue", author=authors, licence="CC0")
 
-    ship("mine", **run, prepared=make_prepared(tmp_path / "prepared", n=9, edit=edit))
-    rows = list(csv.reader((run["zoo"] / "mine/credits.csv").read_text().splitlines()))
-    assert rows == [["name", "author", "licence"], ["Chaise, longue", "A0", "CC0"], ["Chaise, longue", "A1", "CC0"]]
-    assert "[credits.csv](credits.csv)" in (run["zoo"] / "mine/README.md").read_text()
-    ship("mine", **run, prepared=make_prepared(tmp_path / "plain", n=9))
-    assert not (run["zoo"] / "mine/credits.csv").exists()
+    prepared = make_prepared(tmp_path / "prepared", n=9, edit=edit)
+    with pytest.raises(ExportError, match="prepared holds other data"):
+        ship("mine", **run, prepared=prepared)
+    trained_on = model_metadata(run["model_dir"])["data_version"]
+    for folder, credited in ((prepared, True), (make_prepared(tmp_path / "plain", n=9), False)):
+        # As if the model had been trained on these.
+        monkeypatch.setattr(PreparedData, "version", property(lambda _: trained_on, lambda *_: None), raising=False)
+        ship("mine", **run, prepared=folder)
+        assert (run["zoo"] / "mine/credits.csv").exists() == credited
+        assert ("[credits.csv](credits.csv)" in (run["zoo"] / "mine/README.md").read_text()) == credited
+        if credited:
+            rows = list(csv.reader((run["zoo"] / "mine/credits.csv").read_text().splitlines()))
+            assert rows == [["name", "author", "licence"], ["Chaise, longue", "A0", "CC0"], ["Chaise, longue", "A1", "CC0"]]
 
 
 def test_a_run_without_labels_ships_with_a_card_that_says_so(run: dict[str, Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html.parser
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from soda.vectors.cluster import cluster
 from soda.vectors.job import embed_folder
 from soda.vectors.search import search
 from soda.vectors.sheet import Section, Shown, write_sheet
-from soda.vectors.store import read_blocks, read_origin, read_vectors
+from soda.vectors.store import Origin, Writer, read_blocks, read_origin, read_vectors
 from tests.unit.workspace import Workspace
 
 COUNT = 40
@@ -142,6 +143,34 @@ def test_of_a_folder_that_changed_only_the_parts_that_did_are_made_anew(
     assert embed_folder(encoder, root, path, normalize="l2").resumed == 0
 
 
+def test_finished_parts_outlive_a_folder_that_is_not_there_today(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, path = tmp_path / "pictures", tmp_path / "new" / "v.npz"
+    (root / "a").mkdir(parents=True)
+    (root / "b").mkdir()
+    for i in range(30):
+        picture(i).save(root / "ab"[i % 2] / f"{i:02d}.png")
+    monkeypatch.setattr(job, "PART", 4)
+    with pytest.raises(NotADirectoryError):
+        embed_folder(encoder, tmp_path / "nowhere", path)
+    assert not path.parent.exists()
+    merge = job._merge
+    monkeypatch.setattr(job, "_merge", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        embed_folder(encoder, root, path)
+    root.rename(tmp_path / "elsewhere")
+    root.mkdir()
+    with pytest.raises(VectorsError, match="there is no picture in it"):
+        embed_folder(encoder, root, path)
+    (tmp_path / "elsewhere" / "a").rename(root / "a")  # half of it is back
+    with pytest.raises(KeyboardInterrupt):
+        embed_folder(encoder, root, path)
+    (tmp_path / "elsewhere" / "b").rename(root / "b")
+    monkeypatch.setattr(job, "_merge", merge)
+    assert embed_folder(encoder, root, path).resumed == 30 and not list(path.parent.glob(".*"))
+
+
 def test_killed_it_leaves_the_earlier_table_and_goes_on(workspace: Workspace, tmp_path: Path) -> None:
     root, path = tmp_path / "pictures", tmp_path / "v.npz"
     root.mkdir()
@@ -231,6 +260,20 @@ def test_a_damaged_table_is_named(suffix: str, album: Path, encoder: Encoder, tm
             assert str(error).startswith(f"{path}: ")
             refused += 1
     assert refused > 200
+    # A zip that says of itself that it is packed in an unknown way, or encrypted; and latents that overflow.
+    if suffix == ".npz":
+        entry = content.rindex(b"PK\x01\x02")
+        for place, value in ((10, 99), (8, 1)):
+            path.write_bytes(content[: entry + place] + bytes([value]) + content[entry + place + 1 :])
+            with pytest.raises(VectorsError, match=re.escape(str(path))):
+                read_vectors(path)
+    z = encoder.embed_all(album).z
+    for huge in (1e20, 3e38):
+        z[2] = huge
+        with Writer(path, suffix, Origin.of(encoder, album, None)) as writer:
+            writer.append([f"{i}.png" for i in range(len(z))], z)
+        with pytest.raises(VectorsError, match=rf"{re.escape(str(path))}: damaged: the latent of row 2"):
+            read_vectors(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 no", b"PK\x03\x04 no"])
@@ -432,7 +475,12 @@ def test_strange_names_stay_one_line_and_are_found_again(
 ) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    names = [b"a\tb\nc\x1b[2J.png", b"caf\xe9.png", rb"caf\xe9 too.png"]  # the last one spells it out itself
+    names = [
+        b"a\tb\nc\x1b[2J.png",
+        b"caf\xe9.png",
+        rb"caf\xe9 too.png",
+        "10.00\u202fAM \u3000名.png".encode(),
+    ]  # the third spells it out itself
     for i, name in enumerate(names):
         picture(i).save(tmp_path / "a.png")
         (tmp_path / "a.png").rename(os.fsdecode(os.path.join(os.fsencode(folder), name)))
@@ -440,10 +488,11 @@ def test_strange_names_stay_one_line_and_are_found_again(
         path = tmp_path / f"v{suffix}"
         main(["embed", str(folder), "-o", str(path), "--encoder", str(workspace.encoder)])
         found = read_vectors(path)
-        assert all(found.path(row).is_file() for row in range(3))
+        assert all(found.path(row).is_file() for row in range(4))
         capsys.readouterr()
         rows = soda(capsys, "outliers", path, "-k", 1, "-o", tmp_path / "o.html")
-        assert sorted(row[1] for row in rows) == ["a\\tb\\nc\\x1b[2J.png", r"caf\xe9 too.png", r"caf\xe9.png"]
+        spelt = ["10.00\u202fAM \u3000名.png", "a\\tb\\nc\\x1b[2J.png", r"caf\xe9 too.png", r"caf\xe9.png"]
+        assert sorted(row[1] for row in rows) == spelt  # blanks of other scripts are blanks
 
 
 def test_the_commands_load_no_torch_and_no_yaml(album: Path, workspace: Workspace, tmp_path: Path) -> None:
