@@ -43,7 +43,7 @@ setup: .venv/.installed ## The environment in .venv (the other targets make it t
 	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[all]' \
 		> .venv/install.log 2>&1 || { tail -n 40 .venv/install.log >&2; echo "make: the installation failed; all of it: .venv/install.log" >&2; exit 1; }
 	@# What dataset=furniture is drawn on. Without root, or without apt-get, its fetch says what to install.
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! ldconfig -p | grep -q libEGL_mesa; then \
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p 2> /dev/null | grep -q libEGL_mesa; then \
 		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y libegl1 libgl1-mesa-dri; } >> .venv/install.log 2>&1 || true; \
 	fi
 	@touch $@
