@@ -16,7 +16,7 @@ from soda.runtime.checks import whole_number
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, MetadataError, from_denoiser_props
 from soda.runtime.schedule import sampling_times
-from soda.runtime.session import ModelError, open_session, read_props, run_session
+from soda.runtime.session import ModelError, nodes_of, open_session, read_props, run_session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -258,6 +258,7 @@ def _give(images: np.ndarray, output: str, *, single: bool) -> Any:
 def _check_denoiser(path: Path, session: InferenceSession) -> dict[str, Any]:
     try:
         metadata = from_denoiser_props(read_props(path, session))
+        inputs, outputs = nodes_of(path, session)
     except MetadataError as error:
         raise DecoderError(f"{path}: {error}") from None
     except ModelError as error:
@@ -266,11 +267,8 @@ def _check_denoiser(path: Path, session: InferenceSession) -> dict[str, Any]:
     picture, latent = [metadata["channels"], side, side], [metadata["latent_dim"]]
     wanted = {"x_t": ("tensor(float)", picture), "t": ("tensor(int64)", []), "z": ("tensor(float)", latent)}
     wanted_outputs = {"x_0": ("tensor(float)", picture), "eps": ("tensor(float)", picture)}
-    for kind, nodes, expected in (
-        ("inputs", session.get_inputs(), wanted),
-        ("outputs", session.get_outputs(), wanted_outputs),
-    ):
-        found = {node.name: (node.type, list(node.shape[1:])) for node in nodes}
+    for kind, nodes, expected in (("inputs", inputs, wanted), ("outputs", outputs, wanted_outputs)):
+        found = {name: (type_, shape[1:]) for name, (type_, shape) in nodes.items()}
         if found != expected:
             raise DecoderError(f"{path}: its {kind} are {found}; a denoiser of its metadata has {expected}")
     return metadata

@@ -16,7 +16,7 @@ from soda.runtime.folder import pictures_in
 from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, MetadataError, from_props
 from soda.runtime.progress import Line, Progress
-from soda.runtime.session import ModelError, open_session, read_props, run_session
+from soda.runtime.session import ModelError, nodes_of, open_session, read_props, run_session
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
 
 if TYPE_CHECKING:
@@ -229,21 +229,20 @@ def _constant(values: list[float]) -> np.ndarray:
 def _check_encoder(path: Path, session: InferenceSession) -> dict[str, Any]:
     try:
         metadata = from_props(read_props(path, session))
+        inputs, outputs = nodes_of(path, session)
     except MetadataError as error:
         raise EncoderError(f"{path}: {error}") from None
     except ModelError as error:
         raise EncoderError(str(error)) from None
-    inputs = {node.name: node for node in session.get_inputs()}
-    outputs = {node.name: node for node in session.get_outputs()}
     if set(inputs) != {INPUT}:
         raise EncoderError(f"{path}: its inputs are {', '.join(inputs) or 'none'}; an encoder has one, {INPUT}")
-    images = inputs[INPUT]
-    if images.type != "tensor(uint8)" or len(images.shape) != 4 or images.shape[3] != 3:
-        raise EncoderError(f"{path}: its input {INPUT} is {images.type} {images.shape}; an encoder takes uint8 (N, H, W, 3)")
+    kind, shape = inputs[INPUT]
+    if kind != "tensor(uint8)" or len(shape) != 4 or shape[3] != 3:
+        raise EncoderError(f"{path}: its input {INPUT} is {kind} {shape}; an encoder takes uint8 (N, H, W, 3)")
     if OUTPUT not in outputs:
         raise EncoderError(f"{path}: it has no output {OUTPUT}, only {', '.join(outputs)}")
-    z = outputs[OUTPUT]
-    if z.type != "tensor(float)" or len(z.shape) != 2 or z.shape[1] != metadata["latent_dim"]:
+    kind, shape = outputs[OUTPUT]
+    if kind != "tensor(float)" or len(shape) != 2 or shape[1] != metadata["latent_dim"]:
         wanted = f"float (N, {metadata['latent_dim']})"
-        raise EncoderError(f"{path}: its output {OUTPUT} is {z.type} {z.shape}; its metadata says {wanted}")
+        raise EncoderError(f"{path}: its output {OUTPUT} is {kind} {shape}; its metadata says {wanted}")
     return metadata

@@ -110,6 +110,22 @@ def run_session(
     return outputs
 
 
+Nodes = dict[str, tuple[str, list[int | str | None]]]
+"""Name -> (type, shape); a string in a shape names a size that is not fixed."""
+
+
+def nodes_of(path: Path, session: InferenceSession) -> tuple[Nodes, Nodes]:
+    """Inputs and outputs of the graph. Raises ModelError when what they are called is no text."""
+    try:
+        inputs, outputs = (
+            {node.name: (node.type, list(node.shape)) for node in nodes}
+            for nodes in (session.get_inputs(), session.get_outputs())
+        )
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: damaged: the names of its inputs and outputs are not Unicode ({error})") from None
+    return inputs, outputs
+
+
 def read_props(path: Path, session: InferenceSession) -> dict[str, str]:
     """The metadata of the file. Raises ModelError when they are no text."""
     try:

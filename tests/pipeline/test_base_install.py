@@ -65,7 +65,7 @@ def test_the_base_package_alone_embeds_pictures(tmp_path: Path) -> None:
         shutil.copytree(ROOT / part, source / part, ignore=ignore)
     for part in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / part, source)
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env", with_pip=True, symlinks=True)  # as `python -m venv` does
     pip = (python, "-m", "pip", "--disable-pip-version-check", "--no-input")
     reachable = subprocess.run([*map(str, pip), "download", "-q", "--no-deps", "-d", tmp_path / "wheels", "pillow"], check=False)
     if reachable.returncode:

@@ -485,6 +485,14 @@ def test_a_model_that_fails_or_gives_no_numbers_is_named(encoder: Encoder, file:
         Encoder(tmp_path / "nan.onnx").embed(GOOD)
 
 
+def test_names_that_are_no_text_are_damage(file: Path, tmp_path: Path) -> None:
+    content = file.read_bytes()
+    assert content.count(b"\x12\x01h") == 1  # the name of an input's height, with its tag and length
+    (tmp_path / "odd.onnx").write_bytes(content.replace(b"\x12\x01h", b"\x12\x01\xe2"))
+    with pytest.raises(EncoderError, match=r"odd\.onnx: damaged: the names of its inputs and outputs are not Unicode"):
+        Encoder(tmp_path / "odd.onnx")
+
+
 def props_without(key: str) -> Callable[[Path], object]:
     return lambda path: linear_encoder(path, to_props(metadata(**{key: None})))
 
