@@ -69,7 +69,7 @@ def _add_encoder(command: argparse.ArgumentParser) -> None:
 
 def _add_method(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--method", choices=("auto", "exact", "approximate"), default="auto", help="approximate from 50,000 pictures on (auto)"
+        "--method", choices=("auto", "exact", "approximate"), default="auto", help="approximate from 300,000 pictures on (auto)"
     )
 
 
