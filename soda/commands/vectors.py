@@ -137,7 +137,7 @@ def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterato
         raise VectorsError(f"{args.target}: another encoder than {args.encoder} made these vectors; name that one with --encoder")
     if origin.normalize == "l2":
         raise VectorsError(f"{args.target}: vectors of length 1 alone cannot be searched; embed with --normalize none or stats")
-    return origin, comparable_blocks(args.target)
+    return origin, comparable_blocks(args.target, origin)
 
 
 def _sheet(args: argparse.Namespace) -> Path:

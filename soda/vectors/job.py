@@ -72,7 +72,8 @@ def embed_folder(
     work = output.with_name(f".{output.name}.parts")
     work.mkdir(parents=True, exist_ok=True)
     count = _list(folder, work, origin)
-    strangers = set(work.glob("*.npz")) - {path for path, _ in _parts(work)}
+    earlier = set(work.glob("*.npz"))
+    strangers = earlier - {path for path, _ in _parts(work)} if earlier else earlier  # a million names are not read for nothing
     if not count:
         if not strangers:  # the parts of an earlier run stay: the pictures may lie on a disk that is not there today
             shutil.rmtree(work)

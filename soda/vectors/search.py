@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from soda.runtime.checks import whole_number
 from soda.runtime.neighbours import best_of
 
 
@@ -23,8 +24,7 @@ def search(queries: np.ndarray, blocks: Iterable[tuple[list[str], np.ndarray]], 
 
     Equal cosines come in the order of the table. Raises ValueError for k below 1.
     """
-    if k < 1:
-        raise ValueError(f"k: {k!r} is not possible; it wants 1 or more")
+    whole_number("k", k, 1)
     files: list[list[str]] = [[] for _ in queries]
     cosines = np.empty((len(queries), 0), np.float32)
     for names, z in blocks:

@@ -109,9 +109,12 @@ class Writer:
                 np.savez(file, files=names, z=np.concatenate(z), soda=np.asarray(json.dumps(asdict(self._origin))))
 
 
-def read_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
-    """A table a row group at a time: names and z (n, D) float32 as they were written. Raises VectorsError as `read_origin`."""
-    origin = read_origin(path)
+def read_blocks(path: Path, origin: Origin | None = None) -> Iterator[tuple[list[str], np.ndarray]]:
+    """A table a row group at a time: names and z (n, D) float32 as they were written. Raises VectorsError as `read_origin`.
+
+    origin: of this table, where it was read already.
+    """
+    origin = origin or read_origin(path)
     if path.suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -140,10 +143,10 @@ def read_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
         raise VectorsError(f"{path}: cannot be read ({error})") from None
 
 
-def comparable_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
+def comparable_blocks(path: Path, origin: Origin) -> Iterator[tuple[list[str], np.ndarray]]:
     """A table as `read_blocks` gives it, comparable. Raises VectorsError also for values that cannot be latents."""
-    origin, before = read_origin(path), 0
-    for names, z in read_blocks(path):
+    before = 0
+    for names, z in read_blocks(path, origin):
         found = origin.comparable(z)
         odd = np.flatnonzero(~np.isfinite(found).all(1))
         if len(odd):
@@ -155,7 +158,7 @@ def comparable_blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
 def read_vectors(path: Path) -> Vectors:
     """A whole table, comparable. Raises VectorsError for a file that is none, is damaged or holds nothing."""
     origin, files, parts = read_origin(path), [], []
-    for names, z in comparable_blocks(path):
+    for names, z in comparable_blocks(path, origin):
         files += names
         parts.append(z)
     if not files:
