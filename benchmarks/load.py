@@ -14,7 +14,8 @@ import numpy as np
 
 @dataclass
 class Tally:
-    """What came of the requests. seconds: of each answered one; lost: sent in full on an open connection, never answered."""
+    """What came of the requests. seconds: of each answered one; lost: sent in full on an open connection, never answered;
+    refused: clients that were not let in any more."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -111,7 +112,7 @@ async def _client(plan: Plan, tally: Tally, end: float) -> None:
     while time.perf_counter() < end and tally.answered < plan.count:
         try:
             _, client = await loop.create_connection(lambda: _Client(plan, tally, end), plan.host, plan.port)
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             tally.refused += 1
             return
         await client.closed

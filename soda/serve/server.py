@@ -1,14 +1,17 @@
 """uvicorn, bounded: slow heads and slow readers are cut off, and SIGTERM ends it without losing a request.
 
 How it stops. From the signal on the service is not ready, and every answer says `Connection: close`, but for `drain` seconds
-requests are taken as before, so that balancers and clients with open connections can go elsewhere. Then what already waits in
-the listening socket is accepted, the socket closes, and everything that was accepted is answered.
+requests are taken as before, so that balancers and clients with open connections can go elsewhere. Then no more connections are
+made, what already waits in the listening socket is accepted, the socket closes, and everything that was accepted is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import socket
+import struct
 from functools import partial
 from typing import Any
 
@@ -23,6 +26,10 @@ LINGER = 1.0
 """Seconds for a client that was cut off to read why: closing at once, on bytes unread, would take the answer from it."""
 LAST_CALL = 1.0
 """Seconds that a connection without a request gets once the socket is closed."""
+
+SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h; the socket module does not have it
+NO_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+"""A classic BPF program on TCP segments: load the flags, drop what has SYN set, keep the rest."""
 
 
 def _plain(status: str, message: str, headers: str = "") -> bytes:
@@ -149,6 +156,7 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         spare = listener.dup()  # keeps the socket open while the event loop's own end of it closes
         spare.setblocking(False)
+        _make_no_more(spare)
         for server in self.servers:
             server.close()
         protocol: Any = self.config.http_protocol_class
@@ -160,6 +168,14 @@ class Server(uvicorn.Server):
                 except OSError:  # nobody is left
                     return
                 await loop.connect_accepted_socket(make, connection)
+
+
+def _make_no_more(listener: socket.socket) -> None:
+    """Let the kernel drop requests for connections, so that none comes between the last accept and the closing, which would reset
+    it. Who asks meanwhile asks again a second later, and is refused. Where the system has no such filter, that moment stays."""
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in NO_SYN))
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(NO_SYN), ctypes.addressof(program)))
 
 
 def listen(host: str, port: int) -> socket.socket:
