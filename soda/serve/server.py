@@ -156,7 +156,7 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         spare = listener.dup()  # keeps the socket open while the event loop's own end of it closes
         spare.setblocking(False)
-        _make_no_more(spare)
+        make_no_more(spare)
         for server in self.servers:
             server.close()
         protocol: Any = self.config.http_protocol_class
@@ -170,7 +170,7 @@ class Server(uvicorn.Server):
                 await loop.connect_accepted_socket(make, connection)
 
 
-def _make_no_more(listener: socket.socket) -> None:
+def make_no_more(listener: socket.socket) -> None:
     """Let the kernel drop requests for connections, so that none comes between the last accept and the closing, which would reset
     it. Who asks meanwhile asks again a second later, and is refused. Where the system has no such filter, that moment stays."""
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in NO_SYN))

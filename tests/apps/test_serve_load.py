@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from benchmarks.load import Plan, Tally, infer_request, load
 from soda.runtime import Encoder
 from soda.serve.batching import Batcher
 from soda.serve.errors import Refusal
+from soda.serve.server import listen, make_no_more
 from tests.apps.running import MODEL, Running, serve
 
 Noise = Callable[..., np.ndarray]
@@ -92,6 +94,23 @@ def test_sigterm_under_load_loses_no_accepted_request(noise: Noise) -> None:
     assert tally.refused == 16, "every client must have been told that there is no service any more"
     assert set(tally.statuses) == {200} and tally.answered > 50
     assert tally.lost == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has socket filters")
+def test_between_the_last_accept_and_the_end_nobody_is_let_in_and_then_reset() -> None:
+    listener = listen("127.0.0.1", 0)
+    address = listener.getsockname()
+    with socket.create_connection(address) as early:
+        make_no_more(listener)
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, timeout=0.3)
+        accepted, _ = listener.accept()
+        listener.close()
+        early.sendall(b"still here")
+        assert accepted.recv(100) == b"still here"
+        accepted.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=5)
 
 
 def run_batches(images: list[np.ndarray], run: Callable[[np.ndarray], np.ndarray], **settings: int) -> list[object]:
