@@ -97,7 +97,7 @@ def test_the_node_example_goes_on_after_a_broken_picture(tile_files: list[Path],
     command = ["node", "embed.mjs", str(ENCODER), str(tmp_path / "broken.png"), str(tile_files[0])]
     done = subprocess.run(command, cwd=ROOT / "examples/node", capture_output=True, text=True, check=False)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 1 and "error" in rows[0] and len(rows[1]["z"]) == 128
+    assert done.returncode == 1 and "error" in rows[0] and len(rows[1]["z"]) == 512
 
 
 def of_sheet(folder: Path, target: Path) -> list[Path]:

@@ -321,6 +321,6 @@ def test_the_services_page_works_offline(page: Page, service: Running) -> None:
     page.goto(f"{service.url}/docs")
     expect(page.locator("details")).not_to_have_count(0)
     expect(page.locator("#operations")).to_contain_text("/v2/models/{model}/infer")
-    expect(page.locator("#about")).to_contain_text("128 numbers a picture")
+    expect(page.locator("#about")).to_contain_text("512 numbers a picture")
     assert all(url.startswith((service.url, "data:")) for url in asked), asked
     assert SUB_PATH not in page.url

@@ -157,7 +157,7 @@ def test_an_experiment_composes_what_soda_compose_writes(tmp_path: Path) -> None
     from soda.config import compose, write_params
 
     # DVC knows nothing of conf/recipes.yaml: what it has for Fashion-MNIST and long training is named here.
-    named = ["train=long", "model.encoder_width=48", "model.latent_dim=64"]
+    named = ["train=long", "model.channels=24", "model.latent_dim=64"]
     for overrides in ([], named, ["train.lr=1e-5", "dataset=folder", "dataset.path='/a b/ü'"]):
         compose_and_dump(tmp_path / "dvc.yaml", str(PROJECT / "conf"), None, "config", "", list(overrides))
         write_params(compose(overrides, PROJECT / "conf"), tmp_path / "soda.yaml")

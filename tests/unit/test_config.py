@@ -105,9 +105,9 @@ def test_a_data_set_brings_its_recipe_and_named_choices_win() -> None:
     # That of data and training together, of the default data, too; a named value stays, and other data have nothing of it.
     for data in (["dataset=fashion_mnist"], []):
         long = from_dict(compose([*data, "train=long"], ROOT / "conf"))
-        assert long.model.latent_dim == 256 and long.train.images > 1_000_000
+        assert long.model.latent_dim == 512 and long.train.images == 1_000_000
     narrow = from_dict(compose(["train=long", "model.latent_dim=64"], ROOT / "conf"))
-    assert narrow.model.latent_dim == 64 and narrow.model.encoder_width == long.model.encoder_width
+    assert narrow.model.latent_dim == 64 and narrow.model.channels == long.model.channels
     assert from_dict(compose(["dataset=svhn", "dataset.path=x", "train=long"], ROOT / "conf")).model.latent_dim == 128
     fast = from_dict(compose(["dataset=furniture", "train=quick"], ROOT / "conf"))
     assert fast.train == from_dict(compose([], ROOT / "conf")).train and fast.model.latent_dim == 256
