@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_logger
@@ -19,12 +20,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from flows.artifacts import REPORT, publish
+from flows.folder import require_hashable
 from flows.lock import Lock, WorkspaceBusyError, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
 from flows.stages import StageError, StageResult, changed_stages, run_stage, stage_order
-from soda.config import ConfigError
+from soda.config import PARAMS_FILE, ConfigError, load
 
 HOUR = 3600.0
 TIMEOUTS = {"prepare": 12 * HOUR, "train": 14 * 24 * HOUR, "evaluate": 12 * HOUR}
@@ -56,12 +58,11 @@ def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) ->
     return result
 
 
-def _from(stages: list[str], first: str | None) -> list[str]:
-    if not first:
-        return stages
-    if first not in stages:
-        raise ConfigError(f"from_stage: there is no stage {first!r}; there are {', '.join(stages)}")
-    return stages[stages.index(first) :]
+def _require_stage(root: Path, name: str | None) -> None:
+    """Asked before params.yaml is touched, and therefore of dvc.yaml itself: DVC cannot read that without params.yaml."""
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    if name and name not in stages:
+        raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
 
 def _run_stages(root: Path, stages: list[str], lock: Lock, force: bool) -> State[Any]:
@@ -103,11 +104,14 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
         with workspace_lock(root, str(flow_run.get_id())) as lock:
             if lock.abandoned_run and close_abandoned_run(lock.abandoned_run):
                 log.warning("run %s was killed before it ended; it is now marked as crashed", lock.abandoned_run)
+            _require_stage(root, from_stage)
             settings = split_overrides(overrides)
             if settings or not from_stage:
                 for change in write_composed(root, settings):
                     log.info("params.yaml: %s", change)
-            return _run_stages(root, _from(stage_order(root), from_stage), lock, force)
+            require_hashable(root / load(root / PARAMS_FILE).dataset.path)
+            stages = stage_order(root)
+            return _run_stages(root, stages[stages.index(from_stage) :] if from_stage else stages, lock, force)
     except (ConfigError, StageError, WorkspaceBusyError) as error:
         return Failed(message=str(error))
 

@@ -127,13 +127,27 @@ def load(path: str | os.PathLike[str] = PARAMS_FILE) -> Config:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _plain_path(override: str) -> str:
-    """Quote the folder of `dataset.path=`: Hydra's grammar refuses much that people's folders are called (é, parentheses)."""
+_NAMES = (
+    "dataset.path",
+    "dataset.labels",
+    "dataset.csv_file_column",
+    "dataset.csv_label_column",
+    "gate.reference",
+    "views.pairs.file",
+)
+"""Settings that name people's own files and columns."""
+
+
+def _plain_name(override: str) -> str:
+    """Quote the name in `dataset.path=` and its like: Hydra's grammar refuses much that people's folders are called (é,
+    parentheses), and takes a column called 1 for a number."""
     key, equals, value = override.partition("=")
-    if key != "dataset.path" or not value or value[0] in "'\"?":
+    if key.lstrip("+") not in _NAMES or value in ("", "null") or value[0] in "'\"?":
         return override
+    if key.endswith("dataset.path"):
+        value = os.path.expanduser(value)
     # Hydra takes a backslash as it is, but for those before a quote.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), os.path.expanduser(value))
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
     return f"{key}{equals}'{escaped}'"
 
 
@@ -177,7 +191,7 @@ def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str]
     conf_dir = Path(conf_dir).resolve()
     try:
         with initialize_config_dir(str(conf_dir), version_base="1.3"):
-            composed = hydra_compose("config", overrides=[_plain_path(each) for each in _with_recipe(overrides or [], conf_dir)])
+            composed = hydra_compose("config", overrides=[_plain_name(each) for each in _with_recipe(overrides or [], conf_dir)])
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"cannot compose {conf_dir.name}/ with {overrides or 'no overrides'}: {error}") from None

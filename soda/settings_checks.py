@@ -28,3 +28,7 @@ def positive(key: str, value: float) -> None:
 
 def not_negative(key: str, value: float) -> None:
     check(value >= 0 and math.isfinite(value), key, value, "0 or more")
+
+
+def seed(key: str, value: int) -> None:
+    check(0 <= value < 2**63, key, value, "a whole number from 0 to 2^63 - 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from soda.settings_checks import check, not_negative, one_of, positive, share
+from soda.settings_checks import check, not_negative, one_of, positive, seed, share
 
 SOURCES = (
     "fashion_mnist",
@@ -66,6 +66,7 @@ class DatasetConfig:
         for key in ("max_pixels", "min_side", "shard_size"):
             positive(f"dataset.{key}", getattr(self, key))
         not_negative("dataset.workers", self.workers)
+        seed("dataset.seed", self.seed)
 
 
 @dataclass(frozen=True)

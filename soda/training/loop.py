@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import shutil
 import time
 from pathlib import Path
@@ -45,9 +46,22 @@ def _check_finite(losses: list[Tensor], step: int, checkpoint: Path) -> list[flo
     values = torch.stack(losses).tolist()
     for back, value in enumerate(reversed(values)):
         if value != value or value in (float("inf"), float("-inf")):
-            good = f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there was no checkpoint yet"
+            good = _last_good(checkpoint)
             raise DivergedError(f"the loss became {value} at step {step - back}; {good}; a lower train.lr is the usual cure")
     return values
+
+
+def _require_finite(row: Row, step: int, checkpoint: Path) -> None:
+    """The last step may be the one that breaks the network: no loss comes after it, but what is measured on validation does."""
+    for key, value in row.items():
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"{key} became {value} at step {step}; {_last_good(checkpoint)}; a lower train.lr is the usual cure"
+            )
+
+
+def _last_good(checkpoint: Path) -> str:
+    return f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there was no checkpoint yet"
 
 
 def _every(images: int, config: Config) -> int:
@@ -139,6 +153,7 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
             if run.step % log_every == 0 or run.step == steps:
                 now = time.perf_counter()
                 row = _log_row(run, config, held_out, (run.step - window[1]) * settings.batch_size / (now - window[0]))
+                _require_finite(row, run.step, checkpoint)
                 run.rows = [*run.rows, row]
                 run.losses = []
                 if curves:
@@ -166,7 +181,7 @@ def train(
     Goes on from runs/<key>/checkpoint.pt when there is one. Raises GateError when the verdict does not cover the data
     as it is now, and what `fit` raises.
     """
-    require_verdict(prepared, verdict)
+    require_verdict(prepared, verdict, allow_failure=config.gate.allow_failure)
     data = PreparedData(prepared)
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
@@ -177,6 +192,8 @@ def train(
         if checkpoint.exists():
             run.restore(load_checkpoint(checkpoint, key))
             log.info("going on from %s at %d images", checkpoint, run.step * config.train.batch_size)
+            if run.rows:  # the run that left it may have ended on this very judgement
+                _require_use(run.rows[-1], config, checkpoint)
         fit(config, data, run, team, checkpoint, live)
         team.wait()
         images = run.step * config.train.batch_size

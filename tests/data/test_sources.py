@@ -14,6 +14,7 @@ from soda.data import download
 from soda.data.fetch import fetch
 from soda.data.pixels import PixelSettings
 from soda.data.sources import SourceError, fashion_mnist, folder, get_source
+from soda.data.sources.labels import folder_labels, read_label_csv
 from tests.data.samples import IdxSet, MakeConfig, picture, snapshot
 
 SETTINGS = PixelSettings(image_size=28, channels=1, resize="crop", max_pixels=10**6, min_side=1)
@@ -242,6 +243,17 @@ def test_auto_labels_need_two_folders_and_no_loose_picture(tmp_path: Path, datas
     assert set(labels_of(none, tmp_path / "raw").values()) == {""}
 
 
+def test_folders_called_as_splits_are_no_labels(tmp_path: Path, dataset_config: MakeConfig) -> None:
+    labels = folder_labels(dataset_config(path=str(tmp_path)), tmp_path, ["train/cat/1.png", "test/dog/2.png"])
+    assert labels == {"train/cat/1.png": "cat", "test/dog/2.png": "dog"}
+    assert folder_labels(dataset_config(path=str(tmp_path)), tmp_path, ["train/1.png", "test/2.png"]) == {}
+
+
+def test_the_delimiter_is_the_one_that_gives_both_columns(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text('file;label;"note, with, many, commas"\na.png;x;"1, 2"\n', encoding="utf-8")
+    assert read_label_csv(tmp_path / "l.csv", ["a.png"], file_column="file", label_column="label") == {"a.png": "x"}
+
+
 def write_csv(album: Path, rows: list[list[str]], *, header: list[str], delimiter: str = ",") -> None:
     with (album / "labels.csv").open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file, delimiter=delimiter)
@@ -269,6 +281,7 @@ def test_labels_from_a_csv(tmp_path: Path, dataset_config: MakeConfig, album: Pa
         ("unknown file", r"labels\.csv: 1 of 61 rows name files that are no pictures in .*: line 62 \(cats/ghost\.png\)"),
         ("picture without row", r"labels\.csv: no row for 1 pictures \(dogs/"),
         ("two minds", r"labels\.csv, line 62: .* is 'b', an earlier line says 'a'"),
+        ("two columns", r"labels\.csv: 2 columns are called 'label' \(dataset\.csv_label_column\)"),
         ("no csv", r"dataset\.labels: 'labels\.csv' is neither .*CSV files there: none"),
         ("empty file", r"labels\.csv: no column 'file' .*its columns are none"),
         ("not text", r"labels\.csv: not UTF-8"),
@@ -289,6 +302,8 @@ def test_bad_label_csv(tmp_path: Path, dataset_config: MakeConfig, album: Path, 
         rows.pop()
     elif problem == "two minds":
         rows.append([names[0], "b"])
+    elif problem == "two columns":
+        header, rows = ["file", "label", "label"], [[*row, "b"] for row in rows]
     if problem != "no csv":
         write_csv(album, rows, header=header)
     if problem == "empty file":
@@ -314,10 +329,16 @@ def test_files_that_cannot_be_read_are_recorded_with_the_reason(tmp_path: Path, 
     with open(os.fsencode(album) + b"/cats/\xff.png", "wb") as file:
         file.write(b"x")
     config = dataset_config(path=str(album))
-    assert fetch(config, tmp_path / "raw")["unreadable"] == 3
+    os.mkfifo(album / "cats" / "pipe.png")
+    os.mkdir(os.fsencode(album) + b"/caf\xe9")
+    with open(os.fsencode(album) + b"/caf\xe9/x.png", "wb") as file:
+        file.write(b"x")
+    assert fetch(config, tmp_path / "raw")["unreadable"] == 5
     problems = {item.file: item.load.problem for item in folder.items(config, tmp_path / "raw") if item.load.problem}  # type: ignore[attr-defined]
     assert problems == {
         "cats/empty.png": "the file is empty",
         "cats/nowhere.png": "no such file or directory",
+        "cats/pipe.png": "it is no file but a pipe, a socket or a device",
+        "caf\\xe9/x.png": "its name is not valid UTF-8; rename it",
         "cats/\\xff.png": "its name is not valid UTF-8; rename it",
     }

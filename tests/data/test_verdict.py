@@ -40,18 +40,20 @@ def verdict(tmp_path: Path, prepared: Path) -> Path:
 
 
 def test_a_success_on_this_data_is_returned(prepared: Path, verdict: Path) -> None:
-    assert require_verdict(prepared, verdict)["success"] is True
+    assert require_verdict(prepared, verdict, allow_failure=False)["success"] is True
 
 
 def test_a_failure_is_refused_with_its_reasons(prepared: Path, tmp_path: Path) -> None:
     verdict = write_verdict(tmp_path / "v.json", prepared, success=False, failures=["Pictures of one colour: 1 (a.png)."])
     with pytest.raises(GateError, match=r"v\.json(.|\n)*Pictures of one colour: 1 \(a\.png\)(.|\n)*gate\.allow_failure=true"):
-        require_verdict(prepared, verdict)
+        require_verdict(prepared, verdict, allow_failure=False)
 
 
 def test_an_allowed_failure_may_be_trained_on(prepared: Path, tmp_path: Path) -> None:
     verdict = write_verdict(tmp_path / "v.json", prepared, success=False, allowed=True, failures=["x"])
-    assert require_verdict(prepared, verdict)["allowed"] is True
+    assert require_verdict(prepared, verdict, allow_failure=True)["allowed"] is True
+    with pytest.raises(GateError, match=r"gate\.allow_failure=true"):  # a permission that was taken back
+        require_verdict(prepared, verdict, allow_failure=False)
 
 
 @pytest.mark.parametrize("allowed", [False, True])
@@ -61,7 +63,7 @@ def test_a_manifest_edited_after_the_verdict_is_refused(prepared: Path, tmp_path
     manifest.loc[0, "label"] = "zebra"
     write_manifest(prepared, manifest)
     with pytest.raises(GateError, match=r"manifest\.parquet"):
-        require_verdict(prepared, verdict)
+        require_verdict(prepared, verdict, allow_failure=True)
 
 
 def test_a_manifest_edited_before_the_verdict_is_refused_too(prepared: Path, tmp_path: Path) -> None:
@@ -70,14 +72,14 @@ def test_a_manifest_edited_before_the_verdict_is_refused_too(prepared: Path, tmp
     write_manifest(prepared, manifest)
     verdict = write_verdict(tmp_path / "v.json", prepared, success=False, allowed=True)
     with pytest.raises(GateError, match=r"manifest\.parquet: altered since it was prepared"):
-        require_verdict(prepared, verdict)
+        require_verdict(prepared, verdict, allow_failure=True)
 
 
 def test_a_changed_summary_is_refused(prepared: Path, verdict: Path) -> None:
     path = prepared / "summary.json"
     path.write_text(path.read_text().replace('"resize": "crop"', '"resize": "stretch"'))
     with pytest.raises(GateError, match=r"summary\.json: changed"):
-        require_verdict(prepared, verdict)
+        require_verdict(prepared, verdict, allow_failure=True)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "missing"])
@@ -92,7 +94,7 @@ def test_a_damaged_shard_is_refused(prepared: Path, verdict: Path, damage: str) 
     else:
         path.unlink()
     with pytest.raises(GateError, match=r"00001\.npy"):
-        require_verdict(prepared, verdict)
+        require_verdict(prepared, verdict, allow_failure=True)
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"success": true}', '{"success": "yes"}'])
@@ -107,7 +109,7 @@ def test_what_is_no_verdict_names_the_file(tmp_path: Path, text: str | None) -> 
 def test_prepared_data_that_is_gone_is_refused(tmp_path: Path, prepared: Path, verdict: Path) -> None:
     (prepared / "manifest.parquet").unlink()
     with pytest.raises(GateError, match=r"manifest\.parquet: cannot be read"):
-        require_verdict(prepared, verdict)
+        require_verdict(prepared, verdict, allow_failure=True)
 
 
 def test_training_does_not_load_great_expectations() -> None:

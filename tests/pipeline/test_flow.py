@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
 from prefect.states import Running
@@ -118,6 +119,25 @@ def test_what_is_not_possible_is_named_and_changes_nothing(
     state = _run(**parameters)
     assert state.is_failed() and named in state.message
     assert ran() == [] and (project / "params.yaml").read_bytes() == before
+
+
+def test_files_that_dvc_cannot_hash_are_named_before_it_is_asked(project: Path, ran: Ran, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (32, 32), "red").save(folder / "a.png")
+    (folder / "nowhere.png").symlink_to("/gone.png")
+    os.mkfifo(folder / "pipe.png")
+    with open(os.fsencode(folder) + b"/\xff.png", "wb") as file:
+        file.write(b"x")
+    state = _run(overrides=["dataset=folder", f"dataset.path={folder}"])
+    assert state.is_failed() and ran() == []
+    for part in (
+        "cannot read 3",
+        "nowhere.png: a link that leads nowhere (/gone.png)",
+        "pipe.png: a pipe",
+        "\\xff.png: its name",
+    ):
+        assert part in state.message, state.message
 
 
 def test_a_stage_is_tried_again_only_when_it_could_not_reach_something(

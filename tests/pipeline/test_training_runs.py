@@ -134,11 +134,20 @@ def test_a_loss_that_is_no_number_stops_the_run_with_step_and_checkpoint(tmp_pat
     assert "the loss became" in done.stderr and "at step" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_last_step_that_breaks_the_network_is_no_success(tmp_path: Path) -> None:
+    folder = project(tmp_path / "last", "train.lr=1e30", "train.warmup_images=0", "train.images=16", "train.batch_size=16")
+    done = train(folder)
+    assert done.returncode == 1 and "became nan at step 1" in done.stderr and "there was no checkpoint yet" in done.stderr
+    assert not (folder / "models/soda").exists() and not (folder / "reports/train.json").exists()
+
+
 def test_an_unused_latent_fails_loudly(tmp_path: Path) -> None:
     folder = project(tmp_path / "unused", "train.usage_check_images=320", "train.min_usage_gap=50.0")
     done = train(folder)
     assert done.returncode == 1 and "the latent is not used" in done.stderr and "train.min_usage_gap" in done.stderr
     assert not (folder / "models").exists() and list(folder.glob("runs/*/checkpoint.pt"))
+    again = train(folder)  # goes on from the checkpoint that the first left, and is judged alike
+    assert again.returncode == 1 and "the latent is not used" in again.stderr and not (folder / "models").exists()
 
 
 def test_a_corrupt_checkpoint_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ CONF = ROOT / "conf"
         ("train.lr=-1", ["train.lr", "-1"]),
         ("train.lr=fast", ["train.lr", "'fast'"]),
         ("train.batch_size=1", ["train.batch_size", "1"]),
+        ("train.seed=99999999999999999999999", ["train.seed", "99999999999999999999999"]),
+        ("evaluate.seed=-1", ["evaluate.seed", "-1"]),
+        ("dataset.seed=-1", ["dataset.seed", "-1"]),
+        ("model.encoder_width=7", ["model.encoder_width", "7"]),
         ("train.images=10", ["train.images", "10"]),
         ("train.precision=fp8", ["train.precision", "'fp8'", "bf16"]),
         ("model.latent_dim=66", ["model.latent_dim", "66", "4 sections"]),
@@ -63,6 +67,11 @@ def test_every_choice_of_every_group_composes(group: Path) -> None:
 def test_a_persons_folder_composes(tmp_path: Path) -> None:
     folder = tmp_path / "Bilder, März 2024"
     assert compose(["dataset=folder", f"dataset.path={folder}"], CONF)["dataset"]["path"] == str(folder)
+    names = ["dataset.labels=étiquettes (1).csv", "dataset.csv_label_column=1", "++dataset.csv_file_column=Größe"]
+    composed = compose(["dataset=folder", f"dataset.path={folder}", *names], CONF)["dataset"]
+    assert composed["labels"] == "étiquettes (1).csv"
+    assert (composed["csv_label_column"], composed["csv_file_column"]) == ("1", "Größe")
+    assert compose(["gate.reference=null"], CONF)["gate"].get("reference") is None
 
 
 def test_params_come_back_as_they_went(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,7 +71,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     ):
         rows: list[dict[str, Any]] = []
         for name, (row, count) in zip(names, hashed(pool, root, names), strict=True):
-            rows.append({"path": _printable(name), **row, "label": labels.get(name, "")})
+            rows.append({"path": _printable(name), **row, "label": _printable(labels.get(name, ""))})
             size += count
             broken += bool(row["problem"])
             bar.update()
@@ -143,6 +144,8 @@ def _hash(path: Path, printable: bool) -> tuple[int, str, str]:
         return 0, "", "its name is not valid UTF-8; rename it"
     digest, size = hashlib.sha256(), 0
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return 0, "", "it is no file but a pipe, a socket or a device"
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -12,13 +12,15 @@ from soda.data.sources.base import SourceError
 
 _DELIMITERS = (",", ";", "\t")
 _SHOWN = 5  # rows or files that an error names
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}  # folders so called are no labels
 
 
 def folder_labels(config: DatasetConfig, root: Path, names: list[str]) -> dict[str, str]:
     """Label of each picture by its relative path, as `dataset.labels` says; empty when there are no labels.
 
-    auto: as folders if every picture lies in a sub-folder and there are at least two of them, else none. folders: the first
-    sub-folder's name. none. Anything else: the name of a CSV file in `root`. Raises SourceError naming the file, column or rows.
+    auto: as folders if every picture lies in a sub-folder and there are at least two of them, else none; where all are called
+    train, val, test or alike, those below. folders: the first sub-folder's name. none. Anything else: the name of a CSV file in
+    `root`. Raises SourceError naming the file, column or rows.
     """
     if config.labels == "none":
         return {}
@@ -26,7 +28,9 @@ def folder_labels(config: DatasetConfig, root: Path, names: list[str]) -> dict[s
         loose = [name for name in names if "/" not in name]
         labels = {name: name.split("/", 1)[0] for name in names if "/" in name}
         if config.labels == "auto":
-            return labels if not loose and len(set(labels.values())) >= 2 else {}
+            if {label.lower() for label in labels.values()} <= _SPLITS:
+                labels = {name: name.split("/", 2)[1] for name in names if name.count("/") >= 2}
+            return labels if len(labels) == len(names) and len(set(labels.values())) >= 2 else {}
         if loose:
             raise SourceError(f"dataset.labels=folders: {_some(loose, 'pictures')} in no sub-folder of {root}")
         return labels
@@ -53,13 +57,16 @@ def read_label_csv(path: Path, names: list[str], *, file_column: str, label_colu
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
-            delimiter = max(_DELIMITERS, key=header.count)
-            columns = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            tables = {each: [name.strip() for name in next(csv.reader([header], delimiter=each), [])] for each in _DELIMITERS}
+            delimiter = max(_DELIMITERS, key=lambda each: ({file_column, label_column} <= set(tables[each]), len(tables[each])))
+            columns = tables[delimiter]
             for column, setting in ((file_column, "csv_file_column"), (label_column, "csv_label_column")):
                 if column not in columns:
                     raise SourceError(
                         f"{path}: no column {column!r} (dataset.{setting}); its columns are {', '.join(columns) or 'none'}"
                     )
+                if columns.count(column) > 1:
+                    raise SourceError(f"{path}: {columns.count(column)} columns are called {column!r} (dataset.{setting})")
             reader = csv.DictReader(file, columns, delimiter=delimiter, restval="")
             for row in reader:
                 line = reader.line_num + 1
