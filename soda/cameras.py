@@ -119,6 +119,10 @@ def problem_of(numbers: np.ndarray) -> list[str | None]:
     return found
 
 
+STEEP = 0.999
+"""Sine of the elevation from which on z is no up to go by."""
+
+
 def look_at(place: Sequence[float] | np.ndarray) -> np.ndarray:
     """The pose (3, 4) of an upright camera at `place`, looking at the origin. Raises CameraError at the origin itself."""
     place = np.asarray(place, np.float64)
@@ -126,16 +130,23 @@ def look_at(place: Sequence[float] | np.ndarray) -> np.ndarray:
     if distance < 1e-9:
         raise CameraError("a camera at the origin has nothing to look at")
     forward = -place / distance
-    up = np.array([0.0, 0.0, 1.0]) if abs(forward[2]) < 0.999 else np.array([0.0, 1.0, 0.0])  # from straight above any will do
+    up = np.array([0.0, 0.0, 1.0]) if abs(forward[2]) < STEEP else np.array([0.0, 1.0, 0.0])  # from straight above any will do
     right = np.cross(forward, up)
     right /= np.linalg.norm(right)
     return np.stack((right, np.cross(forward, right), forward, place), axis=1)
 
 
 def orbit(azimuth: float, elevation: float, distance: float) -> np.ndarray:
-    """The pose (3, 4) of a camera on a sphere round the object; angles in degrees, azimuth from +x towards +y."""
+    """The pose (3, 4) of a camera on a sphere round the object; angles in degrees, azimuth from +x towards +y, elevation from -90
+    to 90. It turns with the azimuth even straight above. Raises CameraError for another elevation."""
+    if not -90 <= elevation <= 90:
+        raise CameraError(f"an elevation of {elevation:g} degrees is not possible; it wants -90 to 90")
     a, e = math.radians(azimuth), math.radians(elevation)
-    return look_at(distance * np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)]))
+    pose = look_at(distance * np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)]))
+    if abs(math.sin(e)) >= STEEP:
+        pose[:, 0] = -math.sin(a), math.cos(a), 0.0
+        pose[:, 1] = np.cross(pose[:, 2], pose[:, 0])
+    return pose
 
 
 def from_opengl(matrix: np.ndarray) -> np.ndarray:

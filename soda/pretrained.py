@@ -34,7 +34,7 @@ from soda.gallery.discovery import METHODS, candidates, rank
 from soda.gallery.drawing import Drawer, Sampling
 from soda.gallery.mixing import Guidance, default_cut, fine_sections, mix_every_cut, mix_grid
 from soda.gallery.novel import Cameras, novel_views
-from soda.gallery.pictures import Format, Picture, give, is_single, read_pictures
+from soda.gallery.pictures import OUTPUTS, Format, Picture, give, is_single, read_pictures
 from soda.gallery.walk import walk
 from soda.model.soda import SODA as Network
 from soda.training.checkpoint import load_model, model_metadata
@@ -63,6 +63,10 @@ class SODA:
         progress: bool = False,
         batch_size: int = 64,
     ) -> None:
+        if output not in OUTPUTS:
+            raise ValueError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants 1 or more")
         self.network, self.config, self.folder, self.output = network, config, folder, output
         self.form = Format(network.image_size, network.channels, config.dataset.resize, fit)
         self._drawer = Drawer(network, batch_size=batch_size, progress=progress)
@@ -103,7 +107,7 @@ class SODA:
         seed: int = 0,
         steps: int | None = None,
         guidance: Guidance | None = None,
-        x_T: Tensor | None = None,
+        x_T: Tensor | np.ndarray | None = None,
         output: str | None = None,
     ) -> Any:
         """Draw pictures from z (B, D) or (D,).
@@ -111,16 +115,14 @@ class SODA:
         x_T: what `invert` gave, with the same steps and guidance, in place of random noise; sampling is then deterministic DDIM.
         Raises ValueError for shapes, steps or guidance that do not fit.
         """
-        latents = torch.as_tensor(z, dtype=torch.float32)
-        batch = latents[None] if z.ndim == 1 else latents
-        if batch.ndim != 2 or batch.shape[1] != self.latent_dim or not len(batch):
-            raise ValueError(f"z has shape {tuple(z.shape)}; this model takes (B, {self.latent_dim}) or ({self.latent_dim},)")
-        noise = self._drawer.noise(len(batch), seed) if x_T is None else x_T.reshape(-1, *x_T.shape[-3:])
+        batch, single = self._latents(z)
+        noise = self._drawer.noise(len(batch), seed) if x_T is None else torch.as_tensor(x_T, dtype=torch.float32)
+        noise = noise[None] if noise.ndim == 3 else noise
         wanted = (len(batch), self.form.channels, self.form.size, self.form.size)
         if tuple(noise.shape) != wanted:
             raise ValueError(f"x_T has shape {tuple(noise.shape)}; for these z it is {wanted}")
         images = self._drawer.draw(batch, noise, Sampling(seed, steps, guidance), exact=x_T is not None)
-        return self._give(images, output, single=z.ndim == 1)
+        return self._give(images, output, single=single)
 
     def reconstruct(
         self,
@@ -139,14 +141,21 @@ class SODA:
         return self._give(self._drawer.draw(z, x_T, sampling, exact=exact), output, single=is_single(pictures))
 
     def invert(
-        self, pictures: Pictures, *, z: Tensor | None = None, steps: int | None = None, guidance: Guidance | None = None
+        self,
+        pictures: Pictures,
+        *,
+        z: Tensor | np.ndarray | None = None,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
     ) -> Tensor:
         """The x_T (B, C, S, S) from which `decode(z, x_T=x_T)`, with the same steps and guidance, draws these very pictures.
 
         z: (B, D) or (D,), by default that of the pictures. Takes several evaluations a step; the more steps, the more exact.
         """
         x_0 = self._read(pictures)
-        latents = self._drawer.encode(x_0) if z is None else z.reshape(-1, self.latent_dim)
+        latents = self._drawer.encode(x_0) if z is None else self._latents(z)[0]
+        if len(latents) != len(x_0):
+            raise ValueError(f"z has shape {tuple(latents.shape)}; there are {len(x_0)} pictures")
         x_T = self._drawer.invert(x_0, latents, Sampling(0, steps, guidance))
         return x_T[0] if is_single(pictures) else x_T
 
@@ -198,6 +207,8 @@ class SODA:
         Raises ValueError for a cut or a section that does not exist, and for a model whose latent has no sections.
         """
         styles, contents = self._drawer.encode(self._read(style)), self._drawer.encode(self._read(content))
+        if (cut is not None) + (sections is not None) + every_cut > 1:
+            raise ValueError("cut, sections and every_cut exclude one another: give one of them")
         if every_cut:
             if len(styles) != 1 or len(contents) != 1:
                 raise ValueError(f"every_cut wants one style and one content, not {len(styles)} and {len(contents)}")
@@ -253,7 +264,7 @@ class SODA:
 
         Cameras are `soda.cameras.camera(pose, focal)`. source_poses: one for each view; None: they are not known. Several views
         are encoded one by one and their latents averaged; all pictures start from one noise. pose_guidance: weight of the
-        camera, as guidance is that of z. Raises what `novel_views` raises.
+        camera, as guidance is that of z; at 0 only what guidance above 1 adds still knows it. Raises what `novel_views` raises.
         """
         sampling = Sampling(seed, steps, guidance, pose_guidance)
         images = novel_views(self._drawer, self._read(views), source_poses, target_pose, sampling)
@@ -272,7 +283,7 @@ class SODA:
         self,
         pictures: Pictures | None = None,
         *,
-        z: Tensor | None = None,
+        z: Tensor | np.ndarray | None = None,
         count: int = 16,
         per_section: int = 6,
         methods: Sequence[str] = METHODS,
@@ -284,12 +295,12 @@ class SODA:
         """Find directions in the latents of many pictures, rank them by how much they change `shown` of these, and keep them.
 
         pictures, or their latents z (N, D). count: of pca, sparse and ica each; per_section: of every section. They replace
-        earlier ones with their names. With `save` they are written beside the model folder. Raises ValueError for too few
-        pictures, or equal ones.
+        earlier ones with their names. With `save` they are written beside the model folder. Raises ValueError for fewer than
+        two pictures, or equal ones.
         """
         if (z is None) == (pictures is None):
             raise ValueError("directions are found from pictures or from their latents z: give one of the two")
-        z = self._drawer.encode(self._read(pictures)) if z is None else z  # type: ignore[arg-type]
+        z = self._drawer.encode(self._read(pictures)) if z is None else self._latents(z)[0]  # type: ignore[arg-type]
         found = candidates(z, sections=self.sections, count=count, per_section=per_section, methods=tuple(methods), seed=seed)
         some = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:shown]]
         noise = self._drawer.noise(len(some), seed)
@@ -307,8 +318,27 @@ class SODA:
 
     def name_direction(self, key: int | str, name: str | None) -> None:
         """Give a direction a name by which it can be used from now on (None takes it away), and keep it beside the model."""
-        self._directions = self.directions.named(key, name)
-        save_directions(directions_file(self.folder), self._directions)
+        self.name_directions({key: name})
+
+    def name_directions(self, names: Mapping[int | str, str | None]) -> None:
+        """Several at once: all of them, or none when one is not possible (DirectionError)."""
+        named = self.directions
+        for key, name in names.items():
+            named = named.named(key, name)
+        save_directions(directions_file(self.folder), named)
+        self._directions = named
+
+    def _latents(self, z: Tensor | np.ndarray) -> tuple[Tensor, bool]:
+        """z as (B, D) float32, and whether it was of one picture. Raises ValueError for other shapes and what is not finite."""
+        latents = torch.as_tensor(z, dtype=torch.float32)
+        batch = latents[None] if latents.ndim == 1 else latents
+        if batch.ndim != 2 or batch.shape[1] != self.latent_dim or not len(batch):
+            raise ValueError(
+                f"z has shape {tuple(latents.shape)}; this model takes (B, {self.latent_dim}) or ({self.latent_dim},)"
+            )
+        if not bool(batch.isfinite().all()):
+            raise ValueError("z holds what is no finite number")
+        return batch, latents.ndim == 1
 
     def _read(self, pictures: Pictures) -> Tensor:
         return read_pictures(pictures, self.form)

@@ -74,8 +74,9 @@ class ModelConfig:
         for key in ("dropout", "section_drop", "latent_drop"):
             _share(f"model.{key}", getattr(self, key))
         check(self.encoder_width >= 8, "model.encoder_width", self.encoder_width, "8 or more")  # torch crashes on narrower ones
+        needed = self.layer_modulation or self.section_drop > 0  # else no section is ever taken by itself
         check(
-            self.latent_dim % self.sections == 0,
+            not needed or self.latent_dim % self.sections == 0,
             "model.latent_dim",
             self.latent_dim,
             f"a multiple of the {self.sections} sections (levels x blocks + 1)",

@@ -105,7 +105,10 @@ def parse_guidance(text: str | None) -> Any:
     parts = text.split(",")
     try:
         if any("=" in part for part in parts):
-            return {int(section): float(weight) for section, weight in (part.split("=") for part in parts)}
+            weights = {int(section): float(weight) for section, weight in (part.split("=") for part in parts)}
+            if len(weights) < len(parts):
+                raise ValueError
+            return weights
         return float(text) if len(parts) == 1 else [float(part) for part in parts]
     except ValueError:
         raise ValueError(f"--guidance: {text!r} is not possible; it wants 1.5, or 1,1,2,1, or 0=2,3=0.5") from None
@@ -116,6 +119,8 @@ def parse_amounts(texts: Sequence[str]) -> dict[int | str, float]:
     amounts: dict[int | str, float] = {}
     for text in texts:
         key, equals, amount = text.rpartition("=")
+        if key.strip() in amounts:
+            raise ValueError(f"--direction: {key.strip()} is given twice; it moves by one amount")
         try:
             amounts[key.strip()] = float(amount)
         except ValueError:

@@ -18,7 +18,7 @@ from soda.commands.outputs import SUFFIXES, save, save_picture, target_of, targe
 from soda.data.dataset import PreparedData
 from soda.data.views import to_float
 from soda.gallery.animation import SUFFIXES as ANIMATIONS
-from soda.gallery.animation import save_animation
+from soda.gallery.animation import require_fps, save_animation
 from soda.gallery.directions import DirectionError, Directions, NoDirectionsError
 from soda.gallery.discovery import MAX_LATENTS
 from soda.gallery.novel import ring
@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> None:
     """Carry out one of the commands. Raises ValueError or OSError, with one clear line, for input that cannot be used."""
     if args.scale < 1:
         raise ValueError(f"--scale: {args.scale} is not possible; it wants 1 or more")
+    if "fps" in args:
+        require_fps(args.fps)
     args.drawing = {"seed": args.seed, "steps": args.steps, "guidance": parse_guidance(args.guidance)}
     model = SODA.from_pretrained(args.model, device=args.device, output="array", fit=args.fit, progress=True)
     COMMANDS[args.command](args, model)
@@ -91,14 +93,17 @@ def _edit(args: argparse.Namespace, model: SODA) -> None:
 def _attributes(args: argparse.Namespace, model: SODA) -> None:
     if args.top < 1:
         raise ValueError(f"--top: {args.top} is not possible; it wants 1 or more")
+    names: dict[int | str, str | None] = {}
     for text in args.name:
         key, equals, name = text.partition("=")
         if not equals:
             raise ValueError(f"--name: {text!r} is not possible; it wants a number and a name, e.g. 3=sleeves")
-        model.name_direction(key.strip(), name or None)
+        names[key.strip()] = name or None
+    if names:
+        model.name_directions(names)
     target = target_of(args.output or Path("attributes.png"), args.pictures, SUFFIXES)
     directions = _directions(args, model)
-    if not args.name:
+    if not args.name or args.pictures or args.output:
         pictures = args.pictures or _some_pictures(args, model)
         shown: dict[int | str, float] = dict.fromkeys(range(min(args.top, len(directions))), 1.0)
         save(_strips(args, model, pictures, shown), target)

@@ -13,6 +13,11 @@ SUFFIXES = (".gif", ".webp")
 SIDE = 256
 
 
+def require_fps(fps: float) -> None:
+    if not 1 <= fps <= 50:
+        raise ValueError(f"fps: {fps!r} is not possible; it wants 1 to 50 pictures a second")
+
+
 def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: bool = False, side: int = SIDE) -> None:
     """Write frames (F, S, S, C) uint8 as an endless loop, the same bytes for the same frames; the suffix decides the format.
 
@@ -21,8 +26,7 @@ def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: b
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: an animation is one of {', '.join(SUFFIXES)}")
-    if not 1 <= fps <= 50:
-        raise ValueError(f"fps: {fps!r} is not possible; it wants 1 to 50 pictures a second")
+    require_fps(fps)
     if not len(frames):
         raise ValueError("an animation wants at least one frame")
     pictures = [enlarge(frame, side) for frame in (np.concatenate([frames, frames[-2:0:-1]]) if back else frames)]

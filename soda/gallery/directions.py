@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import numbers
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,8 +80,8 @@ class Directions:
         if isinstance(key, str) and key in self.names:
             return self.names[key]
         try:
-            number = int(key)
-        except ValueError:
+            number = int(key) if isinstance(key, str) else operator.index(key)
+        except (ValueError, TypeError):
             number = -1
         if not 0 <= number < len(self.items):
             names = f" and the names {', '.join(self.names)}" if self.names else "; none has been given a name yet"
@@ -100,7 +104,7 @@ class Directions:
         """z (B, D) moved by so many sigmas along each direction. Raises DirectionError for one that does not exist."""
         for key, amount in amounts.items():
             item = self[key]
-            if not torch.isfinite(torch.tensor(float(amount))):
+            if not isinstance(amount, numbers.Real) or not math.isfinite(amount):
                 raise DirectionError(f"direction {key!r}: {amount!r} is not possible; an amount is a finite number of sigmas")
             z = z + float(amount) * item.sigma * item.vector.to(z)
         return z
@@ -147,15 +151,23 @@ def save_directions(path: Path, directions: Directions) -> None:
         "share": torch.tensor([item.share for item in directions], dtype=torch.float64),
         "change": torch.tensor([item.change for item in directions], dtype=torch.float64),
     }
-    about = {
+    about: dict[str, Any] = {
         "format": FORMAT,
         "model": directions.model,
         "notes": directions.notes,
         "items": [{"kind": item.kind, "section": item.section, "name": item.name} for item in directions],
     }
+    about["sha256"] = _checksum(tensors, about)
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata={"soda": json.dumps(about, ensure_ascii=False)})
         temporary.chmod(0o644)  # safetensors keeps its files to their owner
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True, ensure_ascii=False).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_directions(path: Path, *, model: str, latent_dim: int) -> Directions:
@@ -163,10 +175,12 @@ def load_directions(path: Path, *, model: str, latent_dim: int) -> Directions:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["soda"])
-            vectors, sigma = file.get_tensor("vectors"), file.get_tensor("sigma").tolist()
-            share, change = file.get_tensor("share").tolist(), file.get_tensor("change").tolist()
+            tensors = {name: file.get_tensor(name) for name in ("vectors", "sigma", "share", "change")}
+        vectors, (sigma, share, change) = tensors["vectors"], (tensors[name].tolist() for name in ("sigma", "share", "change"))
         if about["format"] != FORMAT:
             raise DirectionError(f"{path}: format {about['format']} is not read here, only {FORMAT}: update the package")
+        if about.pop("sha256", None) not in (None, _checksum(tensors, about)):  # None: written before there were checksums
+            raise DirectionError(f"{path}: altered since it was written; `soda attributes --find` finds directions anew")
         rows = zip(vectors, sigma, about["items"], share, change, strict=True)
         items = tuple(Direction(v, s, item["kind"], item["section"], p, c, item["name"]) for v, s, item, p, c in rows)
         found = Directions(items, about["model"], about["notes"])

@@ -74,6 +74,7 @@ def sparse(z: np.ndarray, count: int, seed: int) -> Iterator[Found]:
     from sklearn.decomposition import MiniBatchDictionaryLearning
 
     scores, back = _whitened(z, count)
+    count = scores.shape[1]
     model = MiniBatchDictionaryLearning(
         count, alpha=1.0, batch_size=256, max_iter=20, fit_algorithm="cd", transform_algorithm="lasso_cd", random_state=seed
     )
@@ -111,6 +112,11 @@ def candidates(z: Tensor, *, sections: int, count: int, per_section: int, method
     """
     if unknown := [method for method in methods if method not in METHODS]:
         raise ValueError(f"methods: {unknown[0]!r} is not possible; it wants some of {', '.join(METHODS)}")
+    for key, value in (("count", count), ("per_section", per_section)):
+        if value < 1:
+            raise ValueError(f"{key}: {value!r} is not possible; it wants 1 or more")
+    if not bool(z.isfinite().all()):
+        raise ValueError("some of these latents are not finite numbers")
     if len(z) < 2:
         raise ValueError(f"directions are found from the latents of many pictures, not of {len(z)}")
     chosen = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:MAX_LATENTS].sort().values
@@ -118,7 +124,7 @@ def candidates(z: Tensor, *, sections: int, count: int, per_section: int, method
     data -= data.mean(0)
     if not data.any():
         raise ValueError("all these latents are the same: there is no direction to find in them")
-    count = min(count, data.shape[1])
+    count = min(count, data.shape[1], len(data) - 1)  # so many directions centred latents have
     find: dict[str, Callable[[], Iterator[Found]]] = {
         "pca": lambda: principal(data, count),
         "section": lambda: principal_of_sections(data, per_section, sections),

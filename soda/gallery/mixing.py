@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -35,8 +36,8 @@ def keep_only(chosen: Iterable[int], sections: int) -> Tensor:
     """A mask (1, sections) of 1 at `chosen`. Raises ValueError for a section that does not exist."""
     keep = torch.zeros(1, sections)
     for k in chosen:
-        if not 0 <= k < sections:
-            raise ValueError(f"section {k} does not exist; this model has sections 0 to {sections - 1}")
+        if not isinstance(k, numbers.Integral) or not 0 <= k < sections:
+            raise ValueError(f"section {k!r} does not exist; this model has sections 0 to {sections - 1}")
         keep[0, k] = 1
     return keep
 
@@ -67,8 +68,8 @@ def read_guidance(guidance: Guidance | None, sections: int, default: float) -> t
     """
     if guidance is None:
         return default, {}
-    if isinstance(guidance, (int, float)):
-        return _weight(guidance), {}
+    if isinstance(guidance, (int, float)) or getattr(guidance, "ndim", None) == 0:  # NumPy's and torch's numbers have one
+        return _weight(float(guidance)), {}  # type: ignore[arg-type]
     if not isinstance(guidance, Mapping):
         if len(guidance) != sections:
             raise ValueError(f"guidance: {len(guidance)} weights for the {sections} sections of this model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -23,11 +23,13 @@ def camera_numbers(cameras: Cameras, what: str) -> Tensor:
     if isinstance(cameras, np.ndarray):
         numbers = np.atleast_2d(np.asarray(cameras, np.float64))
     else:
-        odd = next((each for each in cameras if not isinstance(each, Camera)), None)
-        if odd is not None:
-            raise CameraError(
-                f"{what}: a {type(odd).__name__} is no camera: give pose and intrinsics, `soda.cameras.camera(...)`"
-            )
+        cameras = list(cameras) if isinstance(cameras, Iterable) else [cameras]
+        for place, each in enumerate(cameras):
+            if not isinstance(each, Camera):
+                kind = "None" if each is None else f"a {type(each).__name__}"
+                raise CameraError(
+                    f"{what}, camera {place}: {kind} is no camera: give pose and intrinsics, `soda.cameras.camera(...)`"
+                )
         numbers = np.asarray([each.numbers for each in cameras], np.float64).reshape(-1, NUMBERS)
     if numbers.ndim != 2 or numbers.shape[1] != NUMBERS or not len(numbers):
         raise CameraError(f"{what}: cameras are (B, {NUMBERS}), intrinsics and pose, not {numbers.shape}")

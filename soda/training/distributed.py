@@ -55,7 +55,9 @@ class Processes:
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """auto | cpu | cuda -> the device. Raises ValueError when CUDA is asked for and not there."""
+    """auto | cpu | cuda -> the device. Raises ValueError for another name, and when CUDA is asked for and not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device: {name!r} is not possible; it wants one of auto, cpu, cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("train.device: 'cuda' is not possible; this machine has no CUDA device (auto or cpu would run)")
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):

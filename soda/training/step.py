@@ -84,9 +84,9 @@ def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int, cam
         views = {"shown": draw_shown(len(images), pairs.sources, generator).to(images.device)}
     t = draw_times(len(images), config.diffusion.num_timesteps, config.diffusion.time_power, generator).to(images.device)
     noise = torch.randn(target.shape, generator=generator).to(images.device, memory_format=torch.channels_last)
-    keep = draw_keep(
-        len(images), config.model.sections, config.model.section_drop, config.model.latent_drop, generator, images.device
-    )
+    # Without layer modulation sections need not divide z: it is then dropped whole or not at all.
+    sections = config.model.sections if config.model.latent_dim % config.model.sections == 0 else 1
+    keep = draw_keep(len(images), sections, config.model.section_drop, config.model.latent_drop, generator, images.device)
     posed = {}
     if cameras is not None:
         posed["source_cameras"], posed["target_cameras"] = mask_cameras(cameras, config.model.cameras, generator)

@@ -93,6 +93,17 @@ def test_cameras_splits_and_objects_come_out_as_they_were(
     assert len(set(objects)) == 2 and (objects == data.split("train").column("factor.model")).all()
 
 
+def test_an_srn_split_inside_another_folder_of_its_name_is_found(tmp_path: Path, dataset_config: MakeConfig) -> None:
+    """As the chairs of the published archive lie, with what a Mac leaves beside them."""
+    srn(tmp_path / "root")
+    inner = tmp_path / "root/cars_train/cars_2.0_train"
+    inner.mkdir()
+    for each in ("object0", "object1"):
+        (tmp_path / "root/cars_train" / each).rename(inner / each)
+    (inner / "__MACOSX").mkdir()
+    assert made(tmp_path, dataset_config, "srn").summary["splits"] == {"train": 6, "val": 3, "test": 3}
+
+
 Change = Callable[[Path], None]
 
 
@@ -153,6 +164,12 @@ def opengl_pose(root: Path) -> None:
             srn,
             lambda root: (root / "cars_val/object2/intrinsics.txt").write_text("20. 8. 8. 0.\n"),
             r"intrinsics\.txt: wants focal length and principal point first",
+        ),
+        (
+            "srn",
+            srn,
+            lambda root: (root / "cars_val/object2/intrinsics.txt").write_text("20. 8. 8. 0.\n0. 0. 0.\n1.\ninf inf\n"),
+            r"intrinsics\.txt: 'inf inf' is no row of numbers",
         ),
     ],
 )

@@ -64,6 +64,17 @@ def test_a_pickle_that_wants_more_than_arrays_is_not_run(tmp_path: Path, dataset
     assert not (tmp_path / "sprung").exists()
 
 
+def test_an_altered_cifar_is_named(tmp_path: Path, dataset_config: MakeConfig) -> None:
+    cifar10(tmp_path / "root")
+    folder = tmp_path / "root/cifar-10-batches-py"
+    dump(folder / "test_batch", {"data": np.zeros((2, 3072), np.uint8), "labels": ["0", "1"]})
+    with pytest.raises(SourceError, match=r"test_batch: its labels are not one of 2 classes"):
+        make(tmp_path, dataset_config, "cifar10")
+    dump(folder / "batches.meta", {"names": []})
+    with pytest.raises(SourceError, match=r"batches\.meta: holds no label_names"):
+        make(tmp_path, dataset_config, "cifar10")
+
+
 def test_cifar100_has_superclasses(tmp_path: Path, dataset_config: MakeConfig) -> None:
     folder = tmp_path / "root" / "cifar-100-python"
     for part, count in (("train", 20), ("test", 8)):

@@ -93,7 +93,7 @@ def test_pairs_work_at_the_same_resolution(model: SODA) -> None:
 
 
 def test_without_layer_modulation_every_layer_sees_all_of_z() -> None:
-    model = awake(make_config("model.layer_modulation=false", "model.latent_dim=15"))
+    model = awake(make_config("model.layer_modulation=false", "model.section_drop=0", "model.latent_dim=15"))
     x, t, noise = inputs(model)
     widths = {m.from_latent.in_features for m in model.modules() if isinstance(m, Modulation)}
     assert widths == {15} and torch.isfinite(model.loss(x, x, t, noise))

@@ -215,7 +215,9 @@ def test_novel_views_of_one_picture_and_of_two(pretrained: SODA) -> None:
     [
         (RING[:2], RING[0], "source_poses: 2 cameras for 1 views"),
         (RING[0], np.eye(4), r"target_pose: cameras are \(B, 16\), intrinsics and pose, not \(4, 4\)"),
-        ([np.eye(4)], RING[0], "source_poses: a ndarray is no camera: give pose and intrinsics"),
+        ([np.eye(4)], RING[0], "source_poses, camera 0: a ndarray is no camera: give pose and intrinsics"),
+        ([RING[0], None], RING[0], "source_poses, camera 1: None is no camera"),
+        (None, 3, "target_pose, camera 0: a int is no camera"),
     ],
 )
 def test_wrong_cameras_are_one_clear_error(pretrained: SODA, sources: object, target: object, message: str) -> None:

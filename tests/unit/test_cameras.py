@@ -159,3 +159,13 @@ def test_the_columns_are_the_cameras_numbers_in_order() -> None:
     place = [columns[f"camera.place{row}"] for row in range(3)]
     forward = [columns[f"camera.forward{row}"] for row in range(3)]
     assert np.allclose(place, -2.5 * np.array(forward))
+
+
+def test_an_orbit_turns_straight_above_too_and_goes_no_higher() -> None:
+    for elevation in (87.0, 88.0, 90.0, -90.0):
+        for azimuth in (0.0, 90.0, 200.0):
+            pose, beside = orbit(azimuth, elevation, 2.8), orbit(azimuth, math.copysign(86.9, elevation), 2.8)
+            assert np.abs(pose[:, :3] - beside[:, :3]).max() < 0.06  # no jump
+            np.testing.assert_allclose(pose[:, :3].T @ pose[:, :3], np.eye(3), atol=1e-12)
+    with pytest.raises(CameraError, match="elevation of 120"):
+        orbit(0, 120, 2.8)

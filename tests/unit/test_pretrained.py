@@ -171,6 +171,31 @@ def test_directions_inside_the_folder_are_used_until_the_person_has_their_own(mo
     assert SODA.from_pretrained(tmp_path / "m", device="cpu").directions.names == {"mine": 0}
 
 
+@pytest.mark.parametrize("amounts", [{3.7: 2.0}, {None: 2.0}, {0: "x"}, {0: float("nan")}, {99: 1.0}])
+def test_a_direction_or_an_amount_that_does_not_exist_is_named(model: SODA, home: Path, amounts: dict[Any, Any]) -> None:
+    model.find_directions(z=torch.randn(40, 16, generator=torch.Generator().manual_seed(0)), save=False)
+    with pytest.raises(DirectionError, match="direction"):
+        model.edit(home / "a.png", amounts)
+
+
+def test_an_altered_file_of_directions_is_refused(model: SODA, home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(home / "model", folder)
+    SODA.from_pretrained(folder, device="cpu").find_directions(z=torch.randn(40, 16))
+    [file] = tmp_path.glob("*directions.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-10] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DirectionError, match=r"directions\.safetensors: altered since it was written"):
+        SODA.from_pretrained(folder, device="cpu").edit(home / "a.png", {0: 1.0})
+
+
+@pytest.mark.parametrize("count", [2, 6, 15])
+def test_few_pictures_give_fewer_directions(model: SODA, count: int) -> None:
+    found = model.find_directions(z=torch.randn(count, 16), save=False)
+    assert 1 <= sum(each.kind == "pca" for each in found) < count
+
+
 def test_directions_of_an_earlier_training_are_not_used(model: SODA, home: Path, tmp_path: Path) -> None:
     write_model(tmp_path / "m", "dataset.channels=1", "model.time_dim=32")
     shutil.copy(home / "model.directions.safetensors", tmp_path / "m.directions.safetensors")
@@ -216,7 +241,9 @@ def _notes(weights: Path) -> str:
 
 
 def test_a_latent_that_its_sections_do_not_divide_draws_but_does_not_mix(home: Path, tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "m", "dataset.channels=1", "model.layer_modulation=false", "model.latent_dim=18")
+    folder = write_model(
+        tmp_path / "m", "dataset.channels=1", "model.layer_modulation=false", "model.section_drop=0", "model.latent_dim=18"
+    )
     model = SODA.from_pretrained(folder, device="cpu")
     assert model.reconstruct(home / "a.png").shape == (1, 16, 16)
     with pytest.raises(ValueError, match="4 sections do not divide a latent of 18"):
@@ -232,6 +259,30 @@ def test_tensors_that_do_not_fit_are_refused(model: SODA) -> None:
         model.decode(torch.zeros(2, 16), x_T=torch.zeros(1, 16, 16))
     with pytest.raises(ValueError, match="steps 0"):
         model.decode(torch.zeros(2, 16), steps=0)
+    with pytest.raises(ValueError, match="no finite number"):
+        model.decode(torch.full((2, 16), torch.nan))
+    with pytest.raises(ValueError, match=r"z has shape \(7,\)"):
+        model.invert(np.zeros((16, 16), np.uint8), z=torch.zeros(7))
+
+
+def test_arrays_and_lists_are_taken_as_tensors_are(model: SODA, home: Path) -> None:
+    z = model.encode(home / "a.png")
+    x_T = model.invert(home / "a.png", z=z.numpy())
+    again = model.decode(z.tolist(), x_T=x_T.numpy(), guidance=np.float32(1))
+    assert torch.equal(again, model.decode(z, x_T=x_T, guidance=torch.tensor(1.0)))
+
+
+def test_what_is_wrong_about_a_call_is_said_at_once(model: SODA, home: Path) -> None:
+    with pytest.raises(ValueError, match="device: 'tpu'"):
+        SODA.from_pretrained(home / "model", device="tpu")
+    with pytest.raises(ValueError, match="output: 'jpg'"):
+        SODA.from_pretrained(home / "model", device="cpu", output="jpg")
+    with pytest.raises(ValueError, match="batch_size: 0"):
+        SODA.from_pretrained(home / "model", device="cpu", batch_size=0)
+    with pytest.raises(ValueError, match="exclude one another"):
+        model.mix(home / "a.png", home / "b.png", cut=1, sections=[2])
+    with pytest.raises(ValueError, match=r"section 2\.5 does not exist"):
+        model.decode(torch.zeros(16), guidance={2.5: 1.0})  # type: ignore[dict-item]
 
 
 def test_pictures_of_another_size_are_prepared_when_asked(home: Path, model: SODA) -> None:

@@ -25,6 +25,7 @@ from soda.training.checkpoint import (
 from soda.training.distributed import Processes, choose_device
 from soda.training.ema import ema_copy, update_ema
 from soda.training.optim import build_optimizer, learning_rate
+from soda.training.step import optimise, start_run
 from soda.training.usage import measure_use
 from tests.conftest import make_config
 
@@ -186,3 +187,10 @@ def test_the_use_of_z_is_nought_for_a_denoiser_that_ignores_it(small_config: Con
     used = measure_use(model, images, seed=0)
     assert used.z_grad_norm > 0 and used.gap != 0
     assert measure_use(model, images, seed=0) == used
+
+
+def test_a_latent_that_sections_do_not_divide_is_trained_without_masking_them() -> None:
+    config = make_config("model.layer_modulation=false", "model.section_drop=0", "model.latent_dim=18", "dataset.channels=1")
+    run = start_run(config, "key", torch.device("cpu"))
+    run.model.train()
+    assert torch.isfinite(optimise(run, run.model, config, torch.randn(4, 1, 16, 16), 0))

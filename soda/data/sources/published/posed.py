@@ -87,8 +87,12 @@ def _nmr_camera(path: Path, matrices: dict[str, np.ndarray], number: int) -> Cam
         outer = np.asarray(matrices[f"world_mat_{number}"], np.float64)
     except KeyError as error:
         raise SourceError(f"{path}: the intrinsics or pose of view {number} are missing: there is no {error}") from None
+    except (ValueError, TypeError) as error:
+        raise SourceError(f"{path}: view {number}: its matrices are no numbers ({error})") from None
     if outer.shape not in ((3, 4), (4, 4)) or inner.ndim != 2 or min(inner.shape) < 3:
         raise SourceError(f"{path}: view {number}: matrices of {inner.shape} and {outer.shape}, not (4, 4) or (3, 4)")
+    if len(outer) == 4 and np.abs(outer[3, :3]).max() > 1e-6:
+        raise SourceError(f"{path}: view {number}: the last row of its world_mat is {outer[3].tolist()}, not 0, 0, 0, 1")
     turn, shift = outer[:3, :3], outer[:3, 3]
     pose = np.concatenate((turn.T, -(turn.T @ shift)[:, None]), axis=1)  # its inverse, when it is a rotation; else it is refused
     centre = (0.5 + inner[0, 2] / 2, 0.5 + inner[1, 2] / 2)
@@ -104,14 +108,16 @@ def read_srn(root: Path) -> Contents:
     A pose is camera to world, 4 x 4, of a camera with y down and z forward. intrinsics.txt begins with focal length and principal
     point in pixels, and ends with height and width.
     """
-    inside = sorted(path for pattern in ("*", "*/*") for path in wanted(root).glob(pattern) if path.is_dir())
-    folders = [(folder, match) for folder in inside if (match := re.match(r"([a-z]+).*_(train|val|test)$", folder.name))]
+    inside = sorted(path for pattern in ("*", "*/*", "*/*/*") for path in wanted(root).glob(pattern) if path.is_dir())
+    named = [(folder, match) for folder in inside if (match := re.match(r"([a-z]+).*_(train|val|test)$", folder.name))]
+    around = {folder.parent for folder, _ in named}  # as chairs_train/chairs_2.0_train/
+    folders = [(folder, match) for folder, match in named if folder not in around]
     if not folders:
         raise MissingError(f"dataset.path: {root}: there is no <class>_<train, val or test>/<object>/intrinsics.txt in it")
 
     def records() -> Iterator[Record]:
         for folder, match in folders:
-            for each in sorted(path for path in folder.iterdir() if path.is_dir()):
+            for each in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))):
                 yield from _srn_object(root, each, _SPLITS[match[2]], match[1])
 
     return Contents(records(), FACTORS)
@@ -151,7 +157,10 @@ def _record(root: Path, picture: Path, folder: Path, split: str, label: str, see
 
 def _numbers(line: str, path: Path) -> list[float]:
     try:
-        return [float(token) for token in line.split()]
+        numbers = [float(token) for token in line.split()]
+        if not np.isfinite(numbers).all():
+            raise ValueError
+        return numbers
     except ValueError:
         raise SourceError(f"{path}: {line.strip()[:60]!r} is no row of numbers") from None
 
