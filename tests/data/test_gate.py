@@ -61,7 +61,7 @@ def test_good_data_passes_and_may_be_trained_on(tmp_path: Path, monkeypatch: pyt
     assert metrics["rows"] == 60
     assert metrics["failed"] == 0
     assert metrics["success"] is True
-    verdict = require_verdict(prepared, Path("first/validation.json"))
+    verdict = require_verdict(prepared, Path("first/validation.json"), allow_failure=False)
     assert verdict["data_version"] == sha256_of(prepared / "manifest.parquet")
     assert len(verdict["checks"]) == metrics["checks"]
 
@@ -112,7 +112,7 @@ def test_every_bad_row_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "validation.json") in message
     assert str(tmp_path / "docs" / "index.html") in message
     with pytest.raises(GateError, match="did not pass the gate"):
-        require_verdict(tmp_path / "prepared", tmp_path / "validation.json")
+        require_verdict(tmp_path / "prepared", tmp_path / "validation.json", allow_failure=False)
 
 
 def test_a_picture_in_train_and_test_names_both_files_and_the_remedy(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_empty_splits_and_rare_labels_say_what_to_do(tmp_path: Path) -> None:
     prepared = make_prepared(tmp_path / "prepared", splits=(0.0, 0.2), labels=labels)
     verdict, message = judge(prepared, gate_config("gate.max_imbalance=3"))
     found = failing(verdict)
-    assert found["pictures, minimum"]["failing_rows"] == [{"id": "val", "file": "", "value": "pictures 0, minimum 1"}]
+    assert found["pictures, minimum"]["failing_rows"] == [{"id": "val", "file": "", "value": "pictures 0, minimum 2"}]
     assert [row["id"] for row in found["times_rarer"]["failing_rows"]] == ["dog"]
     assert "dataset.val_fraction" in message
     assert "gate.max_imbalance" in message
@@ -237,7 +237,7 @@ def test_an_allowed_failure_returns_and_the_verdict_says_so(tmp_path: Path, capl
     assert message == ""
     assert (verdict["success"], verdict["allowed"]) == (False, True)
     assert "Splits with too few pictures" in caplog.text
-    assert require_verdict(tmp_path / "prepared", tmp_path / "validation.json")["allowed"] is True
+    assert require_verdict(tmp_path / "prepared", tmp_path / "validation.json", allow_failure=True)["allowed"] is True
 
 
 def test_a_shift_from_the_reference_fails(tmp_path: Path) -> None:
