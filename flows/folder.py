@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from soda.config import ConfigError
+from soda.files import walk_once
 
 _SHOWN = 5
 
@@ -29,13 +30,7 @@ def require_hashable(folder: Path) -> None:
 
 
 def _unhashable(folder: Path) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
-    for parent, subfolders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
+    for parent, subfolders, files in walk_once(folder):
         for name in sorted([*subfolders, *files]):
             path = os.path.join(parent, name)
             if why := _why_not(path):

@@ -60,8 +60,10 @@ def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) ->
 
 def _require_stage(root: Path, name: str | None) -> None:
     """Asked before params.yaml is touched, and therefore of dvc.yaml itself: DVC cannot read that without params.yaml."""
+    if not name:
+        return
     stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    if name and name not in stages:
+    if name not in stages:
         raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
 

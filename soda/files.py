@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, so that a stage that fails leaves the earlier result as it was; and their hash."""
+"""Files: written whole or not at all, so that a stage that fails leaves the earlier result as it was; their hash; walks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+def walk_once(root: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As os.walk, from above; linked folders are entered, too, each real folder once."""
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=onerror):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        yield folder, subfolders, files
 
 
 def _sibling(path: Path, role: str) -> Path:

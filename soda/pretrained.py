@@ -34,7 +34,7 @@ from soda.gallery.discovery import METHODS, candidates, rank
 from soda.gallery.drawing import Drawer, Sampling
 from soda.gallery.mixing import Guidance, default_cut, fine_sections, mix_every_cut, mix_grid
 from soda.gallery.novel import Cameras, novel_views
-from soda.gallery.pictures import OUTPUTS, Format, Picture, give, is_single, read_pictures
+from soda.gallery.pictures import Format, Picture, give, is_single, read_latents, read_pictures, require_output
 from soda.gallery.walk import walk
 from soda.model.soda import SODA as Network
 from soda.training.checkpoint import load_model, model_metadata
@@ -63,8 +63,7 @@ class SODA:
         progress: bool = False,
         batch_size: int = 64,
     ) -> None:
-        if output not in OUTPUTS:
-            raise ValueError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
+        require_output(output)
         if batch_size < 1:
             raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants 1 or more")
         self.network, self.config, self.folder, self.output = network, config, folder, output
@@ -115,7 +114,7 @@ class SODA:
         x_T: what `invert` gave, with the same steps and guidance, in place of random noise; sampling is then deterministic DDIM.
         Raises ValueError for shapes, steps or guidance that do not fit.
         """
-        batch, single = self._latents(z)
+        batch, single = read_latents(z, self.latent_dim)
         noise = self._drawer.noise(len(batch), seed) if x_T is None else torch.as_tensor(x_T, dtype=torch.float32)
         noise = noise[None] if noise.ndim == 3 else noise
         wanted = (len(batch), self.form.channels, self.form.size, self.form.size)
@@ -153,7 +152,7 @@ class SODA:
         z: (B, D) or (D,), by default that of the pictures. Takes several evaluations a step; the more steps, the more exact.
         """
         x_0 = self._read(pictures)
-        latents = self._drawer.encode(x_0) if z is None else self._latents(z)[0]
+        latents = self._drawer.encode(x_0) if z is None else read_latents(z, self.latent_dim)[0]
         if len(latents) != len(x_0):
             raise ValueError(f"z has shape {tuple(latents.shape)}; there are {len(x_0)} pictures")
         x_T = self._drawer.invert(x_0, latents, Sampling(0, steps, guidance))
@@ -300,7 +299,7 @@ class SODA:
         """
         if (z is None) == (pictures is None):
             raise ValueError("directions are found from pictures or from their latents z: give one of the two")
-        z = self._drawer.encode(self._read(pictures)) if z is None else self._latents(z)[0]  # type: ignore[arg-type]
+        z = self._drawer.encode(self._read(pictures)) if z is None else read_latents(z, self.latent_dim)[0]  # type: ignore[arg-type]
         found = candidates(z, sections=self.sections, count=count, per_section=per_section, methods=tuple(methods), seed=seed)
         some = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:shown]]
         noise = self._drawer.noise(len(some), seed)
@@ -327,18 +326,6 @@ class SODA:
             named = named.named(key, name)
         save_directions(directions_file(self.folder), named)
         self._directions = named
-
-    def _latents(self, z: Tensor | np.ndarray) -> tuple[Tensor, bool]:
-        """z as (B, D) float32, and whether it was of one picture. Raises ValueError for other shapes and what is not finite."""
-        latents = torch.as_tensor(z, dtype=torch.float32)
-        batch = latents[None] if latents.ndim == 1 else latents
-        if batch.ndim != 2 or batch.shape[1] != self.latent_dim or not len(batch):
-            raise ValueError(
-                f"z has shape {tuple(latents.shape)}; this model takes (B, {self.latent_dim}) or ({self.latent_dim},)"
-            )
-        if not bool(batch.isfinite().all()):
-            raise ValueError("z holds what is no finite number")
-        return batch, latents.ndim == 1
 
     def _read(self, pictures: Pictures) -> Tensor:
         return read_pictures(pictures, self.form)

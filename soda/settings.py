@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from soda.settings_cameras import NO_CAMERAS, CamerasConfig
-from soda.settings_checks import ConfigError, check, seed
+from soda.settings_checks import ConfigError, check
 from soda.settings_checks import not_negative as _not_negative
 from soda.settings_checks import one_of as _one_of
 from soda.settings_checks import positive as _positive
+from soda.settings_checks import seed as _seed
 from soda.settings_checks import share as _share
 from soda.settings_data import SOURCES, DatasetConfig, GateConfig
 from soda.settings_views import AugmentConfig, PairsConfig, ViewsConfig
@@ -164,7 +165,7 @@ class TrainConfig:
         for key in ("weight_decay", "warmup_images", "threads", "usage_check_images", "min_usage_gap"):
             _not_negative(f"train.{key}", getattr(self, key))
         check(len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "train.betas", self.betas, "two numbers in [0, 1)")
-        seed("train.seed", self.seed)
+        _seed("train.seed", self.seed)
         check(0 <= self.ema_decay < 1, "train.ema_decay", self.ema_decay, "a number in [0, 1)")
         _one_of("train.lr_decay", self.lr_decay, ("cosine", "linear", "none"))
         _one_of("train.device", self.device, ("auto", "cpu", "cuda"))
@@ -210,7 +211,7 @@ class EvaluateConfig:
             check(getattr(self, key) >= 2, f"evaluate.{key}", getattr(self, key), "2 or more")
         for key in ("vae_share", "vae_beta"):
             _not_negative(f"evaluate.{key}", getattr(self, key))
-        seed("evaluate.seed", self.seed)
+        _seed("evaluate.seed", self.seed)
 
 
 @dataclass(frozen=True)

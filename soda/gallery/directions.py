@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from soda.files import file_sha256, whole_file
+from soda.training.checkpoint import tensors_sha256
 
 FORMAT = 1
 SUFFIX = ".directions.safetensors"
@@ -164,10 +165,8 @@ def save_directions(path: Path, directions: Directions) -> None:
 
 
 def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True, ensure_ascii=False).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    text = json.dumps([about, tensors_sha256(tensors)], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_directions(path: Path, *, model: str, latent_dim: int) -> Directions:

@@ -112,13 +112,31 @@ def _from_tensor(name: str, images: Tensor, form: Format) -> Tensor:
     return images.float().contiguous(memory_format=torch.channels_last)
 
 
+def read_latents(z: Any, latent_dim: int) -> tuple[Tensor, bool]:
+    """z, a tensor, array or list, as (B, D) float32, and whether it was (D,), of one picture.
+
+    Raises ValueError for other shapes and for what is not finite.
+    """
+    latents = torch.as_tensor(z, dtype=torch.float32)
+    batch = latents[None] if latents.ndim == 1 else latents
+    if batch.ndim != 2 or batch.shape[1] != latent_dim or not len(batch):
+        raise ValueError(f"z has shape {tuple(latents.shape)}; this model takes (B, {latent_dim}) or ({latent_dim},)")
+    if not bool(batch.isfinite().all()):
+        raise ValueError("z holds what is no finite number")
+    return batch, latents.ndim == 1
+
+
+def require_output(output: str) -> None:
+    if output not in OUTPUTS:
+        raise ValueError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
+
+
 def give(images: Tensor, output: str, *, single: bool) -> Any:
     """(B, C, S, S) in [-1, 1] as `output`: "tensor", "array" (uint8, (B, S, S, C)) or "pil" (a list of L or RGB images).
 
     single: the one picture itself in place of a batch of one. Raises ValueError for another output.
     """
-    if output not in OUTPUTS:
-        raise ValueError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
+    require_output(output)
     given: Any = images if output == "tensor" else to_uint8(images)
     if output == "pil":
         given = [to_pil(pixels) for pixels in given]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def save_model(folder: Path, model: SODA, config: Config, *, data_version: str, 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     settings = yaml.safe_dump(to_dict(config), sort_keys=False).encode()
     notes = {"data_version": data_version, "dataset": config.dataset.name, "images": str(images)}
-    notes |= {"weights_sha256": _tensors_sha256(tensors), "config_sha256": hashlib.sha256(settings).hexdigest()}
+    notes |= {"weights_sha256": tensors_sha256(tensors), "config_sha256": hashlib.sha256(settings).hexdigest()}
     metadata = {"soda": json.dumps(notes)}  # one entry: safetensors writes several in an order that changes from run to run
     try:
         with whole_folder(folder) as temporary:
@@ -132,7 +133,7 @@ def _read_weights(file: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _tensors_sha256(tensors: dict[str, Tensor]) -> str:
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes: of what the file says, not of how it is laid out."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
@@ -148,7 +149,7 @@ def _require_unaltered(folder: Path, tensors: dict[str, Tensor]) -> None:
         return
     for file, noted, found in (
         (settings, notes["config_sha256"], hashlib.sha256(settings.read_bytes()).hexdigest()),
-        (folder / "model.safetensors", notes["weights_sha256"], _tensors_sha256(tensors)),
+        (folder / "model.safetensors", notes["weights_sha256"], tensors_sha256(tensors)),
     ):
         if found != noted:
             raise CheckpointError(f"{file}: altered since the model was saved (sha256 {found[:12]}, it was {noted[:12]})")

@@ -45,9 +45,8 @@ class DivergedError(RuntimeError):
 def _check_finite(losses: list[Tensor], step: int, checkpoint: Path) -> list[float]:
     values = torch.stack(losses).tolist()
     for back, value in enumerate(reversed(values)):
-        if value != value or value in (float("inf"), float("-inf")):
-            good = _last_good(checkpoint)
-            raise DivergedError(f"the loss became {value} at step {step - back}; {good}; a lower train.lr is the usual cure")
+        if not math.isfinite(value):
+            raise _diverged("the loss", value, step - back, checkpoint)
     return values
 
 
@@ -55,13 +54,12 @@ def _require_finite(row: Row, step: int, checkpoint: Path) -> None:
     """The last step may be the one that breaks the network: no loss comes after it, but what is measured on validation does."""
     for key, value in row.items():
         if not math.isfinite(value):
-            raise DivergedError(
-                f"{key} became {value} at step {step}; {_last_good(checkpoint)}; a lower train.lr is the usual cure"
-            )
+            raise _diverged(key, value, step, checkpoint)
 
 
-def _last_good(checkpoint: Path) -> str:
-    return f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there was no checkpoint yet"
+def _diverged(what: str, value: float, step: int, checkpoint: Path) -> DivergedError:
+    good = f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there was no checkpoint yet"
+    return DivergedError(f"{what} became {value} at step {step}; {good}; a lower train.lr is the usual cure")
 
 
 def _every(images: int, config: Config) -> int:

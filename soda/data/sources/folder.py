@@ -24,6 +24,7 @@ from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
 from soda.data.sources.base import Item, SourceError, open_fetched
 from soda.data.sources.labels import folder_labels
+from soda.files import walk_once
 
 logger = logging.getLogger(__name__)
 
@@ -109,13 +110,7 @@ def list_pictures(root: Path) -> tuple[list[str], int]:
     """
     pictures: list[str] = []
     ignored = 0
-    seen: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_stop):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
+    for folder, subfolders, files in walk_once(root, onerror=_stop):
         subfolders.sort()
         relative = Path(folder).relative_to(root)
         for name in files:

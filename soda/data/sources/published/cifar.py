@@ -35,7 +35,7 @@ class _ArraysOnly(pickle.Unpickler):
 def read_cifar10(root: Path) -> Contents:
     """cifar-10-batches-py: 50,000 + 10,000 pictures in 10 classes."""
     folder = inner(root, "cifar-10-batches-py")
-    names = _names(folder / "batches.meta", "label_names")
+    names = _names(folder / "batches.meta", _batch(folder / "batches.meta"), "label_names")
     parts = [("train", f"data_batch_{number}") for number in range(1, 6)] + [("test", "test_batch")]
     for _, part in parts:
         wanted(folder / part)
@@ -52,7 +52,8 @@ def read_cifar10(root: Path) -> Contents:
 def read_cifar100(root: Path) -> Contents:
     """cifar-100-python: 50,000 + 10,000 pictures in 100 classes; the factor `superclass` is one of 20."""
     folder = inner(root, "cifar-100-python")
-    fine_names, coarse_names = (_names(folder / "meta", f"{kind}_label_names") for kind in ("fine", "coarse"))
+    meta = _batch(folder / "meta")
+    fine_names, coarse_names = (_names(folder / "meta", meta, f"{kind}_label_names") for kind in ("fine", "coarse"))
     for part in ("train", "test"):
         wanted(folder / part)
 
@@ -79,8 +80,8 @@ def _batch(path: Path) -> dict[str, Any]:
     return batch
 
 
-def _names(path: Path, key: str) -> list[str]:
-    names = _batch(path).get(key)
+def _names(path: Path, meta: dict[str, Any], key: str) -> list[str]:
+    names = meta.get(key)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise SourceError(f"{path}: holds no {key}")
     return names
@@ -90,8 +91,11 @@ def _pictures(path: Path, batch: dict[str, Any], key: str, names: list[str]) -> 
     data, labels = batch.get("data"), batch.get(key)
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * _SIDE**2:
         raise SourceError(f"{path}: its data are no uint8 pictures of {_SIDE} px")
-    known = isinstance(labels, list) and all(isinstance(label, int) and 0 <= label < len(names) for label in labels)
-    if not isinstance(labels, list) or not known or len(labels) != len(data):
+    if (
+        not isinstance(labels, list)
+        or len(labels) != len(data)
+        or not all(isinstance(label, int) and 0 <= label < len(names) for label in labels)
+    ):
         raise SourceError(f"{path}: its {key} are not one of {len(names)} classes for each of {len(data)} pictures")
     for planes, label in zip(data, labels, strict=True):
         yield planes.reshape(3, _SIDE, _SIDE).transpose(1, 2, 0), names[label]
