@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 
 from benchmarks.ablation_variants import CLAIMS, VARIANTS, Claim
+from soda.config import Config
 from soda.files import whole_file
 
 Results = dict[str, list[dict[str, float]]]
@@ -54,14 +55,24 @@ def judge(claim: Claim, results: Results) -> tuple[float, float, str] | None:
     return difference, error, "**holds**" if difference > 0 else "**does not hold**: the opposite"
 
 
+def _settings(base: Config) -> str:
+    """The settings that decide most of the figures: params.yaml, where they come from, changes with the project."""
+    model, train = base.model, base.train
+    widths = " ".join(str(model.channels * factor) for factor in model.channel_mult)
+    return (
+        f"The base: encoder {model.encoder}, width {model.encoder_width}; U-Net channels {widths}; "
+        f"batches of {train.batch_size}, learning rate {train.lr:g}; masks {model.section_drop:g} (section) and {model.latent_drop:g} (whole)."
+    )
+
+
 def write_report(
-    path: Path, results: Results, *, dataset: str, data_version: str, command: str, seconds: float, threads: int
+    path: Path, results: Results, *, base: Config, dataset: str, data_version: str, command: str, seconds: float
 ) -> None:
     """Write the page for what has been measured so far, whole or not at all."""
     shown = [metric for metric in METRICS if any(_values(runs, metric) for runs in results.values())]
     counts = {len(runs) for runs in results.values() if runs}
     seeds = "–".join(map(str, sorted({min(counts), max(counts)}))) + (" seeds" if max(counts) > 1 else " seed")
-    threaded = f"{threads} threads" if threads > 1 else "one thread"
+    threaded = f"{base.train.threads} threads" if base.train.threads > 1 else "one thread"
     lines = [
         "# Ablations",
         "",
@@ -70,6 +81,8 @@ def write_report(
         "base in what it names alone; all else is params.yaml's. Probes are on test, their L2 chosen on validation; PSNR and "
         "LPIPS-like of pictures drawn from z alone, the latter on an encoder that no run trained; use of z: loss with another "
         "picture's z over that with the right one, minus 1; sections' spread: best section minus worst at telling a factor.",
+        "",
+        _settings(base),
         "",
         "| setting | " + " | ".join(METRICS[metric][0] for metric in shown) + " |",
         "|---" * (len(shown) + 1) + "|",

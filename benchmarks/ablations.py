@@ -154,11 +154,11 @@ def ablate(
             write_report(
                 report,
                 results,
+                base=base,
                 dataset=data.summary["dataset"],
                 data_version=data.version,
                 command=command,
                 seconds=seconds,
-                threads=threads,
             )
     return results
 

@@ -88,7 +88,15 @@ def test_a_finished_run_is_not_done_again_and_the_report_has_every_row(tmp_path:
     go(2)
     assert len(trained) == 4
     text = report.read_text()
-    for word in ("base: modulation", "no layer modulation", "DCI d", "factors' probe", "linear probe", "2 seeds"):
+    for word in (
+        "base: modulation",
+        "no layer modulation",
+        "DCI d",
+        "factors' probe",
+        "linear probe",
+        "2 seeds",
+        "masks 0.1 (section)",
+    ):
         assert word in text
     assert text.count("Layer modulation") == 4  # of its claims, all of which could be judged
     go(2)
