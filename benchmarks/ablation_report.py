@@ -61,7 +61,8 @@ def _settings(base: Config) -> str:
     widths = " ".join(str(model.channels * factor) for factor in model.channel_mult)
     return (
         f"The base: encoder {model.encoder}, width {model.encoder_width}; U-Net channels {widths}; "
-        f"batches of {train.batch_size}, learning rate {train.lr:g}; masks {model.section_drop:g} (section) and {model.latent_drop:g} (whole)."
+        f"batches of {train.batch_size}, learning rate {train.lr:g}; "
+        f"masks {model.section_drop:g} (section) and {model.latent_drop:g} (whole)."
     )
 
 

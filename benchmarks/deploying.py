@@ -22,8 +22,9 @@ from soda.runtime import Encoder, duplicates
 from soda.runtime.stream import default_workers, pixel_batches
 from soda.training.checkpoint import load_model
 from soda.vectors.index import duplicate_groups
+from soda.vectors.origin import Origin
 from soda.vectors.search import search
-from soda.vectors.store import Origin, Writer, read_blocks
+from soda.vectors.store import Writer, read_blocks
 
 MODEL = Path("zoo/fashion_mnist")
 DISTINCT = 500  # JPEGs that are really different; the others are links to them

@@ -185,5 +185,8 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         if args.debug or not _is_expected(error):
             raise
-        print(f"soda {args.command}: {error}", file=sys.stderr)
+        from soda.runtime.names import one_line
+
+        text = "\n".join(map(one_line, str(error).split("\n")))  # a file name in it may not drive the terminal
+        print(f"soda {args.command}: {text}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))

@@ -12,6 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 def walk_once(root: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[tuple[str, list[str], list[str]]]:
     """As os.walk, from above; linked folders are entered, too, each real folder once."""
@@ -66,6 +71,36 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def held_folder(path: Path) -> Iterator[None]:
+    """Hold the folder `path`, which is made, for one user at a time. Raises BlockingIOError while another one holds it.
+
+    The operating system frees it when its holder is gone. On Windows, and on disks without locks, nothing is held.
+    """
+    while True:
+        path.mkdir(parents=True, exist_ok=True)
+        if fcntl is None:
+            yield
+            return
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # its holder has just taken it away
+            continue
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise
+            except OSError:
+                pass  # a disk without locks
+            if not path.exists() or not os.path.samestat(os.fstat(handle), path.stat()):
+                continue  # taken away between opening and locking
+            yield
+            return
+        finally:
+            os.close(handle)
 
 
 def file_sha256(path: Path) -> str:

@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from soda.runtime import Encoder, novelty
+from soda.runtime.checks import whole_number
+from soda.runtime.names import one_line
 from soda.runtime.stream import default_workers, threads_beside
 from soda.vectors import VectorsError
 from soda.vectors.cluster import cluster
 from soda.vectors.index import duplicate_groups, is_approximate, neighbours_within
 from soda.vectors.job import embed_folder
+from soda.vectors.origin import Origin
 from soda.vectors.search import search
 from soda.vectors.sheet import Section, Shown, write_sheet
-from soda.vectors.store import Origin, Vectors, comparable_blocks, on_disk, one_line, read_origin, read_vectors
+from soda.vectors.store import Vectors, comparable_blocks, on_disk, read_origin, read_vectors
 
 COMPARED = "stats+l2"
 
@@ -78,9 +81,10 @@ def _duplicates(args: argparse.Namespace) -> None:
 
 
 def _cluster(args: argparse.Namespace) -> None:
-    if args.shown < 1:
-        raise ValueError(f"--shown: {args.shown} is not possible; it wants 1 or more")
+    whole_number("--shown", args.shown, 1)
+    whole_number("--seed", args.seed, 0)
     target, vectors = _sheet(args), _vectors(args)
+    whole_number("-k", args.k, 1, len(vectors.files))
     found = cluster(vectors.z, args.k, seed=args.seed)
     rows_of = zip(found.labels, found.cosines, vectors.files, strict=True)
     lines = [f"{label}\t{cosine:.4f}\t{one_line(file)}" for label, cosine, file in rows_of]
@@ -94,12 +98,10 @@ def _cluster(args: argparse.Namespace) -> None:
 
 
 def _outliers(args: argparse.Namespace) -> None:
-    if args.number < 1:
-        raise ValueError(f"--number: {args.number} is not possible; it wants 1 or more")
-    if args.k < 1:
-        raise ValueError(f"-k: {args.k} is not possible; it wants 1 or more")
+    whole_number("--number", args.number, 1)
+    whole_number("-k", args.k, 1)
     target, vectors = _sheet(args), _vectors(args)
-    if is_approximate(len(vectors.z), args.method):
+    if len(vectors.z) > 1 and is_approximate(len(vectors.z), args.method):
         scores = 1 - neighbours_within(vectors.z, args.k, args.method)[1].mean(1)
     else:
         scores = novelty(vectors.z, k=args.k)

@@ -98,24 +98,23 @@ class Decoder:
 
         x_T: (N, C, S, S) float32, the noise to start from, else drawn from `seed` (the first picture gets the same for every N).
         steps: evaluations of the denoiser, by default the model's own. guidance: one weight (1 is none, 0 ignores z), a weight
-        for
-        every section, or {section: weight}. clip: keep each predicted x_0 in [-1, 1]; not for an x_T from `invert`.
+        for every section, or {section: weight}. clip: keep each predicted x_0 in [-1, 1]; not for an x_T from `invert`.
         output: "array" uint8 (N, S, S, C), "float" float32 (N, C, S, S) in [-1, 1], or "pil". Of one z one picture.
 
-        Raises ValueError for shapes, steps, guidance or an output that do not fit.
+        Raises ValueError for shapes, steps, guidance or an output that do not fit, DecoderError for what cannot be shown.
         """
         if output not in OUTPUTS:
             raise ValueError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
         latents, times = self._latents(z), self._times(steps)
         noise = self.noise(len(latents), seed) if x_T is None else self._pictures("x_T", x_T, len(latents))
         whole, sections = read_guidance(guidance, self.sections, float(self._metadata["guidance_scale"]))
-        drawn = np.concatenate(
-            [
-                np.clip(self._ddim(self._denoiser(latents[part], whole, sections), noise[part], times, clip), -1, 1)
-                for part in _parts(len(latents), self.batch_size)
-            ]
-        )
-        return _give(drawn, output, single=np.ndim(z) == 1)
+        parts = _parts(len(latents), self.batch_size)
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
+            drawn = np.concatenate(
+                [self._ddim(self._denoiser(latents[p], whole, sections), noise[p], times, clip) for p in parts]
+            )
+        self._check_drawn("pictures", drawn)
+        return _give(np.clip(drawn, -1, 1), output, single=np.ndim(z) == 1)
 
     def invert(
         self, images: np.ndarray, z: np.ndarray, *, steps: int | None = None, guidance: Guidance | None = None, rounds: int = 3
@@ -133,18 +132,24 @@ class Decoder:
         pictures = self._pictures("images", images, len(latents))
         whole, sections = read_guidance(guidance, self.sections, float(self._metadata["guidance_scale"]))
         parts = _parts(len(latents), self.batch_size)
-        return np.concatenate(
-            [self._inverted(self._denoiser(latents[p], whole, sections), pictures[p], times, rounds) for p in parts]
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = np.concatenate(
+                [self._inverted(self._denoiser(latents[p], whole, sections), pictures[p], times, rounds) for p in parts]
+            )
+        self._check_drawn("x_T", found)
+        return found
 
     def edit(self, z: np.ndarray, amounts: Mapping[int | str, float]) -> np.ndarray:
         """z (N, D) or (D,) moved by so many standard deviations along directions, by number or name.
 
-        Raises ValueError for a direction that this file does not have and for an amount that is not finite.
+        Raises ValueError for a direction that this file does not have, for an amount that is not finite and for another shape.
         """
-        return (np.asarray(z, np.float32) + directions_step(self._metadata["directions"], amounts, self.latent_dim)).astype(
-            np.float32
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = directions_step(self._metadata["directions"], amounts, self.latent_dim)
+            moved = self._latents(z) + step
+        if not np.isfinite(moved).all():
+            raise ValueError(f"directions: {dict(amounts)} is too far: z would hold values that are not finite")
+        return moved[0] if np.ndim(z) == 1 else moved
 
     def noise(self, count: int, seed: int = 0) -> np.ndarray:
         """x_T (count, C, S, S) float32 of `seed`. Other numbers than torch draws from the same seed. Raises ValueError for a seed
@@ -164,6 +169,12 @@ class Decoder:
         except ModelError as error:
             raise DecoderError(str(error)) from None
         return x_0, eps
+
+    def _check_drawn(self, what: str, values: np.ndarray) -> None:
+        if not np.isfinite(values).all():
+            raise DecoderError(
+                f"{self.path}: the {what} that it drew hold values that are not finite: is the guidance too strong?"
+            )
 
     def _denoiser(self, z: np.ndarray, whole: float, sections: Mapping[int, float]) -> Denoise:
         """Bound to z (n, D) and guided, as `soda.model.soda.SODA.denoise_with` says."""
@@ -223,7 +234,8 @@ class Decoder:
         return np.ascontiguousarray(latents)
 
     def _pictures(self, name: str, images: np.ndarray, count: int) -> np.ndarray:
-        pictures = np.asarray(images, np.float32).reshape(-1, *np.shape(images)[-3:])
+        pictures = np.asarray(images, np.float32)
+        pictures = pictures[None] if pictures.ndim == 3 else pictures
         if pictures.shape != (count, *self.picture_shape):
             raise ValueError(f"{name} has shape {np.shape(images)}; for these z it is {(count, *self.picture_shape)}")
         if not np.isfinite(pictures).all():

@@ -15,6 +15,7 @@ from soda.runtime.checks import whole_number
 from soda.runtime.folder import pictures_in
 from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, MetadataError, from_props
+from soda.runtime.names import one_line
 from soda.runtime.progress import Line, Progress
 from soda.runtime.session import ModelError, nodes_of, open_session, read_props, run_session
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
@@ -166,7 +167,7 @@ class Encoder:
         try:
             for batch in batches:
                 for each in batch.skipped:
-                    _log.warning("skipped: %s", each.reason)
+                    _log.warning("skipped: %s", one_line(each.reason))
                 # Squared before although the graph could do it: Pillow is as fast, and pictures of several sizes share a batch.
                 z = self.run(batch.pixels) if batch.indices else np.empty((0, self.latent_dim), np.float32)
                 done += len(batch.indices) + len(batch.skipped)

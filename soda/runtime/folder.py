@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from soda.runtime.names import one_line
+
 EXTENSIONS = frozenset(
     {
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
@@ -58,7 +60,7 @@ def _walk(root: Path) -> Iterator[str]:
         except OSError as error:
             if not prefix:
                 raise
-            _log.warning("passed over: %s: %s", root / prefix, error.strerror or error)
+            _log.warning("passed over: %s: %s", one_line(str(root / prefix)), error.strerror or error)
             continue
         with entries:
             for entry in entries:

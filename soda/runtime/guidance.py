@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 
-Guidance: TypeAlias = float | Sequence[float] | Mapping[int, float]
+Guidance: TypeAlias = float | Sequence[float] | np.ndarray | Mapping[int, float]
 """One weight for all of z, or a weight for each section (all of them in order, or some by their number)."""
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_guidance(guidance: Guidance | None, sections: int, default: float) -> tuple[float, dict[int, float]]:
@@ -20,6 +21,8 @@ def read_guidance(guidance: Guidance | None, sections: int, default: float) -> t
     """
     if guidance is None:
         return default, {}
+    if isinstance(guidance, np.ndarray):
+        guidance = guidance.tolist()
     if isinstance(guidance, Mapping):
         weights = dict(guidance)
     elif isinstance(guidance, Sequence):
@@ -29,9 +32,9 @@ def read_guidance(guidance: Guidance | None, sections: int, default: float) -> t
     else:
         return _finite("guidance", guidance), {}
     for k in weights:
-        if not isinstance(k, int) or not 0 <= k < sections:
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 0 <= k < sections:
             raise ValueError(f"guidance: section {k!r} does not exist; this model has sections 0 to {sections - 1}")
-    return 1.0, {k: _finite(f"guidance of section {k}", weight) for k, weight in weights.items()}
+    return 1.0, {int(k): _finite(f"guidance of section {k}", weight) for k, weight in weights.items()}
 
 
 def directions_step(directions: Sequence[Mapping[str, Any]], amounts: Mapping[int | str, float], latent_dim: int) -> np.ndarray:
@@ -50,6 +53,7 @@ def directions_step(directions: Sequence[Mapping[str, Any]], amounts: Mapping[in
 
 
 def _finite(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    # Its size, too: beyond float32, in which it is used, it would be infinite. Comparing overflows for no number, unlike float().
+    if isinstance(value, bool) or not isinstance(value, Real) or not -_LARGEST <= value <= _LARGEST:  # type: ignore[operator]
         raise ValueError(f"{name}: {value!r} is not possible; it wants a finite number")
     return float(value)

@@ -1,28 +1,25 @@
-"""What encoder.onnx and denoiser.onnx say of themselves: their `metadata_props`, as the export writes them and the runtime
-reads them.
+"""What encoder.onnx and denoiser.onnx say of themselves: their `metadata_props`, as export writes and the runtime reads them.
 
 Each key has the prefix `soda.`. Values of TEXT_KEYS are plain text, all others JSON.
 
 Of both: format, latent_dim, image_size, channels, sections, dataset, data_version, data_licence, data_source, code_version,
-sha256
-(of the file's bytes with zeros in its place; `soda.runtime.session`).
+sha256 (of the file's bytes with zeros in its place; `soda.runtime.session`).
 Of the encoder: resize, z_mean and z_std (per component, over the train split), z_pictures (how many these were taken over),
-labels,
-probe (figures of the evaluation; empty without labels), precision (fp32, int8 or fp16).
+labels, probe (figures of the evaluation; empty without labels), precision (fp32, int8 or fp16).
 Of the denoiser: num_timesteps T, alphas_cumprod (T + 1 numbers; entry 0 is the clean picture), schedule, prediction (what the
-network
-puts out; the graph turns it into x_0 and eps), sampling_steps, spacing, timesteps (the table entries that sampling_steps steps
-visit, from T to 0), guidance_scale, directions (those that change pictures most first: number, name, kind, section, sigma, share,
-change, and vector, the unit vector times sigma: z + a * vector moves a picture by a standard deviations).
+network puts out; the graph turns it into x_0 and eps), sampling_steps, spacing, timesteps (the table entries that sampling_steps
+steps visit, from T to 0), guidance_scale, directions (those that change pictures most first: number, name, kind, section, sigma,
+share, change, and vector, the unit vector times sigma: z + a * vector moves a picture by a standard deviations).
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 FORMAT = 1
 """Raised whenever a reader of the earlier format would misread a newer file."""
@@ -71,19 +68,19 @@ def from_denoiser_props(props: Mapping[str, str]) -> dict[str, Any]:
     needed = (*_DENOISER_COUNTS, "alphas_cumprod", "spacing", "guidance_scale")
     values = _read(props, "a denoiser", needed, _DENOISER_COUNTS)
     table, entries = values["alphas_cumprod"], values["num_timesteps"] + 1
-    if not _are_numbers(table, entries) or table[0] != 1 or not all(a > b > 0 for a, b in pairwise(table)):
+    if not are_numbers(table, entries) or table[0] != 1 or not all(a > b > 0 for a, b in pairwise(table)):
         raise MetadataError(f"{PREFIX}alphas_cumprod is not a list of {entries} numbers that fall from 1 and stay above 0")
     if values["sampling_steps"] > values["num_timesteps"]:
         raise MetadataError(f"{PREFIX}sampling_steps is {values['sampling_steps']}, more than the {entries - 1} of the schedule")
     if values["spacing"] not in ("logsnr", "t"):
         raise MetadataError(f"{PREFIX}spacing is {values['spacing']!r}, not logsnr or t")
-    if not _are_numbers([values["guidance_scale"]], 1):
+    if not are_numbers([values["guidance_scale"]], 1):
         raise MetadataError(f"{PREFIX}guidance_scale is {values['guidance_scale']!r}, not a finite number")
     directions = values.setdefault("directions", [])
     if not isinstance(directions, list) or not all(isinstance(each, dict) for each in directions):
         raise MetadataError(f"{PREFIX}directions is not a list of directions")
     for number, each in enumerate(directions):
-        if not _are_numbers(each.get("vector"), values["latent_dim"]):
+        if not are_numbers(each.get("vector"), values["latent_dim"]):
             raise MetadataError(f"{PREFIX}directions: the vector of direction {number} is not {values['latent_dim']} numbers")
     return values
 
@@ -111,7 +108,7 @@ def _parse(key: str, text: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # ValueError also of a number with more digits than Python converts
         raise MetadataError(f"{key} is not JSON: {text[:80]!r}") from None
 
 
@@ -119,12 +116,20 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _are_numbers(values: object, count: int) -> bool:
-    """A list of `count` finite numbers."""
-    return isinstance(values, list) and len(values) == count and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+def are_numbers(values: object, count: int, *, positive: bool = False) -> bool:
+    """A list of `count` numbers that are finite and, if so wished, above 0 in float32, in which they are used."""
+    if not isinstance(values, list) or len(values) != count or not all(type(v) in (int, float) for v in values):
+        return False
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(values, np.float64).astype(np.float32)
+    except OverflowError:  # a whole number beyond float64
+        return False
+    return bool(np.isfinite(numbers).all() and (not positive or (numbers >= np.finfo(np.float32).tiny).all()))
 
 
 def _check_statistic(key: str, values: object, latent_dim: int) -> None:
-    wanted = "numbers above 0" if key == "z_std" else "finite numbers"
-    if not _are_numbers(values, latent_dim) or (key == "z_std" and min(values) <= 0):  # type: ignore[call-overload]
+    positive = key == "z_std"
+    if not are_numbers(values, latent_dim, positive=positive):
+        wanted = "numbers above 0" if positive else "finite numbers"
         raise MetadataError(f"{PREFIX}{key} is not a list of {latent_dim} {wanted}")

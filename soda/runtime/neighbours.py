@@ -154,11 +154,11 @@ def unit_rows(z: np.ndarray, name: str = "z") -> np.ndarray:
     array = np.asarray(z, np.float32)
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {np.shape(z)}; latents are (n, D)")
-    lengths = np.linalg.norm(array, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(array, axis=1, keepdims=True)
     if not np.isfinite(lengths).all():
-        raise ValueError(
-            f"{name} holds values that are not finite, the first in row {int(np.flatnonzero(~np.isfinite(lengths))[0])}"
-        )
+        row = int(np.flatnonzero(~np.isfinite(lengths))[0])
+        raise ValueError(f"{name} holds values that are not finite or too large for latents, the first in row {row}")
     return array / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 

@@ -78,7 +78,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     try:
         image = _upright(image)
         if image.mode.startswith("I;16"):
-            return Image.fromarray(_to_8_bit(np.asarray(image), 0.0, 65535.0)).convert("RGB")
+            values = np.asarray(image)
+            clear = image.info.get("transparency")  # of a PNG the one value that is transparent
+            if isinstance(clear, int):
+                values = np.where(values == clear, 65535, values)
+            return Image.fromarray(_to_8_bit(values, 0.0, 65535.0)).convert("RGB")
         if image.mode in ("I", "F"):
             values = np.asarray(image)
             return Image.fromarray(_to_8_bit(values, *_range(values, image.mode))).convert("RGB")

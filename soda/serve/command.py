@@ -80,7 +80,10 @@ def _token(file: Path | None) -> str | None:
     """From the file, else from the environment; never from the command line, which every user of the machine can read."""
     if file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
-    token = file.read_text(encoding="utf-8").strip()
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: a token is text ({error})") from None
     if not token:
         raise ValueError(f"{file}: there is no token in it")
     return token

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -17,12 +17,15 @@ from soda.runtime.preprocess import PictureError, load_picture, to_square
 from soda.serve.errors import Refusal
 from soda.serve.settings import Limits
 
+T = TypeVar("T")
+
 
 class Decoder:
     """Turns files into squares in `workers` threads. size and resize: of the encoder; max_pixels: of one file."""
 
     def __init__(self, *, size: int, resize: str, max_pixels: int, workers: int = 2) -> None:
         self._size, self._resize, self._max_pixels = size, resize, max_pixels
+        self._workers = workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
     def stop(self) -> None:
@@ -31,9 +34,7 @@ class Decoder:
 
     async def squares(self, files: list[UploadFile]) -> list[np.ndarray | PictureError]:
         """For each file its square (S, S, 3) uint8, or why it has none."""
-        loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(self._threads, self._square, file.file, _name(file)) for file in files]
-        return await asyncio.gather(*jobs)
+        return await self._in_turn(self._square, [(file.file, _name(file)) for file in files])
 
     async def squares_of(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) uint8 of any size to (N, S, S, 3), as `Encoder.embed` prepares it.
@@ -42,9 +43,20 @@ class Decoder:
         """
         if images.shape[1:3] == (self._size, self._size):
             return images
-        loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(self._threads, self._resized, image) for image in images]
-        return np.stack(await asyncio.gather(*jobs))
+        return np.stack(await self._in_turn(self._resized, [(image,) for image in images]))
+
+    async def _in_turn(self, work: Callable[..., T], jobs: list[tuple[Any, ...]]) -> list[T]:
+        """`work` done on each in the threads, no more of one request waiting there than there are threads.
+
+        So a request of one picture need not wait until the 256 large ones of another are done.
+        """
+        loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(self._workers)
+
+        async def one(job: tuple[Any, ...]) -> T:
+            async with gate:
+                return await loop.run_in_executor(self._threads, work, *job)
+
+        return await asyncio.gather(*map(one, jobs))
 
     def _resized(self, image: np.ndarray) -> np.ndarray:
         return to_square(Image.fromarray(image), self._size, resize=self._resize)
@@ -70,6 +82,8 @@ async def read_files(request: Request, limits: Limits) -> list[UploadFile]:
     except HTTPException as error:
         status = 413 if str(error.detail).startswith("Too many") else 400
         raise Refusal(status, f"the form cannot be read: {error.detail}") from None
+    except (UnicodeError, LookupError) as error:  # of a charset that the client named
+        raise Refusal(400, f"the form cannot be read: {error}") from None
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     if not files:
         raise Refusal(400, "the form has no file; send one or more pictures, e.g. curl -F files=@a.jpg -F files=@b.png")
@@ -86,4 +100,5 @@ def answer(files: list[UploadFile], squares: list[np.ndarray | PictureError], z:
 
 
 def _name(file: UploadFile) -> str:
-    return (file.filename or "picture")[:200]
+    """As JSON can hold it: a client's charset may make of it what is no Unicode."""
+    return (file.filename or "picture")[:200].encode("utf-8", "replace").decode("utf-8")

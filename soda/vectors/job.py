@@ -21,11 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from soda.files import whole_file
-from soda.runtime import Encoder, Skipped, pictures_in
+from soda.files import held_folder, whole_file
+from soda.runtime import Encoder, pictures_in
+from soda.runtime.names import printable
 from soda.runtime.progress import Line
 from soda.vectors import VectorsError
-from soda.vectors.store import DAMAGE, SUFFIXES, Origin, Writer, printable, require_pyarrow
+from soda.vectors.origin import Origin
+from soda.vectors.store import DAMAGE, SUFFIXES, Writer, require_pyarrow
 
 PART = 4096
 """Pictures a part, on average; four times as many at most: what an interruption can cost."""
@@ -56,9 +58,10 @@ def embed_folder(
 ) -> Done:
     """Embed every picture in `folder` and below it into `output` (.parquet or .npz), in the order of their paths.
 
-    An interrupted run is continued unless the folder, the encoder or the normalisation changed. Memory does not grow with the
-    number of pictures (but for .npz). Raises VectorsError for another suffix and for a folder without a readable picture,
-    NotADirectoryError for no folder, OSError when the disk is full; an earlier output then stays.
+    An interrupted run is continued unless the folder, the encoder or the normalisation changed; what it could not read is tried
+    again. Memory does not grow with the number of pictures (but for .npz). Raises VectorsError for another suffix, for a folder
+    without a readable picture and while another run makes the same output, NotADirectoryError for no folder, OSError when the
+    disk is full; an earlier output then stays.
     """
     if output.suffix not in SUFFIXES:
         raise VectorsError(f"{output}: cannot be written; it wants one of {', '.join(SUFFIXES)}")
@@ -69,8 +72,18 @@ def embed_folder(
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     origin = Origin.of(encoder, folder, normalize)
+    settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
     work = output.with_name(f".{output.name}.parts")
-    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with held_folder(work):
+            return _embed(encoder, folder, work, output, origin, settings, Line() if progress else None)
+    except BlockingIOError:
+        raise VectorsError(f"{output}: another run is writing it; wait for that one, or name another output") from None
+
+
+def _embed(
+    encoder: Encoder, folder: Path, work: Path, output: Path, origin: Origin, settings: dict[str, Any], line: Line | None
+) -> Done:
     count = _list(folder, work, origin)
     earlier = set(work.glob("*.npz"))
     strangers = earlier - {path for path, _ in _parts(work)} if earlier else earlier  # a million names are not read for nothing
@@ -81,8 +94,7 @@ def embed_folder(
     if strangers:
         about = "other pictures, another encoder or other settings; they go when this one is done"
         _log.warning("%s: %d parts of an earlier run are of %s", work, len(strangers), about)
-    settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
-    resumed = _fill(encoder, folder, work, settings, Line() if progress else None)
+    resumed = _fill(encoder, folder, work, settings, line)
     done = _merge(work, output, origin, resumed)
     shutil.rmtree(work)
     return done
@@ -122,16 +134,35 @@ def _parts(work: Path) -> Iterator[tuple[Path, list[str]]]:
             yield work / f"{digest.hexdigest()[:32]}.npz", names
 
 
+@dataclass(frozen=True)
+class _Part:
+    """files: n names; z: (n, D); skipped: a name and a reason each."""
+
+    files: list[str]
+    z: np.ndarray
+    skipped: list[list[str]]
+
+    def joined(self, later: _Part, names: list[str]) -> _Part:
+        """Both, in the order of `names`; skipped is what the later one skipped."""
+        files, place = self.files + later.files, {name: i for i, name in enumerate(names)}
+        order = sorted(range(len(files)), key=lambda row: place[files[row]])
+        return _Part([files[row] for row in order], np.concatenate([self.z, later.z])[order], later.skipped)
+
+
 def _fill(encoder: Encoder, folder: Path, work: Path, settings: dict[str, Any], line: Line | None) -> int:
-    """Make the parts that are missing. Returns how many pictures those that were there hold."""
+    """Make the parts that are missing, and complete those that are not. Returns how many pictures were there already."""
     resumed = done = 0
     try:
         for path, names in _parts(work):
-            found = _read_part(path)
-            if found is not None:
-                resumed += len(found[0])
-            else:
-                _embed_part(encoder, folder, names, path, settings, partial(_report, line, done))
+            part = _read_part(path)
+            report = partial(_report, line, done)
+            if part is None:
+                _write_part(path, _embed_part(encoder, folder, names, settings, report))
+            elif part.skipped:  # tried again: the disk that they lie on may have been away
+                found = _embed_part(encoder, folder, [name for name, _ in part.skipped], settings, report)
+                if found.files:
+                    _write_part(path, part.joined(found, names))
+            resumed += len(part.files) if part else 0
             done += len(names)
     finally:
         if line:
@@ -144,7 +175,7 @@ def _report(line: Line | None, before: int, done: int) -> None:
         line(before + done)
 
 
-def _embed_part(encoder: Encoder, folder: Path, names: list[str], path: Path, settings: dict[str, Any], progress: Any) -> None:
+def _embed_part(encoder: Encoder, folder: Path, names: list[str], settings: dict[str, Any], progress: Any) -> _Part:
     files: list[str] = []
     parts = [np.empty((0, encoder.latent_dim), np.float32)]
     skipped: list[list[str]] = []
@@ -152,28 +183,28 @@ def _embed_part(encoder: Encoder, folder: Path, names: list[str], path: Path, se
     for batch in encoder.stream(paths, errors="skip", progress=progress, **settings):
         files += [names[place] for place in batch.indices]
         parts.append(batch.z)
-        skipped += [[names[each.place], _reason(each, folder)] for each in batch.skipped]
+        skipped += [[names[each.place], each.reason.removeprefix(f"{folder}{os.sep}")] for each in batch.skipped]
+    return _Part(files, np.concatenate(parts), skipped)
+
+
+def _write_part(path: Path, part: _Part) -> None:
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, z=np.concatenate(parts), about=np.asarray(json.dumps([files, skipped])))
+        np.savez(file, z=part.z, about=np.asarray(json.dumps([part.files, part.skipped])))
 
 
-def _reason(skipped: Skipped, folder: Path) -> str:
-    return skipped.reason.replace(f"{folder}{os.sep}", "")
-
-
-def _read_part(path: Path) -> tuple[list[str], np.ndarray, list[list[str]]] | None:
-    """Names, latents and what was skipped; None for a part that is not there or not whole."""
+def _read_part(path: Path) -> _Part | None:
+    """None for a part that is not there or not whole."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             files, skipped = json.loads(str(arrays["about"]))
-            return files, arrays["z"], skipped
+            return _Part(files, arrays["z"], skipped)
     except DAMAGE:
         return None
 
 
 def _merge(work: Path, output: Path, origin: Origin, resumed: int) -> Done:
     pictures = skipped = 0
-    rejects = output.with_name(f"{output.stem}.skipped.csv")
+    rejects = output.with_name(f"{output.name}.skipped.csv")
     with whole_file(output) as new, whole_file(rejects) as new_rejects:
         with Writer(new, output.suffix, origin) as writer, new_rejects.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
@@ -182,9 +213,9 @@ def _merge(work: Path, output: Path, origin: Origin, resumed: int) -> Done:
                 part = _read_part(path)
                 if part is None:
                     raise VectorsError(f"{path}: this part is damaged; the same command makes it again")
-                writer.append(part[0], part[1])
-                table.writerows([printable(name), printable(reason)] for name, reason in part[2])
-                pictures, skipped = pictures + len(part[0]), skipped + len(part[2])
+                writer.append(part.files, part.z)
+                table.writerows([printable(name), printable(reason)] for name, reason in part.skipped)
+                pictures, skipped = pictures + len(part.files), skipped + len(part.skipped)
         if not pictures:
             shutil.rmtree(work)
             raise VectorsError(f"{origin.folder}: none of its {skipped} pictures can be read")

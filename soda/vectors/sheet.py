@@ -14,8 +14,8 @@ from PIL import Image
 
 from soda.files import whole_file
 from soda.runtime import PictureError
+from soda.runtime.names import printable
 from soda.runtime.preprocess import load_picture
-from soda.vectors.store import printable
 
 SIDE = 160
 """px: the longest side of a thumbnail. Smaller pictures are enlarged by whole factors, so that their pixels stay sharp."""

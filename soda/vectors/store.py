@@ -7,10 +7,8 @@ normalize, z_mean, z_std.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,44 +19,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from soda.runtime import Encoder
+from soda.runtime.names import printable
 from soda.vectors import VectorsError
+from soda.vectors.origin import Origin
 
 SUFFIXES = (".parquet", ".npz")
 DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged .npz raises; RuntimeError of a zip that says it is encrypted or packed in an unknown way."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where latents came from. normalize: how they are normalised already (None, "stats", "l2" or "stats+l2")."""
-
-    folder: str
-    encoder_sha256: str
-    latent_dim: int
-    normalize: str | None
-    z_mean: list[float]
-    z_std: list[float]
-
-    @classmethod
-    def of(cls, encoder: Encoder, folder: Path, normalize: str | None) -> Origin:
-        """Of the pictures in `folder` as `encoder` sees them."""
-        stamp = str(encoder.metadata.get("sha256") or hashlib.sha256(encoder.path.read_bytes()).hexdigest())
-        statistics = encoder.mean.tolist(), encoder.std.tolist()
-        return cls(str(folder.resolve()), stamp, encoder.latent_dim, normalize, *statistics)
-
-    def comparable(self, z: np.ndarray) -> np.ndarray:
-        """Latents (n, D) as neighbours are looked for: standardised (unless they were only brought to length 1), of length 1.
-
-        Of values so large that they cannot be latents, NaN.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self.normalize is None:
-                z = (z - np.asarray(self.z_mean, np.float32)) / np.asarray(self.z_std, np.float32)
-            if self.normalize in (None, "stats"):
-                lengths = np.linalg.norm(z, axis=1, keepdims=True)
-                z = np.where(np.isfinite(lengths), z / np.maximum(lengths, np.finfo(np.float32).tiny), np.nan)
-        return z.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -134,9 +101,8 @@ def read_blocks(path: Path, origin: Origin | None = None) -> Iterator[tuple[list
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=["file", "z"])
-                z = table["z"].combine_chunks()
-                flat = (z.chunk(0) if isinstance(z, pa.ChunkedArray) else z).flatten().to_numpy(zero_copy_only=False)
-                yield table["file"].to_pylist(), _checked(path, flat.reshape(table.num_rows, -1), origin)
+                if table.num_rows:
+                    yield _names(path, table["file"]), _checked(path, _matrix(path, table["z"], origin), origin)
     except (pa.ArrowException, *DAMAGE) as error:
         if isinstance(error, VectorsError):
             raise
@@ -174,21 +140,13 @@ def read_origin(path: Path) -> Origin:
         raise VectorsError(f"{path}: no such file")
     try:
         text = _npz_metadata(path) if path.suffix == ".npz" else _parquet_metadata(path)
-        return Origin(**json.loads(text))
+        origin = Origin(**json.loads(text))
+        origin.check()
+        return origin
     except VectorsError:
         raise
     except (TypeError, *DAMAGE) as error:
         raise VectorsError(f"{path}: not a table of `soda embed` ({type(error).__name__}: {error})") from None
-
-
-def printable(name: str) -> str:
-    """A file name as valid Unicode: bytes that are none appear as \\xNN."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def one_line(name: str) -> str:
-    """A file name that neither ends a line nor begins a column: `printable`, and controls as Python writes them."""
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in printable(name))
 
 
 def on_disk(folder: str, name: str) -> Path:
@@ -234,7 +192,36 @@ def _npz_metadata(path: Path) -> str:
         return str(arrays["soda"])
 
 
+def _names(path: Path, column: Any) -> list[str]:
+    """Of a column of a Parquet table, which other programs may have written anew."""
+    import pyarrow as pa
+
+    if column.null_count or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise VectorsError(f"{path}: its column file is {column.type} with {column.null_count} nulls; it wants names alone")
+    names: list[str] = column.to_pylist()
+    return names
+
+
+def _matrix(path: Path, column: Any, origin: Origin) -> np.ndarray:
+    """Lists of numbers as (n, D), each of which has to be whole: too few in one row would shift all that follow."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    z = column.combine_chunks()
+    z = z.chunk(0) if isinstance(z, pa.ChunkedArray) else z
+    if not (pa.types.is_list(z.type) or pa.types.is_large_list(z.type) or pa.types.is_fixed_size_list(z.type)):
+        raise VectorsError(f"{path}: its column z is {z.type}, not a list of numbers")
+    lengths = pc.fill_null(pc.list_value_length(z), 0).to_numpy(zero_copy_only=False)
+    odd = np.flatnonzero(lengths != origin.latent_dim)
+    if len(odd):
+        raise VectorsError(
+            f"{path}: damaged: a latent of {lengths[odd[0]]} numbers, not {origin.latent_dim}, the first of {len(odd)}"
+        )
+    flat: np.ndarray = z.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(-1, origin.latent_dim)
+
+
 def _checked(path: Path, z: np.ndarray, origin: Origin) -> np.ndarray:
-    if z.ndim != 2 or z.shape[1] != origin.latent_dim or not np.isfinite(z).all():
+    if z.ndim != 2 or z.shape[1] != origin.latent_dim or z.dtype.kind not in "fiu" or not np.isfinite(z).all():
         raise VectorsError(f"{path}: its latents are not all {origin.latent_dim} finite numbers")
     return z.astype(np.float32, copy=False)

@@ -12,6 +12,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.apps.running import MODEL, Running
+from tests.apps.running import MODEL, Running, serve
 
 INFER = f"/v2/models/{MODEL}/infer"
 MIB = 1 << 20
@@ -141,6 +142,30 @@ def test_decompression_bombs(client: httpx.Client) -> None:
     for size in ((60_000, 60_000), (8_000, 8_000)):
         answer = client.post("/embed", files={"files": ("bomb.png", bomb(*size))})
         assert answer.status_code == 422 and "bomb.png" in answer.json()["error"] and "limit" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "undefined", "rot13"])
+def test_names_in_a_charset_of_the_clients_choice(client: httpx.Client, charset: str) -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="+2AA-\\ud800.png"\r\n'
+        b"Content-Type: image/png\r\n\r\nno picture\r\n--x--\r\n"
+    )
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    answer = client.post("/embed", content=body, headers=headers)
+    assert answer.status_code in (400, 422) and answer.json()["error"]
+
+
+def test_a_request_of_many_large_pictures_lets_small_ones_through() -> None:
+    large, small = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (5_600, 5_600)).save(large, "PNG")  # within every limit
+    Image.new("RGB", (20, 20)).save(small, "PNG")
+    many = [("files", (f"{i}.png", large.getvalue())) for i in range(60)]
+    with ThreadPoolExecutor(1) as threads, serve() as service:  # the service ends first: the many need not be waited for
+        busy = threads.submit(httpx.post, f"{service.url}/embed", files=many, timeout=60)
+        time.sleep(1)
+        started = time.monotonic()
+        answer = httpx.post(f"{service.url}/embed", files={"files": ("one.png", small.getvalue())}, timeout=60)
+        assert answer.status_code == 200 and time.monotonic() - started < 5 and not busy.done()
 
 
 def resident(service: Running) -> float:

@@ -7,8 +7,10 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -302,17 +304,36 @@ def test_without_a_model_or_without_a_decoder_it_says_so(page: Page, tmp_path: P
         expect(page.locator("#status")).to_contain_text("encoder.onnx is not a model that can be run here")
 
 
-def bundle(encoder: Path, target: Path, model: Path) -> None:
-    """The script's function on an encoder alone."""
-    from importlib.util import module_from_spec, spec_from_file_location
-
+def bundle_script() -> ModuleType:
     spec = spec_from_file_location("bundle_model", ROOT / "apps/web/bundle_model.py")
     assert spec and spec.loader
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+def bundle(encoder: Path, target: Path, model: Path) -> None:
+    """The script's function on an encoder alone."""
     model.mkdir()
     shutil.copy(encoder, model)
-    assert script.bundle(model, target)["denoiser"] is None
+    assert bundle_script().bundle(model, target)["denoiser"] is None
+
+
+def test_a_bundle_replaces_the_one_before_or_leaves_it(tmp_path: Path, tile_files: list[Path]) -> None:
+    target, script = tmp_path / "model", bundle_script()
+    script.bundle(ENCODER.parent, target, tile_files[0].parent)
+    assert (target / "denoiser.onnx").is_file() and len(list((target / "examples").iterdir())) == len(tile_files)
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "encoder.onnx").write_bytes(ENCODER.read_bytes()[:3000])
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"damaged/encoder\.onnx: "):
+        script.bundle(damaged, target)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+    bundle(ENCODER, target, tmp_path / "bare")  # nothing of the former model or of its pictures stays behind
+    assert sorted(path.name for path in target.iterdir()) == ["encoder.onnx", "model.json"]
+    with pytest.raises(ValueError, match="there is something else here"):
+        script.bundle(ENCODER.parent, tmp_path / "bare")
 
 
 def test_the_services_page_works_offline(page: Page, service: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -155,11 +156,23 @@ def test_pictures_come_as_they_are_wanted(decoder: Decoder) -> None:
     assert isinstance(image, Image.Image) and image.size == (16, 16) and image.mode == "L"
 
 
+def test_weights_may_be_of_numpy(decoder: Decoder) -> None:
+    z = np.random.default_rng(0).standard_normal((1, 16), np.float32)
+    drawn = decoder.sample(z, guidance=[1.0, 2.0, 1.0, 0.5], steps=2)
+    for weights in (np.asarray([1.0, 2.0, 1.0, 0.5]), {np.int64(1): np.float32(2), 3: 0.5}):
+        np.testing.assert_array_equal(decoder.sample(z, guidance=weights, steps=2), drawn)
+
+
 def test_a_latent_moves_along_a_direction_by_number_or_name(decoder: Decoder) -> None:
     z = np.zeros((2, 16), np.float32)
     moved = decoder.edit(z, {0: 2, "sleeves": -1.5})
     assert moved[:, 0].tolist() == [1.0, 1.0] and moved[:, 15].tolist() == [-3.0, -3.0] and not moved[:, 1:15].any()
     assert decoder.edit(z[0], {"1": np.float32(1)})[15] == 2.0
+    for shape in ((2, 1), (2, 3), (2, 2, 16)):
+        with pytest.raises(ValueError, match=re.escape(f"z has shape {shape}")):
+            decoder.edit(np.zeros(shape, np.float32), {0: 1})
+    with pytest.raises(ValueError, match="is too far"):
+        decoder.edit(z, {"sleeves": 3e38})
     for amounts, says in (
         ({"hat": 1}, "'hat' does not exist; .* 0, 1, sleeves"),
         ({2: 1}, "2 does not exist"),
@@ -175,6 +188,15 @@ def test_a_latent_moves_along_a_direction_by_number_or_name(decoder: Decoder) ->
         ({"z": np.zeros((2, 15))}, r"\(2, 15\); this model takes \(N, 16\)"),
         ({"z": np.zeros((0, 16))}, r"\(0, 16\)"),
         ({"z": np.full((1, 16), np.nan)}, "z holds values that are not finite"),
+        ({"x_T": np.zeros((2, 1, 1, 16, 16))}, r"x_T has shape \(2, 1, 1, 16, 16\)"),
+        ({"guidance": {True: 1}}, "section True does not exist"),
+        ({"guidance": 1e39}, r"1e\+39 is not possible"),
+        ({"guidance": 10**400}, "is not possible"),
+        ({"guidance": np.ones(3)}, "3 weights for the 4 sections"),
+        (
+            {"z": np.full((2, 16), 1e6), "guidance": 3e38, "steps": 1, "clip": False},
+            r"denoiser\.onnx: the pictures that it drew hold values that are not finite",
+        ),
         ({"x_T": np.zeros((1, 1, 8, 8))}, r"x_T has shape \(1, 1, 8, 8\); for these z it is \(2, 1, 16, 16\)"),
         ({"steps": 0}, "steps: 0"),
         ({"steps": 51}, "steps: 51 .* 1 to 50"),
@@ -207,6 +229,7 @@ def test_the_file_says_how_to_sample(model: SODA, decoder: Decoder) -> None:
         ({"sampling_steps": 51}, "sampling_steps is 51"),
         ({"spacing": "even"}, "spacing is 'even'"),
         ({"guidance_scale": "x"}, "guidance_scale is 'x'"),
+        ({"guidance_scale": 1e39}, "guidance_scale is 1e"),
         ({"directions": [{"vector": [1.0]}]}, "direction 0 is not 16 numbers"),
         ({"directions": 3}, "directions is not a list"),
         ({"num_timesteps": 0}, "num_timesteps is 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from soda.runtime import (
     similarity,
 )
 from soda.runtime.metadata import FORMAT, MetadataError, from_props, to_props
-from soda.runtime.preprocess import load_picture, to_square
+from soda.runtime.preprocess import load_picture, to_rgb, to_square
 from soda.runtime.stream import AHEAD
 
 SIZE, DIM = 16, 5
@@ -127,6 +128,14 @@ def test_transparency_shows_white(encoder: Encoder) -> None:
     rgba = noise(SIZE, SIZE, 4)
     rgba[:, :, 3] = 0
     np.testing.assert_array_equal(encoder.embed(rgba), encoder.embed(np.full((SIZE, SIZE, 3), 255, np.uint8)))
+
+
+def test_of_a_png_of_16_bits_the_transparent_value_shows_white(encoder: Encoder) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.asarray([[0, 65535], [1000, 0]], np.uint16)).save(file, "PNG", transparency=0)
+    picture = Image.open(file)
+    assert picture.mode == "I;16" and picture.info["transparency"] == 0
+    assert np.asarray(to_rgb(picture))[:, :, 0].tolist() == [[255, 255], [4, 255]]
 
 
 def test_vectors_come_in_the_order_of_the_pictures_whatever_their_kinds_and_sizes(encoder: Encoder, tmp_path: Path) -> None:
@@ -248,6 +257,7 @@ def test_what_lies_in_a_folder_and_cannot_be_read_is_said(
     (tmp_path / "through.png").symlink_to(tmp_path / "a.png" / "b.png")
     (tmp_path / "notes.txt").symlink_to(tmp_path / "nowhere.txt")
     os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zz\x1b[31m\nno.png").write_bytes(b"no")
     (tmp_path / "locked").mkdir()
     scan = os.scandir
 
@@ -258,7 +268,11 @@ def test_what_lies_in_a_folder_and_cannot_be_read_is_said(
 
     monkeypatch.setattr(folder.os, "scandir", lambda path: guarded(f"{path}/"))
     found = encoder.embed_all(tmp_path)
-    assert found.names == ["a.png"] and [each.name for each in found.skipped] == ["gone.png", "round.png", "through.png"]
+    assert found.names == ["a.png"] and [each.name for each in found.skipped] == [
+        *("gone.png", "round.png", "through.png", "zz\x1b[31m\nno.png")
+    ]
+    (line,) = [r.getMessage() for r in caplog.records if "zz" in r.getMessage()]  # neither drives the terminal nor forges a line
+    assert line.startswith(f"skipped: {tmp_path}/zz\\x1b[31m\\nno.png: not a picture")
     assert "no such file" in found.skipped[0].reason
     assert [r.getMessage() for r in caplog.records if "passed over" in r.getMessage()] == [
         f"passed over: {tmp_path / 'locked'}: Permission denied"
@@ -363,8 +377,9 @@ def test_the_strange_one_is_the_novel_one() -> None:
         (lambda: similarity(np.zeros((2, 3)), np.zeros((2, 4))), "of 3 and of 4 numbers"),
         (
             lambda: nearest(np.zeros((2, 3)), np.full((2, 3), np.nan), 1),
-            "bank holds values that are not finite, the first in row 0",
+            "bank holds values that are not finite or too large for latents, the first in row 0",
         ),
+        (lambda: similarity(np.full((2, 3), 1e30)), "a holds values that are not finite or too large"),
         (lambda: nearest(np.zeros((2, 3)), np.zeros((2, 3)), 0), "k: 0"),
         (lambda: novelty(np.zeros((2, 3)), k=0), "k: 0"),
         (lambda: novelty(np.zeros((2, 3)), k=1.5), r"k: 1\.5"),  # type: ignore[arg-type]
@@ -522,6 +537,13 @@ def props_with(**changes: Any) -> Callable[[Path], object]:
         (props_with(resize="fit"), "soda.resize is 'fit'"),
         (props_with(z_mean=[0.0] * 4), "soda.z_mean is not a list of 5"),
         (props_with(z_mean=[float("nan")] * 5), "soda.z_mean is not a list of 5 finite"),
+        (props_with(z_mean=[1e39] * 5), "soda.z_mean is not a list of 5 finite"),
+        (props_with(z_mean=[10**400] * 5), "soda.z_mean is not a list of 5 finite"),
+        (props_with(z_std=[1e-50] * 5), "soda.z_std is not a list of 5 numbers above 0"),
+        (
+            lambda path: linear_encoder(path, to_props(metadata()) | {"soda.z_pictures": "9" * 5000}),
+            "soda.z_pictures is not JSON",
+        ),
         (props_with(z_std=[0.0] * 5), "soda.z_std is not a list of 5 numbers above 0"),
         (props_with(latent_dim=4, z_mean=[0.0] * 4, z_std=[1.0] * 4), r"float \(N, 4\)"),
         (lambda path: linear_encoder(path, to_props(metadata()), input_type=TensorProto.FLOAT), r"images is tensor\(float\)"),

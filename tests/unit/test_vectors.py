@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html.parser
+import json
 import os
 import re
 import signal
@@ -24,9 +25,10 @@ from soda.runtime import Encoder, duplicates, nearest
 from soda.vectors import VectorsError, index, job
 from soda.vectors.cluster import cluster
 from soda.vectors.job import embed_folder
+from soda.vectors.origin import Origin
 from soda.vectors.search import search
 from soda.vectors.sheet import Section, Shown, write_sheet
-from soda.vectors.store import Origin, Writer, read_blocks, read_origin, read_vectors
+from soda.vectors.store import Writer, read_blocks, read_origin, read_vectors
 from tests.unit.workspace import Workspace
 
 COUNT = 40
@@ -82,7 +84,7 @@ def test_a_table_holds_what_the_encoder_gives(suffix: str, album: Path, encoder:
     assert done.rejects is not None
     (row,) = csv.DictReader(done.rejects.open(encoding="utf-8"))
     assert row["file"] == "broken.jpg" and row["reason"].startswith("broken.jpg: ")
-    assert {each.name for each in tmp_path.iterdir()} == {path.name, "v.skipped.csv"}
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, f"{path.name}.skipped.csv"}
 
 
 def test_parquet_is_typed_for_others(table: Path) -> None:
@@ -95,22 +97,22 @@ def test_an_interrupted_run_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(job, "PART", 8)
     path, made = tmp_path / "v.parquet", []
-    embed = job._embed_part
+    write = job._write_part
 
     def stopping(*args: Any) -> None:
         if len(made) == 3:
             raise KeyboardInterrupt
-        embed(*args)
-        made.append(args[3].name)
+        write(*args)
+        made.append(args[0].name)
 
-    monkeypatch.setattr(job, "_embed_part", stopping)
+    monkeypatch.setattr(job, "_write_part", stopping)
     with pytest.raises(KeyboardInterrupt):
         embed_folder(encoder, album, path)
     assert not path.exists() and len(list((tmp_path / ".v.parquet.parts").glob("*.npz"))) == 3
     damaged = tmp_path / ".v.parquet.parts" / made[1]
     damaged.write_bytes(damaged.read_bytes()[:-50])  # as a full disk or a power cut leaves one
     again: list[str] = []
-    monkeypatch.setattr(job, "_embed_part", lambda *args: (again.append(args[3].name), embed(*args)))
+    monkeypatch.setattr(job, "_write_part", lambda *args: (again.append(args[0].name), write(*args)))
     done = embed_folder(encoder, album, path)
     assert made[1] in again and not {made[0], made[2]} & set(again)
     assert (done.pictures, done.skipped) == (COUNT, 1) and 0 < done.resumed < COUNT
@@ -243,6 +245,52 @@ def test_what_cannot_be_embedded_is_refused(album: Path, encoder: Encoder, tmp_p
     assert not list(tmp_path.glob("v*"))
 
 
+def test_what_an_interrupted_run_could_not_read_is_tried_again(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, path = tmp_path / "a", tmp_path / "v.parquet"
+    (root / "data").mkdir(parents=True)
+    for i in range(9):
+        picture(i).save(root / f"{i}.bmp")
+    whole, stamp = (root / "3.bmp").read_bytes(), os.stat(root / "3.bmp").st_mtime_ns
+    (root / "3.bmp").write_bytes(bytes(len(whole)))
+    os.utime(root / "3.bmp", ns=(stamp, stamp))
+    (root / "data" / "x.jpg").write_bytes(b"no")
+    merge = job._merge
+    monkeypatch.setattr(job, "_merge", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        embed_folder(encoder, root, path)
+    (root / "3.bmp").write_bytes(whole)  # of the same size and time, as `cp -p` leaves it
+    os.utime(root / "3.bmp", ns=(stamp, stamp))
+    monkeypatch.setattr(job, "_merge", merge)
+    done = embed_folder(encoder, root, path)
+    assert (done.pictures, done.resumed, done.skipped) == (9, 8, 1) and done.rejects is not None
+    found = read_vectors(path)
+    assert found.files == [f"{i}.bmp" for i in range(9)]
+    np.testing.assert_allclose(found.z, encoder.embed([root / name for name in found.files], normalize="stats+l2"), atol=1e-5)
+    (row,) = csv.DictReader(done.rejects.open(encoding="utf-8"))
+    assert row["reason"].startswith("data/x.jpg: not a picture")
+    # Another table beside it has a list of its own.
+    (root / "data" / "x.jpg").unlink()
+    assert embed_folder(encoder, root, path.with_suffix(".npz")).rejects is None and done.rejects.exists()
+
+
+def test_two_runs_do_not_write_one_output(encoder: Encoder, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, merge, refused = tmp_path / "v.npz", job._merge, []
+
+    def late(*args: Any) -> job.Done:
+        with pytest.raises(VectorsError, match=r"v\.npz: another run is writing it"):
+            embed_folder(encoder, album / "größe", path)
+        refused.append(1)
+        return merge(*args)
+
+    monkeypatch.setattr(job, "_merge", late)
+    assert embed_folder(encoder, album, path).pictures == COUNT and refused == [1]
+    monkeypatch.setattr(job, "_merge", merge)
+    assert embed_folder(encoder, album / "größe", path).pictures == COUNT // 2 - 1
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
 def test_a_damaged_table_is_named(suffix: str, album: Path, encoder: Encoder, tmp_path: Path) -> None:
     path, rng = tmp_path / f"v{suffix}", np.random.default_rng(0)
@@ -274,6 +322,54 @@ def test_a_damaged_table_is_named(suffix: str, album: Path, encoder: Encoder, tm
             writer.append([f"{i}.png" for i in range(len(z))], z)
         with pytest.raises(VectorsError, match=rf"{re.escape(str(path))}: damaged: the latent of row 2"):
             read_vectors(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"z_mean": [0.0]}, "z_mean is not a list of 16 finite numbers"),
+        ({"z_std": [-1.0] * 16}, "z_std is not a list of 16 numbers above 0"),
+        ({"z_std": [1e-50] * 16}, "z_std is not"),
+        ({"z_mean": [10**400] * 16}, "z_mean is not"),
+        ({"normalize": "whatever"}, "normalize is 'whatever'"),
+        ({"folder": 5}, "folder is 5"),
+        ({"latent_dim": True}, "latent_dim is True"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_table_whose_origin_cannot_be_is_refused(table: Path, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    read = pq.read_table(table)
+    origin = json.loads(read.schema.metadata[b"soda"]) | changes
+    pq.write_table(read.replace_schema_metadata({"soda": json.dumps(origin)}), tmp_path / "v.parquet")
+    with pytest.raises(VectorsError, match=rf"v\.parquet: not a table of `soda embed` .*{says}"):
+        read_vectors(tmp_path / "v.parquet")
+
+
+def test_a_table_that_another_program_wrote_anew_is_read_or_refused(table: Path, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    read, path = pq.read_table(table), tmp_path / "v.parquet"
+    z = read["z"].to_pylist()
+
+    def rewritten(files: pa.Array, latents: pa.Array) -> Path:
+        pq.write_table(pa.table({"file": files, "z": latents}, metadata=read.schema.metadata), path)
+        return path
+
+    np.testing.assert_array_equal(
+        read_vectors(rewritten(read["file"], pa.array(z, pa.list_(pa.float64())))).z, read_vectors(table).z
+    )
+    ragged = [*z[:2], z[2][:-1], [*z[3], 0.0], *z[4:]]  # together as many numbers as there should be
+    for files, latents, says in (
+        (read["file"], pa.array(ragged, pa.list_(pa.float32())), "a latent of 15 numbers, not 16, the first of 2"),
+        (read["file"], pa.array([None, *z[1:]], pa.list_(pa.float32(), 16)), "a latent of 0 numbers"),
+        (read["file"], pa.array(range(COUNT)), "its column z is int64"),
+        (read["file"], pa.array([["a"] * 16] * COUNT), "its latents are not all 16 finite numbers"),
+        (pa.array([None, *read["file"].to_pylist()[1:]]), read["z"], "its column file is string with 1 nulls"),
+        (pa.array(range(COUNT)), read["z"], "its column file is int64"),
+        (read["file"].slice(0, 0), read["z"].slice(0, 0), "there is no picture in it"),
+    ):
+        with pytest.raises(VectorsError, match=rf"v\.parquet: .*{says}"):
+            read_vectors(rewritten(files, latents))
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 no", b"PK\x03\x04 no"])
@@ -428,18 +524,23 @@ def test_a_mistake_is_one_line_and_leaves_no_sheet(
     album: Path, table: Path, workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     encoder = ["--encoder", workspace.encoder]
+    (album / ".." / "one").mkdir()
+    picture(0).save(album / ".." / "one" / "a.png")
     for args, says in (
         (["search", table, album / "no.png", *encoder], "no.png: no such file"),
         (["search", table, album / "copy.png", "--encoder", workspace.variants / "encoder.int8.onnx"], "another encoder"),
         (["search", table, album / "copy.png", "-k", 0, *encoder], "k: 0"),
         (["duplicates", table, "--threshold", 2], "threshold: 2.0"),
         (["duplicates", tmp_path / "none.parquet"], "none.parquet: no such file"),
-        (["cluster", table, "-k", 41], "count: 41"),
+        (["cluster", table, "-k", 41], "-k: 41 is not possible; it wants a whole number from 1 to 40"),
+        (["cluster", table, "-k", 2, "--seed", -1], "--seed: -1"),
         (["outliers", table, "-n", 0], "--number: 0"),
         (["outliers", table, "-o", tmp_path / "o.png"], "o.png: cannot be written"),
         (["embed", album, "--encoder", tmp_path / "none.onnx", "-o", tmp_path / "v.npz"], "none.onnx: no such file"),
         (["embed", album, *encoder, "--provider", "FPGA", "-o", tmp_path / "v.npz"], "this onnxruntime has no 'FPGA'"),
         (["serve", workspace.encoder, "--port", 99999], "--port: 99999"),
+        (["serve", workspace.encoder, "--token-file", workspace.encoder], "encoder.onnx: a token is text"),
+        (["outliers", album / ".." / "one", *encoder, "--method", "approximate"], "there are 1 in all"),
         (["serve", workspace.encoder, "--name", "a/b"], "--name: 'a/b'"),
         (["serve", workspace.encoder, "--max-json", 0], "--max-json: 0"),
     ):
