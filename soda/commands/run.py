@@ -15,7 +15,7 @@ from tqdm import tqdm
 from soda.cameras import camera, focal_length, orbit
 from soda.commands.arguments import parse_amounts, parse_guidance, parse_pose, parse_sections
 from soda.commands.outputs import SUFFIXES, save, save_picture, target_of, targets_of, write_each
-from soda.data.dataset import PreparedData
+from soda.data.dataset import DatasetError, PreparedData
 from soda.data.views import to_float
 from soda.gallery.animation import SUFFIXES as ANIMATIONS
 from soda.gallery.animation import require_fps, save_animation
@@ -25,6 +25,7 @@ from soda.gallery.novel import ring
 from soda.gallery.pictures import give, read_pictures
 from soda.gallery.sheets import grid, page, strip
 from soda.pretrained import SODA
+from soda.training.checkpoint import model_metadata
 
 STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 SHOWN = 5
@@ -150,19 +151,27 @@ def _directions(args: argparse.Namespace, model: SODA) -> Directions:
 
 def _latents(args: argparse.Namespace, model: SODA) -> Any:
     """z of the train split, of MAX_LATENTS pictures of it at most."""
-    split = _prepared(args, model).split("train")
+    data = _prepared(args, model, "they are found in the data that the model was trained on")
+    if data.version != model_metadata(model.folder).get("data_version"):
+        print(
+            f"note: {args.data} holds other data than this model was trained on: {data.summary['dataset']}, {data.version[:12]}"
+        )
+    split = data.split("train")
     chosen = np.random.default_rng(args.seed).permutation(len(split))[:MAX_LATENTS]
     blocks = np.array_split(np.sort(chosen), max(1, len(chosen) // 256))
     return torch.cat([model.encode(to_float(split.gather(block))) for block in tqdm(blocks, desc="encode", leave=False)])
 
 
 def _some_pictures(args: argparse.Namespace, model: SODA) -> list[np.ndarray]:
-    split = _prepared(args, model).split("test")
+    split = _prepared(args, model, "or name pictures to show the directions on").split("test")
     return list(split.gather(np.random.default_rng(args.seed).permutation(len(split))[:SHOWN]))
 
 
-def _prepared(args: argparse.Namespace, model: SODA) -> PreparedData:
-    data = PreparedData(args.data)
+def _prepared(args: argparse.Namespace, model: SODA, hint: str) -> PreparedData:
+    try:
+        data = PreparedData(args.data)
+    except DatasetError as error:
+        raise DatasetError(f"{error} (--data names its folder; {hint})") from None
     if (data.image_size, data.channels) != (model.form.size, model.form.channels):
         found = f"{data.image_size} px in {data.channels} channels"
         raise ValueError(f"{args.data} holds pictures of {found}, the model wants {model.form.size} px in {model.form.channels}")

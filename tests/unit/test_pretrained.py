@@ -389,7 +389,9 @@ def test_attributes_are_found_in_prepared_data(here: Path, capsys: pytest.Captur
     main(["attributes", "--model", "other", "--data", "data", "--top", "2", "--device", "cpu", "-o", "again.png", "--find"])
     assert Path("other.directions.safetensors").read_bytes() == first
     assert Path("found.png").read_bytes() == Path("again.png").read_bytes()
-    rows = [line for line in capsys.readouterr().out.splitlines() if "of the variance of z" in line]
+    printed = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("note: data holds other data than this model was trained on") for line in printed) == 2
+    rows = [line for line in printed if "of the variance of z" in line]
     kinds = {row.split()[1].rstrip(":") for row in rows}
     assert kinds == {"pca", "section", "sparse", "ica"}
 
@@ -411,7 +413,11 @@ def test_attributes_are_found_in_prepared_data(here: Path, capsys: pytest.Captur
         (["mix", "--style", "a.png", "--content", "b.png", "--cut", "7"], "cut: 7 is not possible"),
         (["mix", "--style", "a.png", "--content", "b.png", "--sections", "7"], "section 7 does not exist"),
         (["attributes", "--name", "hat"], "--name: 'hat' is not possible"),
-        (["attributes", "--find", "--data", "nowhere"], "nowhere/summary.json: no such file"),
+        (
+            ["attributes", "--find", "--data", "nowhere"],
+            "nowhere/summary.json: no such file; prepare the data first (--data names",
+        ),
+        (["attributes", "--data", "nowhere"], "or name pictures to show the directions on"),
     ],
 )
 def test_bad_input_is_one_clear_line(here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], wanted: str) -> None:
