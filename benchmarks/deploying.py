@@ -27,6 +27,8 @@ from soda.vectors.search import search
 from soda.vectors.store import Writer, read_blocks
 
 MODEL = Path("zoo/fashion_mnist")
+WIDTH = 128
+"""Numbers of the latents that are drawn for searches: those of the default model."""
 DISTINCT = 500  # JPEGs that are really different; the others are links to them
 SIDES = ((320, 240), (640, 480))  # px of the JPEGs, thumbnail and small photo: the larger, the more decoding there is
 BATCH = 64
@@ -145,9 +147,9 @@ def _memory(folder: Path, album: Path, many: int) -> Figures:
 
 
 def _latents(count: int) -> np.ndarray:
-    """(count, 128) float32 of length 1, as unevenly spread as the model's; the second half are near copies of the first."""
+    """(count, WIDTH) float32 of length 1, as unevenly spread as the model's; the second half are near copies of the first."""
     rng = np.random.default_rng(0)
-    half = rng.normal(size=(count // 2, 128)) * np.geomspace(1, 0.01, 128)
+    half = rng.normal(size=(count // 2, WIDTH)) * np.geomspace(1, 0.01, WIDTH)
     z = np.concatenate([half, half + 0.002 * rng.normal(size=half.shape)]).astype(np.float32)
     return z / np.linalg.norm(z, axis=1, keepdims=True)
 
@@ -171,8 +173,8 @@ def _index(counts: tuple[int, ...] = (20_000, 100_000)) -> Figures:
 
 def _search(folder: Path, count: int = 500_000) -> Figures:
     """One picture among many, from a Parquet file that is read for it."""
-    encoder, path, z = Encoder(MODEL / "encoder.onnx"), folder / "many.parquet", _latents(count)
-    origin = Origin.of(encoder, folder, "stats+l2")
+    path, z = folder / "many.parquet", _latents(count)
+    origin = Origin(str(folder), "drawn", WIDTH, "stats+l2", [0.0] * WIDTH, [1.0] * WIDTH)
     with Writer(path, ".parquet", origin) as writer:
         for start in range(0, count, 4096):
             block = z[start : start + 4096]
