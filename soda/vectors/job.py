@@ -29,7 +29,7 @@ from soda.vectors import VectorsError
 from soda.vectors.origin import Origin
 from soda.vectors.store import DAMAGE, SUFFIXES, Writer, require_pyarrow
 
-PART = 4096
+PART = 1024
 """Pictures a part, on average; four times as many at most: what an interruption can cost."""
 LISTING = "list.jsonl"
 
