@@ -42,14 +42,16 @@ def bundle(model: Path, target: Path, examples: Path | None = None) -> dict[str,
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / INDEX).is_file())):
         raise ValueError(f"{target}: there is something else here (no {INDEX}); a bundle wants a folder of its own")
     encoder, denoiser = model / "encoder.onnx", model / "denoiser.onnx"
+    files = [encoder]
     about: dict[str, Any] = {"format": 2, "name": model.resolve().name, "denoiser": None, "examples": []}
     about["encoder"] = {"file": encoder.name} | _chosen(Encoder(encoder).metadata, ENCODER, encoder)
     if denoiser.is_file():
+        files.append(denoiser)
         values = Decoder(denoiser).metadata
         directions = [{key: each.get(key) for key in DIRECTION} for each in values["directions"]]
         about["denoiser"] = {"file": denoiser.name, "directions": directions} | _chosen(values, DENOISER, denoiser)
     with whole_folder(target) as new:
-        for file in (encoder, denoiser)[: 1 + denoiser.is_file()]:
+        for file in files:
             shutil.copy(file, new)
         if examples is not None:
             (new / "examples").mkdir()

@@ -14,6 +14,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -74,11 +75,12 @@ def embed_folder(
     origin = Origin.of(encoder, folder, normalize)
     settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
     work = output.with_name(f".{output.name}.parts")
-    try:
-        with held_folder(work):
-            return _embed(encoder, folder, work, output, origin, settings, Line() if progress else None)
-    except BlockingIOError:
-        raise VectorsError(f"{output}: another run is writing it; wait for that one, or name another output") from None
+    with ExitStack() as held:
+        try:
+            held.enter_context(held_folder(work))
+        except BlockingIOError:
+            raise VectorsError(f"{output}: another run is writing it; wait for that one, or name another output") from None
+        return _embed(encoder, folder, work, output, origin, settings, Line() if progress else None)
 
 
 def _embed(
