@@ -13,10 +13,10 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from functools import partial
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -151,42 +151,73 @@ class _Part:
         return _Part([files[row] for row in order], np.concatenate([self.z, later.z])[order], later.skipped)
 
 
-def _fill(encoder: Encoder, folder: Path, work: Path, settings: dict[str, Any], line: Line | None) -> int:
-    """Make the parts that are missing, and complete those that are not. Returns how many pictures were there already."""
-    resumed = done = 0
-    try:
-        for path, names in _parts(work):
+@dataclass(frozen=True)
+class _Task:
+    """A part of which something is missing. wanted: the pictures to be read; names: all of its pictures."""
+
+    path: Path
+    wanted: list[str]
+    names: list[str]
+
+
+class _Tasks:
+    """What is left to do, to be iterated once. resumed: the pictures that were there already, so far."""
+
+    def __init__(self, work: Path) -> None:
+        self._work, self.resumed = work, 0
+
+    def __iter__(self) -> Iterator[_Task]:
+        for path, names in _parts(self._work):
             part = _read_part(path)
-            report = partial(_report, line, done)
+            self.resumed += len(part.files) if part else 0
             if part is None:
-                _write_part(path, _embed_part(encoder, folder, names, settings, report))
+                yield _Task(path, names, names)
             elif part.skipped:  # tried again: the disk that they lie on may have been away
-                found = _embed_part(encoder, folder, [name for name, _ in part.skipped], settings, report)
-                if found.files:
-                    _write_part(path, part.joined(found, names))
-            resumed += len(part.files) if part else 0
-            done += len(names)
+                yield _Task(path, [name for name, _ in part.skipped], names)
+
+
+def _fill(encoder: Encoder, folder: Path, work: Path, settings: dict[str, Any], line: Line | None) -> int:
+    """Make the parts that are missing, and complete those that are not. Returns how many pictures were there already.
+
+    All of them are one stream: decoding the pictures of the next part goes on while the last of this one are encoded.
+    """
+    left = _Tasks(work)
+    tasks, drawn = tee(left)
+    paths = (os.path.join(folder, name) for task in drawn for name in task.wanted)
+    report = (lambda done: line(left.resumed + done)) if line else False
+    try:
+        with closing(_outcomes(encoder, paths, {**settings, "progress": report})) as outcomes:
+            for task in tasks:
+                found = _collect(encoder.latent_dim, task.wanted, outcomes, f"{folder}{os.sep}")
+                if len(task.wanted) == len(task.names):
+                    _write_part(task.path, found)
+                elif found.files and (earlier := _read_part(task.path)):
+                    _write_part(task.path, earlier.joined(found, task.names))
     finally:
         if line:
             line.close()
-    return resumed
+    return left.resumed
 
 
-def _report(line: Line | None, before: int, done: int) -> None:
-    if line:
-        line(before + done)
+def _outcomes(encoder: Encoder, paths: Iterator[str], settings: dict[str, Any]) -> Generator[np.ndarray | str, None, None]:
+    """Each picture's latent, or why it could not be read."""
+    for batch in encoder.stream(paths, errors="skip", **settings):
+        outcomes = dict(zip(batch.indices, batch.z, strict=True)) | {each.place: each.reason for each in batch.skipped}
+        yield from (outcomes[place] for place in sorted(outcomes))
 
 
-def _embed_part(encoder: Encoder, folder: Path, names: list[str], settings: dict[str, Any], progress: Any) -> _Part:
+def _collect(latent_dim: int, names: list[str], outcomes: Iterator[np.ndarray | str], prefix: str) -> _Part:
+    """The part of these pictures, whose outcomes come next. prefix: what reasons begin with and the list leaves out."""
     files: list[str] = []
-    parts = [np.empty((0, encoder.latent_dim), np.float32)]
+    z: list[np.ndarray] = []
     skipped: list[list[str]] = []
-    paths = (os.path.join(folder, name) for name in names)
-    for batch in encoder.stream(paths, errors="skip", progress=progress, **settings):
-        files += [names[place] for place in batch.indices]
-        parts.append(batch.z)
-        skipped += [[names[each.place], each.reason.removeprefix(f"{folder}{os.sep}")] for each in batch.skipped]
-    return _Part(files, np.concatenate(parts), skipped)
+    for name, outcome in zip(names, outcomes, strict=False):
+        if isinstance(outcome, str):
+            skipped.append([name, outcome.removeprefix(prefix)])
+        else:
+            files.append(name)
+            z.append(outcome)
+    return _Part(files, np.stack(z) if z else np.empty((0, latent_dim), np.float32), skipped)
 
 
 def _write_part(path: Path, part: _Part) -> None:
