@@ -64,7 +64,8 @@ def mix_group(scene: FactorScene) -> Metrics:
         "pairs": config.mix_pairs,
     }
     _mix_figure(scene, choice.chosen)
-    who = "given" if scene.roles else "those that more validation mixes take from A than from B; the others are content"
+    seen = "more validation mixes take them from A than from B, by two standard errors where a cut allows it; the other way"
+    who = "given" if scene.roles else f"{seen}: {found['content_factors']}"
     how = (
         "nearest by an embedding, trained on other contents, among the test pictures of the style that is wanted"
         if roles.held_out

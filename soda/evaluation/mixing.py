@@ -6,6 +6,7 @@ test pictures, in pairs that differ in what is asked.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,9 @@ from soda.evaluation.factor_reader import Codes, FactorReader, Reading, read
 from soda.evaluation.sections import Draw, cuts
 from soda.gallery.mixing import mix
 from soda.training.batches import seed_of
+
+CLEAR = 2.0
+"""Standard errors by which a factor must come from one picture rather than the other, to be called that side's."""
 
 
 @dataclass(frozen=True)
@@ -161,31 +165,56 @@ class Choice:
 def choose(mixer: Mixer, count: int, seed: int, roles: Roles | None) -> Choice | None:
     """The cut with the greatest product of style accuracy and content retrieval on the pictures of `mixer` (validation).
 
-    roles: None where nothing says what is style: then A gives the finer side, for each cut the factors that more mixes take from
-    A than from B are style and the others content, and their mean accuracy stands in for the retrieval. None when no cut gives
-    both sides something.
+    roles: None where nothing says what is style: then A gives the finer side, `roles_seen` says for each cut which factors are
+    style and which content, and the latters' mean accuracy stands in for the retrieval. None when no cut gives both sides
+    something.
     """
     differ = (roles.style[0], roles.content[0]) if roles else tuple(mixer.real.chances)
     a, b = draw_pairs(mixer.codes, differ, count, seed)
     if not len(a):
         return None
-    best, best_score = None, 0.0
-    for chosen in cuts(mixer.sections) if roles else cuts(mixer.sections)[: mixer.sections - 1]:
-        reading = mixer.read_mixes(chosen, a, b)
-        if roles:
-            score, here = mixer.score(reading, a, b, roles), roles
-            value = score.style * score.retrieval
-        else:
-            found = shown(reading, *({name: mixer.of(name, p) for name in mixer.codes} for p in (a, b)))
-            style = tuple(name for name, (of_a, of_b) in found.items() if of_a > of_b)
-            content = tuple(name for name in found if name not in style)
-            if not style or not content:
+    if roles is None:
+        return _choose_with_roles(mixer, a, b)
+    values = {}
+    for chosen in cuts(mixer.sections):
+        score = mixer.score(mixer.read_mixes(chosen, a, b), a, b, roles)
+        values[chosen] = float(np.nan_to_num(score.style * score.retrieval))
+    best = max(values, key=values.__getitem__)
+    return Choice(best, roles) if values[best] > 0 else None
+
+
+def roles_seen(reading: Reading, a: Codes, b: Codes, errors: float = CLEAR) -> Roles | None:
+    """Style are the factors that more mixes take from A than from B, content those that more take from B; None without both.
+
+    More: by `errors` standard errors of the difference, which a coin would have that fell for A or B in each mix that shows one.
+    """
+    style: list[str] = []
+    content: list[str] = []
+    for name, (of_a, of_b) in shown(reading, a, b).items():
+        pairs = int(((a[name] != b[name]) & (a[name] >= 0) & (b[name] >= 0)).sum())
+        lead, noise = (of_a - of_b) * pairs, math.sqrt((of_a + of_b) * pairs)
+        if abs(lead) > errors * noise:
+            (style if lead > 0 else content).append(name)
+    return Roles(tuple(style), tuple(content), held_out=False) if style and content else None
+
+
+def _choose_with_roles(mixer: Mixer, a: np.ndarray, b: np.ndarray) -> Choice | None:
+    """Among the cuts in which both sides clearly give something; where there is none, among those in which they give more."""
+    of_a, of_b = ({name: mixer.of(name, positions) for name in mixer.codes} for positions in (a, b))
+    readings = {chosen: mixer.read_mixes(chosen, a, b) for chosen in cuts(mixer.sections)[: mixer.sections - 1]}
+    for errors in (CLEAR, 0.0):
+        best, best_value = None, 0.0
+        for chosen, reading in readings.items():
+            roles = roles_seen(reading, of_a, of_b, errors)
+            if roles is None:
                 continue
-            here = Roles(style, content, held_out=False)
-            value = float(np.mean([found[n][0] for n in style]) * np.mean([found[n][1] for n in content]))
-        if value > best_score:
-            best, best_score = Choice(chosen, here), value
-    return best
+            found = shown(reading, of_a, of_b)
+            value = float(np.mean([found[n][0] for n in roles.style]) * np.mean([found[n][1] for n in roles.content]))
+            if value > best_value:
+                best, best_value = Choice(chosen, roles), value
+        if best:
+            return best
+    return None
 
 
 def measure_mixes(mixer: Mixer, choice: Choice, count: int, seed: int) -> dict[str, MixScore]:

@@ -32,6 +32,7 @@ from soda.evaluation.mixing import (
     measure_mixes,
     retrieve_by_factors,
     retrieve_held_out,
+    roles_seen,
     shown,
     style_of,
 )
@@ -161,6 +162,21 @@ def test_the_cut_that_separates_is_found_and_its_mixes_are_right(world: dict[str
         assert scores["content alone"].style == 0
         assert scores["style alone"].retrieval < 0.6
         assert scores["mixed"].by_factor[given] == (1, 0)
+
+
+def test_a_factor_is_a_sides_when_more_mixes_show_it_than_chance_explains() -> None:
+    a = {name: np.zeros(40, np.int64) for name in ("plain", "even", "faint", "other")}
+    b = {name: np.ones(40, np.int64) for name in a}
+
+    def reads(of_a: int) -> np.ndarray:  # so many mixes show A's value, the others B's
+        return np.repeat([[0.9, 0.1], [0.1, 0.9]], [of_a, 40 - of_a], axis=0)
+
+    reading = Reading({"plain": reads(36), "even": reads(20), "faint": reads(22), "other": reads(6)}, None)
+    # 22 against 18: 4 ahead, the standard error is the root of 40.
+    assert roles_seen(reading, a, b) == Roles(("plain",), ("other",), held_out=False)
+    assert roles_seen(reading, a, b, errors=0) == Roles(("plain", "faint"), ("other",), held_out=False)
+    only = Reading({"plain": reads(36), "faint": reads(18)}, None)
+    assert roles_seen(only, a, b) is None
 
 
 def test_a_decoder_that_ignores_z_mixes_nothing(world: dict[str, Any]) -> None:
