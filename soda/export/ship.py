@@ -23,7 +23,7 @@ from soda.files import whole_file, whole_folder
 from soda.runtime import Decoder, Encoder, ModelError
 from soda.training.checkpoint import load_model, model_metadata
 
-MAX_BYTES, MAX_BYTES_POSED = 10 << 20, 15_000_000  # the latter of models that are told of cameras
+MAX_BYTES, MAX_BYTES_POSED = 10_000_000, 15_000_000  # the latter of models that are told of cameras
 """Of a shipped folder: the repository carries it."""
 
 COLOURS = 64  # of the card's picture
