@@ -59,6 +59,12 @@ def style_of(codes: Codes, content: str, learnable: list[str]) -> tuple[str, ...
     return tuple(found)
 
 
+def unlike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where two codes of one factor are both known, and differ."""
+    known_and_other: np.ndarray = (a != b) & (a >= 0) & (b >= 0)
+    return known_and_other
+
+
 def draw_pairs(codes: Codes, differ: tuple[str, ...], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions (A, B), (n,) each, n <= count, of pictures that differ in some factor of `differ` (in all of one or two).
 
@@ -67,8 +73,8 @@ def draw_pairs(codes: Codes, differ: tuple[str, ...], count: int, seed: int) -> 
     total = len(next(iter(codes.values())))
     generator = np.random.default_rng(seed_of("pairs", seed))
     a, b = generator.integers(0, total, (2, 20 * count))
-    unlike = np.stack([(codes[name][a] != codes[name][b]) & (codes[name][a] >= 0) & (codes[name][b] >= 0) for name in differ])
-    fit = np.flatnonzero(unlike.all(0) if len(differ) <= 2 else unlike.any(0))[:count]
+    apart = np.stack([unlike(codes[name][a], codes[name][b]) for name in differ])
+    fit = np.flatnonzero(apart.all(0) if len(differ) <= 2 else apart.any(0))[:count]
     return a[fit], b[fit]
 
 
@@ -76,7 +82,7 @@ def shown(reading: Reading, a: Codes, b: Codes) -> dict[str, tuple[float, float]
     """For each factor that is read: shares of the pictures that show A's value and B's, where A and B differ in it."""
     found = {}
     for name in reading.chances:
-        differ = (a[name] != b[name]) & (a[name] >= 0) & (b[name] >= 0)
+        differ = unlike(a[name], b[name])
         if differ.any():
             answers = reading.answers(name)[differ]
             found[name] = (float((answers == a[name][differ]).mean()), float((answers == b[name][differ]).mean()))
@@ -131,8 +137,8 @@ class Mixer:
     reader: FactorReader
     sections: int
 
-    def of(self, name: str, positions: np.ndarray) -> np.ndarray:
-        return self.codes[name][positions]
+    def of(self, positions: np.ndarray) -> Codes:
+        return {name: codes[positions] for name, codes in self.codes.items()}
 
     def read_mixes(self, chosen: tuple[int, ...], a: np.ndarray, b: np.ndarray) -> Reading:
         """What the reader sees in mixes with the sections `chosen` of A and the others of B."""
@@ -140,7 +146,7 @@ class Mixer:
 
     def score(self, reading: Reading, a: np.ndarray, b: np.ndarray, roles: Roles) -> MixScore:
         """Score what was read of drawn pictures as mixes of A's style and B's content."""
-        of_a, of_b = ({name: self.of(name, positions) for name in self.codes} for positions in (a, b))
+        of_a, of_b = self.of(a), self.of(b)
         by_factor = shown(reading, of_a, of_b)
         style = float(np.mean([by_factor[name][0] for name in roles.style if name in by_factor] or [np.nan]))
         if roles.held_out:
@@ -191,7 +197,7 @@ def roles_seen(reading: Reading, a: Codes, b: Codes, errors: float = CLEAR) -> R
     style: list[str] = []
     content: list[str] = []
     for name, (of_a, of_b) in shown(reading, a, b).items():
-        pairs = int(((a[name] != b[name]) & (a[name] >= 0) & (b[name] >= 0)).sum())
+        pairs = int(unlike(a[name], b[name]).sum())
         lead, noise = (of_a - of_b) * pairs, math.sqrt((of_a + of_b) * pairs)
         if abs(lead) > errors * noise:
             (style if lead > 0 else content).append(name)
@@ -200,20 +206,19 @@ def roles_seen(reading: Reading, a: Codes, b: Codes, errors: float = CLEAR) -> R
 
 def _choose_with_roles(mixer: Mixer, a: np.ndarray, b: np.ndarray) -> Choice | None:
     """Among the cuts in which both sides clearly give something; where there is none, among those in which they give more."""
-    of_a, of_b = ({name: mixer.of(name, positions) for name in mixer.codes} for positions in (a, b))
+    of_a, of_b = mixer.of(a), mixer.of(b)
     readings = {chosen: mixer.read_mixes(chosen, a, b) for chosen in cuts(mixer.sections)[: mixer.sections - 1]}
     for errors in (CLEAR, 0.0):
-        best, best_value = None, 0.0
-        for chosen, reading in readings.items():
-            roles = roles_seen(reading, of_a, of_b, errors)
-            if roles is None:
-                continue
-            found = shown(reading, of_a, of_b)
-            value = float(np.mean([found[n][0] for n in roles.style]) * np.mean([found[n][1] for n in roles.content]))
-            if value > best_value:
-                best, best_value = Choice(chosen, roles), value
-        if best:
-            return best
+        roles = {chosen: seen for chosen, reading in readings.items() if (seen := roles_seen(reading, of_a, of_b, errors))}
+        if roles:
+            found = {chosen: shown(readings[chosen], of_a, of_b) for chosen in roles}
+            values = {
+                chosen: np.mean([found[chosen][name][0] for name in seen.style])
+                * np.mean([found[chosen][name][1] for name in seen.content])
+                for chosen, seen in roles.items()
+            }
+            best = max(values, key=values.__getitem__)
+            return Choice(best, roles[best])
     return None
 
 

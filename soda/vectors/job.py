@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from itertools import tee
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,7 @@ def _collect(latent_dim: int, names: list[str], outcomes: Iterator[np.ndarray | 
     files: list[str] = []
     z: list[np.ndarray] = []
     skipped: list[list[str]] = []
-    for name, outcome in zip(names, outcomes, strict=False):
+    for name, outcome in zip(names, islice(outcomes, len(names)), strict=True):
         if isinstance(outcome, str):
             skipped.append([name, outcome.removeprefix(prefix)])
         else:

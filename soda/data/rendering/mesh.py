@@ -76,8 +76,8 @@ def join(meshes: list[Mesh]) -> Mesh:
     shades = np.cumsum([0, *(len(mesh.colours) for mesh in meshes)])
     return plain_mesh(
         np.concatenate([mesh.vertices for mesh in meshes]),
-        np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=False)]),
-        np.concatenate([mesh.material + shade for mesh, shade in zip(meshes, shades, strict=False)]),
+        np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts[:-1], strict=True)]),
+        np.concatenate([mesh.material + shade for mesh, shade in zip(meshes, shades[:-1], strict=True)]),
         np.concatenate([mesh.colours for mesh in meshes]),
     )
 
