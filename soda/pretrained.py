@@ -32,11 +32,12 @@ from soda.gallery.directions import (
 )
 from soda.gallery.discovery import METHODS, candidates, rank
 from soda.gallery.drawing import Drawer, Sampling
-from soda.gallery.mixing import Guidance, default_cut, fine_sections, mix_every_cut, mix_grid
+from soda.gallery.mixing import default_cut, fine_sections, mix_every_cut, mix_grid
 from soda.gallery.novel import Cameras, novel_views
 from soda.gallery.pictures import Format, Picture, give, is_single, read_latents, read_pictures, require_output
 from soda.gallery.walk import walk
 from soda.model.soda import SODA as Network
+from soda.runtime.guidance import Guidance
 from soda.training.checkpoint import load_model, model_metadata
 from soda.training.distributed import choose_device
 

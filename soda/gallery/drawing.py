@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from soda.diffusion.sampler import Denoise, sample
 from soda.gallery.inversion import ROUNDS, invert_exactly
-from soda.gallery.mixing import Guidance, read_guidance
 from soda.model.conditions import Context
 from soda.model.soda import SODA as Network
+from soda.runtime.guidance import Guidance, read_guidance
 from soda.training.batches import seed_of
 
 

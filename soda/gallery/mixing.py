@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from soda.model.modulation import mask_sections
-
-Guidance = float | Sequence[float] | Mapping[int, float]
-"""One weight for all of z, or a weight for each section (all of them in order, or some by their number)."""
 
 
 def require_sections(latent_dim: int, sections: int) -> None:
@@ -59,26 +56,3 @@ def mix_grid(styles: Tensor, contents: Tensor, chosen: Iterable[int], sections: 
     """Every content with every style: (S, D) and (K, D) -> (K * S, D), a row of S for each content."""
     rows = styles.repeat(len(contents), 1), contents.repeat_interleave(len(styles), 0)
     return mix(*rows, chosen, sections)
-
-
-def read_guidance(guidance: Guidance | None, sections: int, default: float) -> tuple[float, dict[int, float]]:
-    """(weight of the whole, weights of sections) as `denoise_with` takes them; None is the model's own `default`.
-
-    Raises ValueError for weights that are not finite numbers, a wrong number of them, or a section that does not exist.
-    """
-    if guidance is None:
-        return default, {}
-    if isinstance(guidance, (int, float)) or getattr(guidance, "ndim", None) == 0:  # NumPy's and torch's numbers have one
-        return _weight(float(guidance)), {}  # type: ignore[arg-type]
-    if not isinstance(guidance, Mapping):
-        if len(guidance) != sections:
-            raise ValueError(f"guidance: {len(guidance)} weights for the {sections} sections of this model")
-        guidance = dict(enumerate(guidance))
-    keep_only(guidance, sections)
-    return 1.0, {k: _weight(w) for k, w in guidance.items()}
-
-
-def _weight(value: float) -> float:
-    if not torch.isfinite(torch.tensor(float(value))):
-        raise ValueError(f"guidance: {value!r} is not possible; a weight is a finite number")
-    return float(value)

@@ -107,12 +107,7 @@ class Decoder:
             raise ValueError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
         latents, times = self._latents(z), self._times(steps)
         noise = self.noise(len(latents), seed) if x_T is None else self._pictures("x_T", x_T, len(latents))
-        whole, sections = read_guidance(guidance, self.sections, float(self._metadata["guidance_scale"]))
-        parts = _parts(len(latents), self.batch_size)
-        with np.errstate(over="ignore", invalid="ignore"):  # checked below
-            drawn = np.concatenate(
-                [self._ddim(self._denoiser(latents[p], whole, sections), noise[p], times, clip) for p in parts]
-            )
+        drawn = self._in_parts(lambda denoise, x: self._ddim(denoise, x, times, clip), latents, noise, guidance)
         self._check_drawn("pictures", drawn)
         return _give(np.clip(drawn, -1, 1), output, single=np.ndim(z) == 1)
 
@@ -130,12 +125,7 @@ class Decoder:
         if getattr(images, "dtype", None) == np.uint8 and np.ndim(images) == 4:
             images = np.asarray(images).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
         pictures = self._pictures("images", images, len(latents))
-        whole, sections = read_guidance(guidance, self.sections, float(self._metadata["guidance_scale"]))
-        parts = _parts(len(latents), self.batch_size)
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = np.concatenate(
-                [self._inverted(self._denoiser(latents[p], whole, sections), pictures[p], times, rounds) for p in parts]
-            )
+        found = self._in_parts(lambda denoise, x: self._inverted(denoise, x, times, rounds), latents, pictures, guidance)
         self._check_drawn("x_T", found)
         return found
 
@@ -195,6 +185,15 @@ class Decoder:
             return (x_t - sigma * eps) / signal, eps
 
         return guided
+
+    def _in_parts(
+        self, walk: Callable[[Denoise, np.ndarray], np.ndarray], latents: np.ndarray, x: np.ndarray, guidance: Guidance | None
+    ) -> np.ndarray:
+        """`walk(denoise, x)`, `batch_size` pictures at a time. What it makes may not be finite: for the caller to check."""
+        whole, sections = read_guidance(guidance, self.sections, float(self._metadata["guidance_scale"]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            done = [walk(self._denoiser(latents[p], whole, sections), x[p]) for p in _parts(len(latents), self.batch_size)]
+        return np.concatenate(done)
 
     def _ddim(self, denoise: Denoise, x: np.ndarray, times: list[int], clip: bool) -> np.ndarray:
         """DDIM with eta 0 (Song et al. 2021, eq. 12), from the noisiest entry down to the clean one."""

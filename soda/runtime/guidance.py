@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Guidance: TypeAlias = float | Sequence[float] | np.ndarray | Mapping[int, float]
-"""One weight for all of z, or a weight for each section (all of them in order, or some by their number)."""
+"""One weight for all of z, or a weight for each section (all of them in order, or some by their number). Tensors serve, too."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -21,8 +21,7 @@ def read_guidance(guidance: Guidance | None, sections: int, default: float) -> t
     """
     if guidance is None:
         return default, {}
-    if isinstance(guidance, np.ndarray):
-        guidance = guidance.tolist()
+    guidance = _plain(guidance)
     if isinstance(guidance, Mapping):
         weights = dict(guidance)
     elif isinstance(guidance, Sequence):
@@ -52,7 +51,13 @@ def directions_step(directions: Sequence[Mapping[str, Any]], amounts: Mapping[in
     return step
 
 
+def _plain(value: Any) -> Any:
+    """Arrays, tensors and their numbers as lists and numbers of Python's; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def _finite(name: str, value: object) -> float:
+    value = _plain(value)
     # Its size, too: beyond float32, in which it is used, it would be infinite. Comparing overflows for no number, unlike float().
     if isinstance(value, bool) or not isinstance(value, Real) or not -_LARGEST <= value <= _LARGEST:  # type: ignore[operator]
         raise ValueError(f"{name}: {value!r} is not possible; it wants a finite number")

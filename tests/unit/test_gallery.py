@@ -16,10 +16,11 @@ from soda.gallery.animation import save_animation
 from soda.gallery.directions import Direction, DirectionError, Directions, load_directions, save_directions
 from soda.gallery.discovery import candidates, rank
 from soda.gallery.inversion import invert_exactly
-from soda.gallery.mixing import mix, mix_every_cut, mix_grid, read_guidance
+from soda.gallery.mixing import mix, mix_every_cut, mix_grid
 from soda.gallery.pictures import Format, give, read_pictures
 from soda.gallery.sheets import grid, page, strip
 from soda.gallery.walk import slerp, walk
+from soda.runtime.guidance import read_guidance
 from soda.runtime.preprocess import PictureError
 
 
@@ -86,6 +87,11 @@ def test_guidance_is_one_weight_or_one_a_section() -> None:
     assert read_guidance(2, 3, 1.0) == (2.0, {})
     assert read_guidance([1, 2, 3], 3, 4.0) == (1.0, {0: 1.0, 1: 2.0, 2: 3.0})
     assert read_guidance({2: 0.5}, 3, 4.0) == (1.0, {2: 0.5})
+    assert read_guidance(torch.tensor(2.0), 3, 1.0) == read_guidance(np.float32(2), 3, 1.0) == (2.0, {})
+    assert read_guidance(torch.tensor([1, 2]), 2, 4.0) == read_guidance(np.array([1, 2]), 2, 4.0) == (1.0, {0: 1.0, 1: 2.0})
+    assert (
+        read_guidance({0: torch.tensor(0.5)}, 3, 4.0) == read_guidance({np.int64(0): np.float32(0.5)}, 3, 4.0) == (1.0, {0: 0.5})
+    )
     for wrong, message in (([1, 2], "2 weights for the 3"), ({3: 1.0}, "section 3"), (float("nan"), "finite")):
         with pytest.raises(ValueError, match=message):
             read_guidance(wrong, 3, 1.0)
