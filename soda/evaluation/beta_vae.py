@@ -1,4 +1,4 @@
-"""A beta-VAE with SODA's encoder, the baseline of disentanglement: same data, same training time, another objective.
+"""A beta-VAE with SODA's encoder, the baseline of disentanglement: same data, as many operations, another objective.
 
 Higgins et al. 2017 (ICLR): minimise -log p(x | z) + beta KL(q(z | x) || N(0, I)), summed over pixels and components; pixels are
 Bernoulli, as in Locatello et al. 2019.
@@ -23,6 +23,7 @@ from soda.model.encoder import build_encoder
 from soda.model.soda import build_model
 from soda.training.batches import Order, seed_of
 from soda.training.optim import learning_rate
+from soda.training.step import step_loss
 
 
 class BetaVAE(nn.Module):
@@ -77,17 +78,18 @@ def _step_flops(network: nn.Module, loss_of: Any) -> int:
 def images_of_equal_compute(config: Config, share: float = 1.0) -> int:
     """Pictures on which the VAE may train so that its steps take `share` of the operations of the SODA run of `config`.
 
-    Counted, not clocked (forward and backward, one batch of each): the same number on every machine, and the same time where
-    the machine does both equally well.
+    Counted, not clocked (forward and backward, one batch of each, SODA's with all the views that its training encodes): the
+    same number on every machine, and the same time where the machine does both equally well.
     """
-    size, channels, count = config.dataset.image_size, config.dataset.channels, 4
+    size, channels, pairs, count = config.dataset.image_size, config.dataset.channels, config.views.pairs, 4
+    # One picture for both views; or source and target, and a style or further sources beside them.
+    views = 1 if pairs.by == "picture" else 2 + (1 if pairs.style_sections else pairs.sources - 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         soda, vae = build_model(config), BetaVAE(config)
-        images = torch.rand(count, channels, size, size) * 2 - 1
-        noise, t = torch.randn_like(images), torch.full((count,), 1 + config.diffusion.num_timesteps // 2)
-        soda_flops = _step_flops(soda, lambda: soda.loss(images, images, t, noise))
-        vae_flops = _step_flops(vae, lambda: vae(images, torch.randn(count, config.model.latent_dim), 1.0))
+        images = torch.rand(count, views * channels, size, size) * 2 - 1
+        soda_flops = _step_flops(soda, lambda: step_loss(soda, config, images, 0))
+        vae_flops = _step_flops(vae, lambda: vae(images[:, :channels], torch.randn(count, config.model.latent_dim), 1.0))
     return max(config.train.batch_size, round(share * config.train.images * soda_flops / vae_flops))
 
 

@@ -70,7 +70,7 @@ REPRESENTATIONS = {
     "": "SODA latent",
     "pca": "PCA of pixels",
     "random": "Untrained encoder",
-    "beta_vae": "beta-VAE, same encoder and training time",
+    "beta_vae": "beta-VAE, same encoder, as many operations",
 }
 NOVEL_BASELINES = {
     "mean_view": "Mean training view at that pose",
