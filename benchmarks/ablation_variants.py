@@ -19,8 +19,7 @@ BASE: Changes = {
     "model.latent_drop": 0.1,
     "model.latent_dim": 128,
     "diffusion.schedule": "cosine",
-    "views.source": _PLAIN["source"],
-    "views.target": _PLAIN["target"],
+    "views": _PLAIN,
 }
 """What every variant starts from. Every other setting is that of params.yaml."""
 

@@ -180,11 +180,10 @@ class SODA:
         x_0 = self._read(pictures[0] if len(pictures) == 1 else pictures)
         sampling, stations = Sampling(seed, steps, guidance), self._drawer.encode(x_0)
         z = walk(stations, frames, mode=mode, ring=ring)
-        if exact:
-            x_T = walk(self._drawer.invert(x_0, stations, sampling), frames, mode="spherical", ring=ring)
-        else:
-            x_T = self._same_noise(len(z), seed)
-        return self._give(self._drawer.draw(z, x_T, sampling, exact=exact), output)
+        if not exact:
+            return self._give(self._draw_alike(z, sampling), output)
+        x_T = walk(self._drawer.invert(x_0, stations, sampling), frames, mode="spherical", ring=ring)
+        return self._give(self._drawer.draw(z, x_T, sampling, exact=True), output)
 
     def mix(
         self,
@@ -206,6 +205,8 @@ class SODA:
         content all cuts, from nothing to everything of the style: (sections + 1, ...).
         Raises ValueError for a cut or a section that does not exist, and for a model whose latent has no sections.
         """
+        if not self.network.denoiser.layer_modulation:
+            raise ValueError("this model was trained without layer modulation: its latent has no sections to mix")
         styles, contents = self._drawer.encode(self._read(style)), self._drawer.encode(self._read(content))
         if (cut is not None) + (sections is not None) + every_cut > 1:
             raise ValueError("cut, sections and every_cut exclude one another: give one of them")
@@ -217,7 +218,7 @@ class SODA:
             if sections is None:
                 sections = fine_sections(default_cut(self.sections) if cut is None else cut, self.sections)
             z = mix_grid(styles, contents, sections, self.sections)
-        images = self._drawer.draw(z, self._same_noise(len(z), seed), Sampling(seed, steps, guidance))
+        images = self._draw_alike(z, Sampling(seed, steps, guidance))
         return self._give(images, output, single=not every_cut and is_single(style) and is_single(content))
 
     def edit(
@@ -244,7 +245,7 @@ class SODA:
         z = self._drawer.encode(x_0)
         moved = torch.cat([directions.move(z, each) for each in several])
         x_T = self._drawer.invert(x_0, z, sampling) if exact else self._drawer.noise(len(z), seed)
-        images = self._drawer.draw(moved, x_T.repeat(len(several), 1, 1, 1), sampling, exact=exact)
+        images = self._drawer.draw(moved, x_T.repeat(len(several), 1, 1, 1), sampling, exact=exact, alike=True)
         given = [self._give(each, output, single=is_single(pictures)) for each in images.split(len(z))]
         return given[0] if isinstance(amounts, Mapping) else given
 
@@ -286,7 +287,7 @@ class SODA:
         z: Tensor | np.ndarray | None = None,
         count: int = 16,
         per_section: int = 6,
-        methods: Sequence[str] = METHODS,
+        methods: Sequence[str] | None = None,
         shown: int = 6,
         steps: int = 5,
         seed: int = 0,
@@ -294,20 +295,25 @@ class SODA:
     ) -> Directions:
         """Find directions in the latents of many pictures, rank them by how much they change `shown` of these, and keep them.
 
-        pictures, or their latents z (N, D). count: of pca, sparse and ica each; per_section: of every section. They replace
-        earlier ones with their names. With `save` they are written beside the model folder. Raises ValueError for fewer than
-        two pictures, or equal ones.
+        pictures, or their latents z (N, D). methods: some of pca, section, sparse and ica, by default all (section only where
+        sections divide z). count: of pca, sparse and ica each; per_section: of every section. They replace earlier ones with
+        their names. With `save` they are written beside the model folder. Raises ValueError for fewer than two pictures, or
+        equal ones.
         """
         if (z is None) == (pictures is None):
             raise ValueError("directions are found from pictures or from their latents z: give one of the two")
         z = self._drawer.encode(self._read(pictures)) if z is None else read_latents(z, self.latent_dim)[0]  # type: ignore[arg-type]
+        if shown < 1:
+            raise ValueError(f"shown: {shown!r} is not possible; it wants 1 or more")
+        if methods is None:
+            methods = [method for method in METHODS if method != "section" or self.latent_dim % self.sections == 0]
         found = candidates(z, sections=self.sections, count=count, per_section=per_section, methods=tuple(methods), seed=seed)
         some = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:shown]]
         noise = self._drawer.noise(len(some), seed)
 
         def draw(ends: Tensor) -> Tensor:
             again = noise.repeat(len(ends) // len(some), 1, 1, 1)
-            return self._drawer.draw(ends, again, Sampling(seed, steps), label="rank")
+            return self._drawer.draw(ends, again, Sampling(seed, steps), alike=True, label="rank")
 
         ranked = rank(found, some, draw, float(z.double().var(0).sum()))
         notes = {"pictures": len(z), "seed": seed, "data_version": model_metadata(self.folder).get("data_version", "")}
@@ -334,5 +340,7 @@ class SODA:
     def _give(self, images: Tensor, output: str | None, *, single: bool = False) -> Any:
         return give(images, output or self.output, single=single)
 
-    def _same_noise(self, count: int, seed: int) -> Tensor:
-        return self._drawer.noise(1, seed).expand(count, -1, -1, -1)
+    def _draw_alike(self, z: Tensor, sampling: Sampling) -> Tensor:
+        """All from one noise, that of a stochastic sampler on the way included: they differ by their z alone."""
+        x_T = self._drawer.noise(1, sampling.seed).expand(len(z), -1, -1, -1)
+        return self._drawer.draw(z, x_T, sampling, alike=True)

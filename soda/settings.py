@@ -186,7 +186,7 @@ class EvaluateConfig:
     max_factors: int  # known factors that are measured, the commonest first
     reader_images: int  # training pictures, with repeats, of the classifier that reads factors off drawn pictures
     mix_pairs: int  # pairs of test pictures that are mixed
-    attribute_images: int  # test pictures that are moved along every direction
+    attribute_images: int  # validation pictures moved along every direction, and test pictures along the best
     dci_images: int  # training pictures, and at most as many test pictures, of DCI, modularity and explicitness
     vae_share: float  # computation of the beta-VAE's training over that of the model; 0: no beta-VAE
     vae_beta: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,10 @@ from soda.gallery.directions import DirectionError, Directions, NoDirectionsErro
 from soda.gallery.discovery import MAX_LATENTS
 from soda.gallery.novel import ring
 from soda.gallery.pictures import give, read_pictures
-from soda.gallery.sheets import grid, page, strip
+from soda.gallery.sheets import direction_sheet, grid, strip
 from soda.pretrained import SODA
 from soda.training.checkpoint import model_metadata
 
-STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 SHOWN = 5
 """Test pictures of the data set on an attributes sheet, when none are given."""
 
@@ -100,9 +100,11 @@ def _attributes(args: argparse.Namespace, model: SODA) -> None:
         if not equals:
             raise ValueError(f"--name: {text!r} is not possible; it wants a number and a name, e.g. 3=sleeves")
         names[key.strip()] = name or None
+    if names and args.find:
+        raise ValueError("--find and --name exclude one another: look at what --find draws, then give names")
+    target = target_of(args.output or Path("attributes.png"), args.pictures, SUFFIXES)
     if names:
         model.name_directions(names)
-    target = target_of(args.output or Path("attributes.png"), args.pictures, SUFFIXES)
     directions = _directions(args, model)
     if not args.name or args.pictures or args.output:
         pictures = args.pictures or _some_pictures(args, model)
@@ -179,21 +181,8 @@ def _prepared(args: argparse.Namespace, model: SODA, hint: str) -> PreparedData:
 
 
 def _strips(args: argparse.Namespace, model: SODA, pictures: Any, units: dict[int | str, float]) -> Image.Image:
-    """A block for each direction: rows of pictures, moved from -3 to +3 times its unit (in sigmas)."""
-    steps: list[dict[int | str, float]] = [{key: at * unit} for key, unit in units.items() for at in STRIP]
-    drawn = model.edit(pictures, steps, exact=not args.stochastic, **args.drawing)
-    blocks = []
-    for i, (key, unit) in enumerate(units.items()):
-        columns = np.stack(drawn[i * len(STRIP) : (i + 1) * len(STRIP)], axis=1)  # (pictures, 7, S, S, C)
-        number, direction = model.directions.number(key), model.directions[key]
-        blocks.append(
-            grid(
-                list(map(list, columns)),
-                title=f"{number}  {direction}",
-                column_labels=[f"{at * unit:+g}" if at else "0" for at in STRIP],
-            )
-        )
-    return page(blocks, columns=2)
+    edit = partial(model.edit, pictures, exact=not args.stochastic, **args.drawing)
+    return direction_sheet(edit, model.directions, units)
 
 
 def _as_array(model: SODA, pictures: Sequence[Path]) -> np.ndarray:

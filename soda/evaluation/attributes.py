@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,38 +63,27 @@ def responses(z: Tensor, steps: Tensor, draw: Draw, read: Read, *, reach: float 
     return Responses(names, np.array(shift), np.array(changed))
 
 
-def best_match(choosing: Responses, judging: Responses) -> dict[str, Match]:
-    """For every factor the direction of most shift * (1 - others) on `choosing`, with its figures on `judging`.
-
-    Two sets of pictures: the best of many directions on the pictures that chose it would flatter itself.
-    """
-    if choosing.factors != judging.factors or choosing.shift.shape != judging.shift.shape:
-        raise ValueError("the two sets of responses are of other factors or directions")
+def best_directions(seen: Responses) -> dict[str, int]:
+    """For every factor the direction of most shift * (1 - others)."""
     found = {}
-    for k, name in enumerate(choosing.factors):
-        gain = [choosing.shift[d, k] * (1 - choosing.others(d, k)) for d in range(len(choosing.shift))]
-        d = int(np.argmax(gain))
-        found[name] = Match(d, float(judging.shift[d, k]), judging.others(d, k))
+    for k, name in enumerate(seen.factors):
+        gain = [seen.shift[d, k] * (1 - seen.others(d, k)) for d in range(len(seen.shift))]
+        found[name] = int(np.argmax(gain))
     return found
 
 
-def principal_steps(z: Tensor, count: int, sections: int = 0, per_section: int = 0) -> Tensor:
-    """The first `count` principal components of z (N, D), then `per_section` of each of `sections`: (K, D), one sigma long."""
+def best_match(steps: Tensor, respond: Mapping[str, Callable[[Tensor], Responses]]) -> dict[str, Match]:
+    """For every factor the best of the directions steps (K, D), chosen by respond["val"], with its figures by respond["test"].
 
-    def components(part: Tensor, number: int) -> Tensor:
-        centred = (part - part.mean(0)).double()
-        values, vectors = torch.linalg.eigh(centred.T @ centred / max(1, len(part) - 1))
-        return (vectors * values.clamp(min=0).sqrt()).T.flip(0)[:number].float()  # (number, d)
-
-    rows = [components(z, min(count, z.shape[1]))]
-    width = z.shape[1] // max(1, sections)
-    for k in range(sections if per_section else 0):
-        part = slice(k * width, (k + 1) * width)
-        inside = components(z[:, part], min(per_section, width))
-        row = torch.zeros(len(inside), z.shape[1])
-        row[:, part] = inside
-        rows.append(row)
-    return torch.cat(rows)
+    Two sets of pictures: the best of many directions on the pictures that chose it would flatter itself.
+    """
+    chosen = best_directions(respond["val"](steps))
+    judged = respond["test"](steps[list(chosen.values())])
+    found = {}
+    for row, (name, direction) in enumerate(chosen.items()):
+        k = judged.factors.index(name)
+        found[name] = Match(direction, float(judged.shift[row, k]), judged.others(row, k))
+    return found
 
 
 def random_steps(z: Tensor, count: int, seed: int) -> Tensor:

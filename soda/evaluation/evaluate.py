@@ -32,7 +32,6 @@ from soda.evaluation.probe import Features, standardise
 from soda.evaluation.reconstruct import Judge, reconstruct
 from soda.files import whole_folder, write_json
 from soda.gallery.directions import save_directions
-from soda.gallery.inversion import ROUNDS, invert_exactly
 from soda.model.soda import SODA
 from soda.training.checkpoint import load_model
 from soda.training.distributed import choose_device
@@ -119,10 +118,6 @@ def _evaluate(model: SODA, trained: Config, protocol: Protocol, names: list[str]
         network_name=comparison.network_name,
         untrained=comparison.untrained,
         device=protocol.device,
-        invert=lambda x_0, z, steps: invert_exactly(
-            model.denoise_with(z), x_0, model.schedule, steps, spacing=model.diffusion.spacing
-        ),
-        inversion_evaluations=ROUNDS,
         keeping=protocol.keeping,
     )
     return result, subject

@@ -8,7 +8,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+
+from soda.gallery.sheets import enlarge
 
 DPI = 200
 INK, SOFT, RULE, ACCENT, QUIET, WARN = "#1d1c1a", "#66625b", "#e4e0d8", "#1f5c99", "#b9b3a8", "#d9480f"
@@ -34,11 +35,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
     """(S, S, C) uint8 -> (about side, about side, 3) uint8: small pictures grow by whole factors, large ones shrink to `side`."""
-    rgb = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
-    size = len(picture)
-    if size <= side:
-        return np.kron(rgb, np.ones((side // size, side // size, 1), np.uint8))
-    return np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.LANCZOS))
+    return np.asarray(enlarge(picture, side))
 
 
 def spread_picks(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from soda.config import EvaluateConfig
 from soda.evaluation.factor_reader import train_reader
 from soda.evaluation.factors import Factors
@@ -27,8 +29,10 @@ MAX_PICTURES = {"train": 4000, "val": 1000, "test": 2000}  # that probes, forest
 Metrics = dict[str, Any]
 
 
-def measure_gallery(subject: Subject, factors: Factors | None, config: EvaluateConfig, folder: Path) -> Metrics:
-    """Measure all that the data allow and draw the figures into `folder`.
+def measure_gallery(
+    subject: Subject, directions: Tensor, factors: Factors | None, config: EvaluateConfig, folder: Path
+) -> Metrics:
+    """Measure all that the data allow and draw the figures into `folder`. directions: (K, D), one sigma of z along each.
 
     Returns groups of metrics, each with `notes`: `reconstruction` and `interpolation`; of a model with cameras `novel_view`; with
     factors also `sections`, `mix`, `attributes` and `disentanglement`. A group that cannot be measured holds a note that says
@@ -49,7 +53,7 @@ def measure_gallery(subject: Subject, factors: Factors | None, config: EvaluateC
     if factors is None or not factors.learnable:
         return groups
     started = time.perf_counter()
-    scene = _scene(subject, factors, config, folder)
+    scene = _scene(subject, directions, factors, config, folder)
     log.info("gallery: the reader of factors took %.0f s", time.perf_counter() - started)
     measure("sections", lambda: section_group(scene))
     measure("mix", lambda: mix_group(scene))
@@ -64,6 +68,11 @@ def _require_known(factors: Factors | None, config: EvaluateConfig) -> None:
         wanted = getattr(config, key)
         if wanted is not None and wanted not in names:
             raise ValueError(f"evaluate.{key}: {wanted!r} is no factor of these data; there are {', '.join(names) or 'none'}")
+    if factors and config.style_factor and not config.content_factor and not factors.held_out:
+        raise ValueError(
+            f"evaluate.style_factor: {config.style_factor!r} alone says nothing of content, and no factor of these data is held "
+            "out; set evaluate.content_factor, too"
+        )
 
 
 def _roles(factors: Factors, names: list[str], config: EvaluateConfig) -> Roles | None:
@@ -75,11 +84,17 @@ def _roles(factors: Factors, names: list[str], config: EvaluateConfig) -> Roles 
     return Roles(style, (content,), held_out=content not in factors.learnable) if style else None
 
 
-def _scene(subject: Subject, factors: Factors, config: EvaluateConfig, folder: Path) -> FactorScene:
+def measured_factors(factors: Factors, config: EvaluateConfig) -> list[str]:
+    """The commonest of those that can be learnt, at most `max_factors`, those that the settings name among them."""
+    order = factors.commonest(factors.learnable, len(factors.learnable))
+    named = [name for name in order if name in (config.style_factor, config.content_factor)]
+    others = [name for name in order if name not in named][: max(0, config.max_factors - len(named))]
+    return [name for name in order if name in (*named, *others)]
+
+
+def _scene(subject: Subject, directions: Tensor, factors: Factors, config: EvaluateConfig, folder: Path) -> FactorScene:
     """Choose pictures and factors, and train the classifier that reads them."""
-    names = factors.commonest(factors.learnable, config.max_factors)
-    if config.style_factor in factors.learnable and config.style_factor not in names:
-        names = [*names[:-1], config.style_factor]
+    names = measured_factors(factors, config)
     roles = _roles(factors, names, config)
     train, held = subject.samples["train"], roles.content[0] if roles and roles.held_out else None
     positions = {split: draw_positions(subject.samples[split], limit, config.seed) for split, limit in MAX_PICTURES.items()}
@@ -100,6 +115,7 @@ def _scene(subject: Subject, factors: Factors, config: EvaluateConfig, folder: P
         roles=roles,
         positions=positions,
         z={split: subject.latents[split].x[here] for split, here in positions.items()},
+        directions=directions,
         reader=reader,
         config=config,
         folder=folder,

@@ -12,7 +12,7 @@ from soda.evaluation.gallery_scene import Subject, draw_positions
 from soda.evaluation.interpolation import EPSILON, path_length
 from soda.evaluation.metrics import FixedNetwork
 from soda.evaluation.reconstruct import Judge
-from soda.evaluation.reconstruction_cost import EVALUATIONS, exact_cost, stochastic_cost
+from soda.evaluation.reconstruction_cost import EVALUATIONS, evaluations_a_step, exact_cost, stochastic_cost
 
 EXACT_STEPS = (10, 20, 100)
 
@@ -26,19 +26,11 @@ def reconstruction_group(subject: Subject, config: EvaluateConfig, folder: Path)
     chosen = draw_positions(test, config.curve_images, config.seed)
     z, originals = subject.latents["test"].x[chosen], test.gather(chosen)
     most = subject.model.schedule.num_timesteps
-    steps = tuple(count for count in EVALUATIONS if count <= most)
-    costs = stochastic_cost(subject.model, z, originals, judge, steps, seed=config.seed)
+    asked = tuple(count for count in EVALUATIONS if count // evaluations_a_step(subject.model) <= most)
+    costs = stochastic_cost(subject.model, z, originals, judge, asked, seed=config.seed)
     few = min(config.exact_images, len(chosen))
     exact_steps = tuple(count for count in EXACT_STEPS if count <= most)
-    exact = exact_cost(
-        subject.model,
-        z[:few],
-        originals[:few],
-        judge,
-        exact_steps,
-        invert=subject.invert,
-        inversion_evaluations=subject.inversion_evaluations,
-    )
+    exact = exact_cost(subject.model, z[:few], originals[:few], judge, exact_steps)
     cost_curves(costs, exact, folder / "reconstruction_cost.png")
     found: Metrics = {}
     for count, cost in costs.items():
@@ -48,16 +40,18 @@ def reconstruction_group(subject: Subject, config: EvaluateConfig, folder: Path)
         for measure in ("psnr", "ssim", "lpips_like"):
             found[f"exact_{measure}@{count}"] = getattr(cost, measure)
     best = exact[max(exact)]
+    guided = ", two a step with this model's guidance" if evaluations_a_step(subject.model) > 1 else ""
     return {
         **found,
         "exact_psnr": best.psnr,
         "exact_evaluations": best.evaluations,
         "notes": [
-            f"measure@n: {len(chosen):,} test pictures drawn from z alone in n steps, one evaluation of the denoiser each (two "
-            f"with guidance), the same noise for every n; LPIPS-like and FID-like on {subject.network_name}; FID-like of so few "
-            "pictures is too high and compares with other n only.",
-            f"exact_...@n: {few:,} of them from z and the inverted x_T, n DDIM steps each way; exact_psnr is that of "
-            f"{max(exact)} steps ({best.evaluations} evaluations a picture, inversion and drawing together).",
+            f"measure@n: {len(chosen):,} test pictures drawn from z alone in n evaluations of the denoiser{guided}, the same "
+            f"noise for every n; LPIPS-like and FID-like on {subject.network_name}; FID-like of so few pictures is too high and "
+            "compares with other n only.",
+            f"exact_...@n: {few:,} of them from z and the inverted x_T, n DDIM steps each way, with the model's own guidance; "
+            f"exact_psnr is that of {max(exact)} steps ({best.evaluations} evaluations a picture, inversion and drawing "
+            "together).",
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from soda.data.views import to_uint8
-from soda.evaluation.attributes import REACH, Responses, best_match, principal_steps, random_steps, responses
+from soda.evaluation.attributes import REACH, Responses, best_match, random_steps, responses
 from soda.evaluation.factor_reader import accuracy, read
 from soda.evaluation.gallery_figures import attribute_strips, mix_grid
 from soda.evaluation.gallery_scene import FactorScene
@@ -19,7 +20,6 @@ from soda.gallery.mixing import mix
 
 GRID = 6
 STRIP_PICTURES, STRIP_STEPS, STRIP_ENDS = 2, 7, 3.0
-COMPONENTS, SECTION_COMPONENTS = 16, 3
 
 Metrics = dict[str, Any]
 
@@ -104,24 +104,18 @@ def _mix_figure(scene: FactorScene, chosen: tuple[int, ...]) -> None:
 
 
 def attribute_group(scene: FactorScene) -> Metrics:
-    """The direction that moves each factor best, its score, how much else moves; beside directions drawn at random."""
-    subject, count = scene.subject, scene.config.attribute_images
-    model = subject.model
-    sections = model.sections if model.latent_dim % model.sections == 0 else 0
-    steps = subject.directions
-    kind = "the directions that were found without labels"
-    if steps is None:
-        steps = principal_steps(scene.z["train"], COMPONENTS, sections, SECTION_COMPONENTS)
-        kind = f"{COMPONENTS} principal components of z and {SECTION_COMPONENTS} of each section"
+    """The direction that moves each factor best, its score, how much else moves; beside as many directions drawn at random."""
+    steps, z = scene.directions, {split: scene.z[split][: scene.config.attribute_images] for split in ("val", "test")}
 
-    def respond(directions: Tensor, part: slice) -> Responses:
-        return responses(scene.z["test"][part], directions, subject.paint, lambda pictures: read(scene.reader, pictures).chances)
+    if not len(z["val"]):
+        return {"notes": ["No attributes: directions are chosen on validation pictures, and there are none."]}
 
-    half = max(1, min(count, len(scene.z["test"])) // 2)
-    choosing, judging = slice(0, half), slice(half, 2 * half)
-    matches = best_match(respond(steps, choosing), respond(steps, judging))
-    blind = random_steps(scene.z["train"], min(COMPONENTS, len(steps)), scene.config.seed)
-    random = best_match(respond(blind, choosing), respond(blind, judging))
+    def respond(split: str, directions: Tensor) -> Responses:
+        return responses(z[split], directions, scene.subject.paint, lambda pictures: read(scene.reader, pictures).chances)
+
+    respond_on = {split: partial(respond, split) for split in z}
+    matches = best_match(steps, respond_on)
+    random = best_match(random_steps(scene.z["train"], len(steps), scene.config.seed), respond_on)
     table = {
         name: {
             "direction": match.direction,
@@ -141,11 +135,11 @@ def attribute_group(scene: FactorScene) -> Metrics:
         "mean_random_others": float(np.mean([match.others for match in random.values()])),
         "directions": len(steps),
         "notes": [
-            f"Of {kind}, the one that moves each factor best, read by a classifier off pictures drawn at -{REACH:g} and "
-            f"+{REACH:g} standard deviations: chosen on {half} test pictures, scored on {half} others. score: distance (total "
-            "variation, 0 to 1) between the factor's mean chances at the two ends; others: share of pictures whose answer for "
-            f"another factor changes, mean over these. random_...: the best of {len(blind)} directions drawn at random with the "
-            "covariance of z.",
+            f"Of the {len(steps)} directions that were found without labels, the one that moves each factor best, read by a "
+            f"classifier off pictures drawn at -{REACH:g} and +{REACH:g} standard deviations: chosen on {len(z['val'])} "
+            f"validation pictures, scored on {len(z['test'])} test pictures. score: distance (total variation, 0 to 1) between "
+            "the factor's mean chances at the two ends; others: share of pictures whose answer for another factor changes, mean "
+            "over these. random_...: the best of as many directions drawn at random with the covariance of z, chosen alike.",
         ],
     }
 

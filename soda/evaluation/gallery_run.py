@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from soda.evaluation.gallery import measure_gallery
 from soda.evaluation.gallery_scene import Subject
 from soda.gallery.directions import Directions
 from soda.gallery.discovery import MAX_LATENTS
-from soda.gallery.sheets import grid, page, save_sheet
+from soda.gallery.sheets import direction_sheet, grid, save_sheet
 from soda.pretrained import SODA
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 WALKS, FRAMES = 5, 10
 MIXES = 5
 DIRECTIONS, MOVED = 8, 2
-STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
 
 def run_gallery(
@@ -41,7 +40,7 @@ def run_gallery(
     log.info("gallery: directions took %.0f s", time.perf_counter() - started)
     draw_shown(model, test.gather(spread_picks(test.labels, 2 * max(WALKS, MIXES), config.seed)), folder, config.seed)
     steps = torch.stack([each.sigma * each.vector.float() for each in found])
-    return measure_gallery(replace(subject, directions=steps), factors, config, folder), found
+    return measure_gallery(subject, steps, factors, config, folder), found
 
 
 def draw_shown(model: SODA, pictures: np.ndarray, folder: Path, seed: int) -> None:
@@ -77,13 +76,5 @@ def _mixes(model: SODA, pictures: np.ndarray, path: Path, seed: int) -> None:
 
 
 def _directions(model: SODA, pictures: np.ndarray, path: Path, seed: int) -> None:
-    shown = range(min(DIRECTIONS, len(model.directions)))
-    steps: list[dict[int | str, float]] = [{number: at} for number in shown for at in STRIP]
-    drawn = model.edit(pictures, steps, seed=seed)
-    blocks = []
-    for number in shown:
-        columns = np.stack(drawn[number * len(STRIP) : (number + 1) * len(STRIP)], axis=1)  # (pictures, 7, S, S, C)
-        title = f"{number}  {model.directions[number]}"
-        labels = [f"{at:+g}" if at else "0" for at in STRIP]
-        blocks.append(grid(list(map(list, columns)), title=title, column_labels=labels, side=64))
-    save_sheet(page(blocks, columns=2), path)
+    units: dict[int | str, float] = dict.fromkeys(range(min(DIRECTIONS, len(model.directions))), 1.0)
+    save_sheet(direction_sheet(partial(model.edit, pictures, seed=seed), model.directions, units, side=64), path)

@@ -17,7 +17,6 @@ from soda.evaluation.kept import Keeping
 from soda.evaluation.latents import Sample, embed, pixels
 from soda.evaluation.mixing import Roles
 from soda.evaluation.probe import Features
-from soda.evaluation.reconstruction_cost import Invert
 from soda.model.soda import SODA
 from soda.training.batches import seed_of
 
@@ -60,9 +59,7 @@ class Subject:
     """What is measured, and with what.
 
     latents, samples: by split ("train", "val", "test"), beside one another. network: what perceptual distances are taken in, and
-    `network_name` in words. untrained: the encoder before training, a baseline. invert: an inversion better than the model's own,
-    of `inversion_evaluations` evaluations a step. directions: (K, D), one sigma of z along each (None: principal components).
-    keeping: where the beta-VAE's training is kept.
+    `network_name` in words. untrained: the encoder before training, a baseline. keeping: where the beta-VAE's training is kept.
     """
 
     model: SODA
@@ -73,9 +70,6 @@ class Subject:
     network_name: str
     untrained: nn.Module
     device: torch.device
-    invert: Invert | None = None
-    inversion_evaluations: int = 1
-    directions: Tensor | None = None
     keeping: Keeping | None = None
     paint: Painter = field(init=False)
 
@@ -88,7 +82,8 @@ class Subject:
 class FactorScene:
     """Pictures, their z and factors (all at `positions` of the subject's samples), and the classifier that reads factors.
 
-    names: the factors that are measured; `factors` has the held-out content besides.
+    names: the factors that are measured; `factors` has the held-out content besides. directions: (K, D), one sigma of z along
+    each.
     """
 
     subject: Subject
@@ -97,6 +92,7 @@ class FactorScene:
     roles: Roles | None
     positions: dict[str, np.ndarray]
     z: Latents
+    directions: Tensor
     reader: FactorReader
     config: EvaluateConfig
     folder: Path

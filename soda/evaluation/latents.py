@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from soda.data.views import to_float
 from soda.evaluation.probe import Features
 from soda.model.soda import SODA
 from soda.training.batches import seed_of
+from soda.training.checkpoint import tensors_sha256
 
 MAX_PIXEL_SIDE = 32  # px; larger pictures are averaged down to it before their pixels are probed
 TIMESTEPS = 8  # at which the use of z is measured, spread evenly over all
@@ -60,12 +60,8 @@ def draw_sample(split: Split, limit: int, seed: int) -> Sample:
 
 
 def weights_hash(module: nn.Module) -> str:
-    """SHA-256 over the names, types and bytes of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    """SHA-256 over the names, types, shapes and bytes of all parameters and buffers."""
+    return tensors_sha256({name: tensor.detach().cpu() for name, tensor in module.state_dict().items()})
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +10,16 @@ from torch import Tensor
 
 from soda.data.views import to_float, to_uint8
 from soda.evaluation.reconstruct import Judge
+from soda.gallery.inversion import ROUNDS, invert_exactly
 from soda.model.soda import SODA
 from soda.training.batches import seed_of
 
 EVALUATIONS = (5, 10, 20, 50, 100)
 
-Invert = Callable[[Tensor, Tensor, int], Tensor]
-"""x_T (B, C, S, S) from pictures (B, C, S, S) in [-1, 1], their z (B, D) and a number of steps."""
-
 
 @dataclass(frozen=True)
 class Cost:
-    """Means over pictures at one number of steps. fid_like is nan for too few pictures to have a covariance."""
+    """Means over pictures at one number of evaluations. fid_like is nan for too few pictures to have a covariance."""
 
     evaluations: int  # of the denoiser, for one picture
     psnr: float  # dB
@@ -37,43 +34,39 @@ def _judge(judge: Judge, drawn: np.ndarray, originals: np.ndarray, evaluations: 
     return Cost(evaluations, float(near.psnr.mean()), float(near.ssim.mean()), float(near.lpips_like.mean()), fid)
 
 
+def evaluations_a_step(model: SODA) -> int:
+    """Of the denoiser, with the model's own guidance: guided, it is asked with z and without."""
+    return 1 if model.diffusion.guidance_scale == 1.0 else 2
+
+
 @torch.no_grad()
 def stochastic_cost(
-    model: SODA, z: Tensor, originals: np.ndarray, judge: Judge, steps: tuple[int, ...] = EVALUATIONS, *, seed: int
+    model: SODA, z: Tensor, originals: np.ndarray, judge: Judge, evaluations: tuple[int, ...] = EVALUATIONS, *, seed: int
 ) -> dict[int, Cost]:
-    """steps -> measures of pictures drawn from z (N, D) alone, with the model's own sampler and always from the same noise.
+    """evaluations -> measures of pictures drawn from z (N, D) alone, with the model's own sampler and guidance and always from
+    the same noise, in as many steps as so many evaluations allow.
 
-    Guidance costs further evaluations a step; they are counted. originals: (N, S, S, C) uint8.
+    originals: (N, S, S, C) uint8.
     """
-    device = next(model.parameters()).device
-    a_step = 1 if model.diffusion.guidance_scale == 1.0 else 2
+    device, a_step = next(model.parameters()).device, evaluations_a_step(model)
     found = {}
-    for count in steps:
+    for asked in evaluations:
+        count = max(1, asked // a_step)
         generator = torch.Generator(device=device).manual_seed(seed_of("x_T", seed, 0))
         blocks = [
             to_uint8(model.decode(block.to(device), generator=generator, steps=count)) for block in z.split(judge.batch_size)
         ]
-        found[count] = _judge(judge, np.concatenate(blocks), originals, count * a_step)
+        found[asked] = _judge(judge, np.concatenate(blocks), originals, count * a_step)
     return found
 
 
 @torch.no_grad()
-def exact_cost(
-    model: SODA,
-    z: Tensor,
-    originals: np.ndarray,
-    judge: Judge,
-    steps: tuple[int, ...],
-    *,
-    invert: Invert | None = None,
-    inversion_evaluations: int = 1,
-) -> dict[int, Cost]:
+def exact_cost(model: SODA, z: Tensor, originals: np.ndarray, judge: Judge, steps: tuple[int, ...]) -> dict[int, Cost]:
     """steps -> measures of pictures inverted and drawn again (DDIM, eta 0, nothing clipped) in so many steps each way.
 
-    invert: another inversion than the model's own, which takes `inversion_evaluations` of the denoiser a step.
+    As `soda.pretrained.SODA.reconstruct(exact=True)` does it, with the model's own guidance.
     """
-    device = next(model.parameters()).device
-    turn = invert or (lambda images, latents, count: model.invert(images, latents, steps=count))
+    device, guidance = next(model.parameters()).device, model.diffusion.guidance_scale
     found = {}
     for count in steps:
         blocks = []
@@ -81,8 +74,9 @@ def exact_cost(
             part = slice(start, start + judge.batch_size)
             images = to_float(originals[part]).to(device)
             latents = z[part].to(device)
-            x_T = turn(images, latents, count)
-            drawn = model.decode(latents, x_T=x_T, steps=count, sampler="ddim", eta=0.0, guidance_scale=1.0, clip=False)
+            denoise = model.denoise_with(latents, guidance_scale=guidance)
+            x_T = invert_exactly(denoise, images, model.schedule, count, spacing=model.diffusion.spacing)
+            drawn = model.decode(latents, x_T=x_T, steps=count, sampler="ddim", eta=0.0, clip=False)
             blocks.append(to_uint8(drawn))
-        found[count] = _judge(judge, np.concatenate(blocks), originals, count * (1 + inversion_evaluations))
+        found[count] = _judge(judge, np.concatenate(blocks), originals, count * (1 + ROUNDS) * evaluations_a_step(model))
     return found

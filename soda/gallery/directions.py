@@ -102,12 +102,22 @@ class Directions:
         return replace(self, items=tuple(items))
 
     def move(self, z: Tensor, amounts: Mapping[int | str, float]) -> Tensor:
-        """z (B, D) moved by so many sigmas along each direction. Raises DirectionError for one that does not exist."""
+        """z (B, D) moved by so many sigmas along each direction.
+
+        Raises DirectionError for one that does not exist or is given twice (by number and by name), and for amounts that are
+        not finite or lead z out of what float32 holds.
+        """
+        given: dict[int, int | str] = {}
         for key, amount in amounts.items():
-            item = self[key]
+            number = self.number(key)
+            if number in given:
+                raise DirectionError(f"direction {key!r} is given twice: {given[number]!r} is the same one")
+            given[number], item = key, self.items[number]
             if not isinstance(amount, numbers.Real) or not math.isfinite(amount):
                 raise DirectionError(f"direction {key!r}: {amount!r} is not possible; an amount is a finite number of sigmas")
             z = z + float(amount) * item.sigma * item.vector.to(z)
+            if not bool(z.isfinite().all()):
+                raise DirectionError(f"direction {key!r}: {amount!r} is too far: z would hold values that are not finite")
         return z
 
 

@@ -69,7 +69,7 @@ def _whitened(z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 def sparse(z: np.ndarray, count: int, seed: int) -> Iterator[Found]:
     """Dictionary learning (Mairal et al. 2009): z is written with few of `count` atoms each; every atom is a direction.
 
-    On whitened scores, so that rare attributes count beside strong ones; sigma is the atom's standard deviation of codes.
+    On whitened scores, so that rare attributes count beside strong ones.
     """
     from sklearn.decomposition import MiniBatchDictionaryLearning
 
@@ -81,8 +81,9 @@ def sparse(z: np.ndarray, count: int, seed: int) -> Iterator[Found]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an atom that has not settled is still a direction
         codes = model.fit_transform(scores)  # (N, count)
-    for atom, code in zip(model.components_ @ back, codes.T, strict=True):
-        yield from _scaled(atom, float(code.std()), "sparse", z)
+    used = codes.any(0)  # an atom that no picture uses is no direction
+    for atom in (model.components_ @ back)[used]:
+        yield from _along(atom, "sparse", z)
 
 
 def independent(z: np.ndarray, count: int, seed: int) -> Iterator[Found]:
@@ -95,13 +96,16 @@ def independent(z: np.ndarray, count: int, seed: int) -> Iterator[Found]:
         warnings.simplefilter("ignore")
         model.fit(scores)
     for column in (model.mixing_.T @ back).reshape(-1, z.shape[1]):
-        yield from _scaled(column, 1.0, "ica", z)
+        yield from _along(column, "ica", z)
 
 
-def _scaled(column: np.ndarray, spread: float, kind: str, z: np.ndarray) -> Iterator[Found]:
+def _along(column: np.ndarray, kind: str, z: np.ndarray) -> Iterator[Found]:
+    # Sigma is the spread of z along the line, as for principal components. That of an atom's codes is another: they are shrunk,
+    # and atoms overlap.
     length = float(np.linalg.norm(column))
-    if length * spread > 1e-9:  # an atom that no picture uses is no direction
-        yield Found(_signed(column / length, z), length * spread, kind)
+    if length > 1e-9:
+        vector = _signed(column / length, z)
+        yield Found(vector, float((z @ vector).std(ddof=1)), kind)
 
 
 def candidates(z: Tensor, *, sections: int, count: int, per_section: int, methods: tuple[str, ...], seed: int) -> list[Found]:
@@ -110,8 +114,9 @@ def candidates(z: Tensor, *, sections: int, count: int, per_section: int, method
     count: directions of pca, sparse and ica each; per_section: of each section. Raises ValueError for an unknown method, for
     fewer than 2 latents, and for `section` where the sections do not divide the latent.
     """
-    if unknown := [method for method in methods if method not in METHODS]:
-        raise ValueError(f"methods: {unknown[0]!r} is not possible; it wants some of {', '.join(METHODS)}")
+    for method in methods or ("",):
+        if method not in METHODS:
+            raise ValueError(f"methods: {method!r} is not possible; it wants some of {', '.join(METHODS)}")
     for key, value in (("count", count), ("per_section", per_section)):
         if value < 1:
             raise ValueError(f"{key}: {value!r} is not possible; it wants 1 or more")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from soda.files import whole_file
+from soda.gallery.directions import Directions
 
 SIDE = 96
 """px of a picture on a sheet, about."""
 
 GAP, LINE = 4, 15
 INK, SOFT = (29, 28, 26), (102, 98, 91)
+
+STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+"""How far pictures are moved on a sheet of directions, times the unit of each."""
 
 Cell = np.ndarray | None
 """A picture (S, S, C) uint8, or an empty place."""
@@ -79,6 +83,27 @@ def page(sheets: Sequence[Image.Image], *, columns: int = 1, gap: int = 5 * GAP)
     for i, sheet in enumerate(sheets):
         whole.paste(sheet, (i % columns * width, i // columns * height))
     return whole
+
+
+def direction_sheet(
+    edit: Callable[[list[dict[int | str, float]]], list[np.ndarray]],
+    directions: Directions,
+    units: Mapping[int | str, float],
+    *,
+    side: int = SIDE,
+) -> Image.Image:
+    """A block for each direction of `units`: rows of pictures, moved from -3 to +3 times its unit (in sigmas).
+
+    edit: the pictures (N, S, S, C) uint8 moved by each of several amounts.
+    """
+    drawn = edit([{key: at * unit} for key, unit in units.items() for at in STRIP])
+    blocks = []
+    for i, (key, unit) in enumerate(units.items()):
+        columns = np.stack(drawn[i * len(STRIP) : (i + 1) * len(STRIP)], axis=1)  # (N, 7, S, S, C)
+        title = f"{directions.number(key)}  {directions[key]}"
+        labels = [f"{at * unit:+g}" if at else "0" for at in STRIP]
+        blocks.append(grid(list(map(list, columns)), title=title, column_labels=labels, side=side))
+    return page(blocks, columns=2)
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:

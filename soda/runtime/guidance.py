@@ -9,13 +9,16 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Guidance: TypeAlias = float | Sequence[float] | np.ndarray | Mapping[int, float]
-"""One weight for all of z, or a weight for each section (all of them in order, or some by their number). Tensors serve, too."""
+"""One weight for all of z, or a weight for each section (all of them in order, or some by their number). Tensors serve, too.
+
+Weights of sections come on top of the model's own guidance: 1 leaves a section as it is.
+"""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_guidance(guidance: Guidance | None, sections: int, default: float) -> tuple[float, dict[int, float]]:
-    """(weight of the whole, weights of sections); None is the model's own `default`.
+    """(weight of the whole, weights of sections). The whole has the model's own `default` where no single weight is given.
 
     Raises ValueError for weights that are not finite numbers, a wrong number of them, or a section that does not exist.
     """
@@ -33,7 +36,7 @@ def read_guidance(guidance: Guidance | None, sections: int, default: float) -> t
     for k in weights:
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 0 <= k < sections:
             raise ValueError(f"guidance: section {k!r} does not exist; this model has sections 0 to {sections - 1}")
-    return 1.0, {int(k): _finite(f"guidance of section {k}", weight) for k, weight in weights.items()}
+    return default, {int(k): _finite(f"guidance of section {k}", weight) for k, weight in weights.items()}
 
 
 def directions_step(directions: Sequence[Mapping[str, Any]], amounts: Mapping[int | str, float], latent_dim: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from soda.diffusion.sampler import invert, sample
 from soda.diffusion.schedule import Schedule
 from soda.gallery.animation import save_animation
 from soda.gallery.directions import Direction, DirectionError, Directions, load_directions, save_directions
-from soda.gallery.discovery import candidates, rank
+from soda.gallery.discovery import METHODS, candidates, rank
 from soda.gallery.inversion import invert_exactly
 from soda.gallery.mixing import mix, mix_every_cut, mix_grid
 from soda.gallery.pictures import Format, give, read_pictures
@@ -85,13 +85,11 @@ def test_sections_that_do_not_exist_or_do_not_divide_are_refused() -> None:
 def test_guidance_is_one_weight_or_one_a_section() -> None:
     assert read_guidance(None, 3, 1.5) == (1.5, {})
     assert read_guidance(2, 3, 1.0) == (2.0, {})
-    assert read_guidance([1, 2, 3], 3, 4.0) == (1.0, {0: 1.0, 1: 2.0, 2: 3.0})
-    assert read_guidance({2: 0.5}, 3, 4.0) == (1.0, {2: 0.5})
+    assert read_guidance([1, 2, 3], 3, 4.0) == (4.0, {0: 1.0, 1: 2.0, 2: 3.0})
+    assert read_guidance({2: 0.5}, 3, 4.0) == (4.0, {2: 0.5})
     assert read_guidance(torch.tensor(2.0), 3, 1.0) == read_guidance(np.float32(2), 3, 1.0) == (2.0, {})
-    assert read_guidance(torch.tensor([1, 2]), 2, 4.0) == read_guidance(np.array([1, 2]), 2, 4.0) == (1.0, {0: 1.0, 1: 2.0})
-    assert (
-        read_guidance({0: torch.tensor(0.5)}, 3, 4.0) == read_guidance({np.int64(0): np.float32(0.5)}, 3, 4.0) == (1.0, {0: 0.5})
-    )
+    assert read_guidance(torch.tensor([1, 2]), 2, 4.0) == read_guidance(np.array([1, 2]), 2, 4.0) == (4.0, {0: 1.0, 1: 2.0})
+    assert read_guidance({0: torch.tensor(0.5), np.int64(1): np.float32(0.5)}, 3, 4.0) == (4.0, {0: 0.5, 1: 0.5})
     for wrong, message in (([1, 2], "2 weights for the 3"), ({3: 1.0}, "section 3"), (float("nan"), "finite")):
         with pytest.raises(ValueError, match=message):
             read_guidance(wrong, 3, 1.0)
@@ -167,6 +165,9 @@ def test_sparse_methods_find_slanted_sources_that_pca_does_not(method: str) -> N
         return float(np.abs(axes.double().numpy() @ vectors.T).max(1).min())
 
     assert worst(method) > 0.95 > worst("pca")
+    for kind in METHODS:  # sigma is one standard deviation of the data along the line, however it was found
+        for found in candidates(z, sections=4, count=3, per_section=1, methods=(kind,), seed=0):
+            assert found.sigma == pytest.approx(float((z.double().numpy() @ found.vector).std(ddof=1)), rel=1e-6)
     again = [candidates(z, sections=4, count=3, per_section=1, methods=(method,), seed=0) for _ in range(2)]
     assert all(np.array_equal(a.vector, b.vector) for a, b in zip(*again, strict=True))
 
@@ -177,8 +178,9 @@ def test_latents_without_directions_are_refused() -> None:
         candidates(draws(1, 12), methods=("pca",), **arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="all these latents are the same"):
         candidates(torch.ones(9, 12), methods=("pca",), **arguments)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="methods: 'tsne'"):
-        candidates(draws(9, 12), methods=("tsne",), **arguments)  # type: ignore[arg-type]
+    for methods in (("tsne",), ()):
+        with pytest.raises(ValueError, match=r"methods: '(tsne)?' is not possible"):
+            candidates(draws(9, 12), methods=methods, **arguments)  # type: ignore[arg-type]
 
 
 def test_directions_are_ranked_by_how_much_they_change_the_picture() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.data.views import to_float
-from soda.evaluation.attributes import best_match, principal_steps, random_steps, responses
+from soda.evaluation.attributes import Responses, best_directions, best_match, random_steps, responses
 from soda.evaluation.baselines import initial_encoder
 from soda.evaluation.beta_vae import BetaVAE, images_of_equal_compute, train_beta_vae
 from soda.evaluation.factor_reader import FactorReader, Reading, accuracy, read, train_reader
@@ -40,6 +41,7 @@ from soda.evaluation.reconstruct import Judge
 from soda.evaluation.reconstruction_cost import exact_cost, stochastic_cost
 from soda.evaluation.sections import cuts, describe_cut, section_probes
 from soda.model.soda import SODA, build_model
+from soda.pretrained import SODA as Facade
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
 
@@ -244,25 +246,29 @@ def test_every_factor_finds_its_direction_and_the_others_stay(world: dict[str, A
     z, eyes = world["z"]["test"], Eyes()
     steps = torch.zeros(3, 16)
     steps[0, 5], steps[1, 12], steps[2, 0] = 1.0, 1.1, 0.8  # one that does nothing, shape, colour
-    found = [responses(part, steps, drawn, lambda p: read(eyes, p).chances) for part in (z[:24], z[24:48])]
-    best = best_match(*found)
+
+    def respond(part: Tensor) -> Callable[[Tensor], Responses]:
+        return lambda each: responses(part, each, drawn, lambda p: read(eyes, p).chances)
+
+    best = best_match(steps, {"val": respond(z[:24]), "test": respond(z[24:48])})
     assert (best["colour"].direction, best["shape"].direction) == (2, 1)
     assert min(match.score for match in best.values()) > 0.9
     assert max(match.others for match in best.values()) == 0
-    assert np.allclose(found[0].shift[0], 0, atol=1e-6)
+    seen = respond(z[:24])(steps)
+    assert np.allclose(seen.shift[0], 0, atol=1e-6)
+    assert best_directions(seen) == {"colour": 2, "shape": 1}
+    stuck = best_match(steps, {"val": respond(z[:24]), "test": respond(z[24:48] + 10)})  # the figures are of the test pictures
+    assert stuck["shape"].direction == 1
+    assert stuck["shape"].score == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match=r"\(K, 16\)"):
         responses(z, steps[:, :4], drawn, lambda p: read(eyes, p).chances)
 
 
-def test_principal_and_random_steps_are_one_sigma_long(world: dict[str, Any]) -> None:
+def test_random_steps_are_one_sigma_long(world: dict[str, Any]) -> None:
     z = world["z"]["train"]
-    whole = principal_steps(z, 2, sections=4, per_section=1)
-    assert whole.shape == (6, 16)
-    assert not whole[2, 4:].any()  # the finest section's component leaves the others alone
-    for step in (*whole, *random_steps(z, 5, seed=0)):
+    for step in random_steps(z, 5, seed=0):
         along = (z - z.mean(0)) @ (step / step.norm())
         assert float(along.std()) == pytest.approx(float(step.norm()), rel=0.02)
-    assert abs(float(torch.nn.functional.cosine_similarity(whole[0], torch.eye(16)[12], dim=0))) > 0.95
 
 
 # Walks
@@ -316,14 +322,33 @@ def test_costs_count_evaluations_and_a_perfect_inversion_is_exact() -> None:
         image_size=16,
         channels=3,
     ).eval()
-    assert stochastic_cost(guided, z, pictures, judge, (2,), seed=0)[2].evaluations == 4
+    seen.clear()
+    guided.denoiser.register_forward_hook(lambda *_: seen.append(1))
+    costs = stochastic_cost(guided, z, pictures, judge, (2, 5), seed=0)  # two evaluations a step
+    assert [cost.evaluations for cost in costs.values()] == [2, 4]
+    assert len(seen) == 2 * (2 + 4)
 
     few, many = exact_cost(model, z, pictures, judge, (5, 50)).values()
-    assert (few.evaluations, many.evaluations) == (10, 100)
-    assert many.psnr > few.psnr
-    blind = exact_cost(model, z, pictures, judge, (50,), invert=lambda x, *_: torch.zeros_like(x), inversion_evaluations=3)[50]
-    assert blind.evaluations == 200
-    assert blind.psnr < many.psnr - 3
+    assert (few.evaluations, many.evaluations) == (5 * 4, 50 * 4)  # three rounds a step there, one back
+    assert many.psnr > max(few.psnr, 40)
+
+
+def test_exact_reconstruction_is_measured_with_the_models_own_guidance() -> None:
+    config = make_config("dataset.channels=3", "diffusion.guidance_scale=3")
+    model, pictures = some_model(config), render(np.arange(4) % 3, np.arange(4))
+    with torch.no_grad():  # z must count for more than in a model that is hardly shaken
+        for parameter in model.denoiser.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    judge = Judge(FixedNetwork(initial_encoder(config)), device=CPU, batch_size=4)
+    with torch.no_grad():
+        z = model.encode(to_float(pictures))
+    measured = exact_cost(model, z, pictures, judge, (5,))[5]
+    facade = Facade(model, config, Path("nowhere"), output="array")
+    again = judge.nearness(facade.reconstruct(pictures, exact=True, steps=5), pictures)
+    assert measured.psnr == pytest.approx(float(again.psnr.mean()), abs=0.02)
+    plain = judge.nearness(facade.reconstruct(pictures, exact=True, steps=5, guidance=1), pictures)
+    assert abs(measured.psnr - float(plain.psnr.mean())) > 0.1
+    assert measured.evaluations == 5 * 4 * 2
 
 
 # The beta-VAE

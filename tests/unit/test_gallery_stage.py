@@ -15,9 +15,11 @@ from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.evaluation.baselines import initial_encoder
 from soda.evaluation.factors import Factors
-from soda.evaluation.gallery import measure_gallery
+from soda.evaluation.gallery import measured_factors
+from soda.evaluation.gallery_run import run_gallery
 from soda.evaluation.gallery_scene import Subject
 from soda.evaluation.latents import draw_sample, embed, frozen
+from soda.training.checkpoint import save_model
 from tests.conftest import make_config
 from tests.data.prepared_factory import make_prepared
 from tests.unit.test_gallery_measures import SHAPES, render, some_model
@@ -68,13 +70,15 @@ def numbers(group: dict[str, Any], prefix: str = "") -> dict[str, float]:
     return found
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, Factors, Config]:
-    config = make_config(*FEW)
+Scene = tuple[Subject, Factors, Config]
+
+
+def scene_of(folder: Path, *overrides: str) -> Scene:
+    config = make_config(*FEW, *overrides)
     generator = np.random.default_rng(0)
     codes = {"colour": generator.integers(0, 3, 220), "shape": generator.integers(0, SHAPES, 220)}
     pixels = render(codes["colour"], codes["shape"])
-    subject, samples = subject_of(config, make_prepared(tmp_path_factory.mktemp("data"), pixels=pixels, labels=None))
+    subject, samples = subject_of(config, make_prepared(folder / "data", pixels=pixels, labels=None))
     start, of_split = 0, {}
     for name, sample in samples.items():  # the splits lie one after another
         of_split[name] = {key: values[start : start + len(sample)] for key, values in codes.items()}
@@ -83,39 +87,70 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, Factors, C
     return subject, Factors(names, of_split), config
 
 
-def test_all_groups_hold_finite_numbers_and_figures_and_the_weights_stay(
-    scene: tuple[Subject, Factors, Config], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return scene_of(tmp_path_factory.mktemp("scene"))
+
+
+def measure(scene: Scene, folder: Path, **settings: Any) -> dict[str, Any]:
+    """What the evaluation stage asks for, of a model as the train stage leaves it. Figures go into folder/figures."""
     subject, factors, config = scene
-    with frozen(subject.model):
-        found = measure_gallery(subject, factors, config.evaluate, tmp_path)
+    save_model(folder / "model", subject.model, config, data_version="v", images=1)
+    (folder / "figures").mkdir()
+    evaluate = dataclasses.replace(config.evaluate, **settings)
+    return run_gallery(folder / "model", subject, factors, evaluate, folder / "figures")[0]
+
+
+def test_all_groups_hold_finite_numbers_and_figures_and_the_weights_stay(scene: Scene, tmp_path: Path) -> None:
+    with frozen(scene[0].model):
+        found = measure(scene, tmp_path)
     assert list(found) == ["reconstruction", "interpolation", "sections", "mix", "attributes", "disentanglement"]
     assert {"exact_psnr", "lpips_like@10"} < set(found["reconstruction"])
     assert {"path_length", "path_length_crossfade"} < set(found["interpolation"])
     assert set(found["attributes"]["best_match"]) == {"colour", "shape"}
     assert {"direction", "score", "others"} < set(found["attributes"]["best_match"]["colour"])
+    assert "as many directions drawn at random" in found["attributes"]["notes"][0]
     assert {"dci_d", "dci_c", "dci_i", "baselines"} < set(found["disentanglement"])
     assert set(found["disentanglement"]["baselines"]) == {"pca", "random", "beta_vae"}
     assert found["sections"]["by_factor"]["colour"]["pixels_linear_top1"] > 0.95  # colours are in the pixels
     for name, group in found.items():
         assert group["notes"], name
         assert all(math.isfinite(value) for value in numbers(group).values()), name
-    drawn = {"reconstruction_cost", "section_factors", "attributes", "disentanglement"}
+    drawn = {"reconstruction_cost", "section_factors", "attributes", "disentanglement", "walks", "mix_cuts", "directions"}
     if "style_accuracy" in found["mix"]:  # an untrained model's mixes need not have two sides
         drawn.add("mix")
-    assert {path.stem for path in tmp_path.iterdir()} == drawn
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == drawn
 
 
-def test_without_factors_there_are_reconstructions_and_walks(scene: tuple[Subject, Factors, Config], tmp_path: Path) -> None:
+def test_without_factors_there_are_reconstructions_and_walks(scene: Scene, tmp_path: Path) -> None:
     subject, _, config = scene
-    one, two = (measure_gallery(subject, None, config.evaluate, tmp_path) for _ in range(2))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    one, two = (measure((subject, None, config), folder) for folder in folders)  # type: ignore[arg-type]
     assert list(one) == ["reconstruction", "interpolation"]
     assert one == two
-    assert {path.stem for path in tmp_path.iterdir()} == {"reconstruction_cost"}
+    figures = {path.stem for path in (tmp_path / "one/figures").iterdir()}
+    assert figures == {"reconstruction_cost", "walks", "mix_cuts", "directions"}
 
 
-def test_a_factor_that_does_not_exist_is_named(scene: tuple[Subject, Factors, Config], tmp_path: Path) -> None:
-    subject, factors, config = scene
-    settings = dataclasses.replace(config.evaluate, style_factor="hue")
+def test_factors_that_the_settings_name_are_measured_or_refused(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"evaluate.style_factor: 'hue' .* colour, shape"):
-        measure_gallery(subject, factors, settings, tmp_path)
+        measure(scene, tmp_path / "hue", style_factor="hue")
+    with pytest.raises(ValueError, match=r"evaluate.style_factor: 'colour' alone .* set evaluate.content_factor"):
+        measure(scene, tmp_path / "alone", style_factor="colour")
+    _, factors, config = scene
+    (rarest,) = set(factors.names) - set(factors.commonest(factors.learnable, 1))
+    one = dataclasses.replace(config.evaluate, max_factors=1)
+    assert measured_factors(factors, one) == factors.commonest(factors.learnable, 1)
+    assert measured_factors(factors, dataclasses.replace(one, content_factor=rarest)) == [rarest]
+    both = dataclasses.replace(one, content_factor=rarest, style_factor=factors.commonest(factors.learnable, 1)[0])
+    assert set(measured_factors(factors, both)) == set(factors.names)
+
+
+def test_a_model_whose_sections_do_not_divide_z_is_measured_without_them(tmp_path: Path) -> None:
+    plain = ("model.layer_modulation=false", "model.section_drop=0", "model.channel_mult=[1,2]", "evaluate.vae_share=0")
+    scene = scene_of(tmp_path, *plain)
+    assert scene[0].model.latent_dim % scene[0].model.sections
+    found = measure(scene, tmp_path)
+    assert "no sections" in found["mix"]["notes"][0]
+    assert set(found["attributes"]["best_match"]) == {"colour", "shape"}
+    assert not (tmp_path / "figures/mix_cuts.png").exists()

@@ -240,16 +240,45 @@ def _notes(weights: Path) -> str:
         return file.metadata()["soda"]
 
 
-def test_a_latent_that_its_sections_do_not_divide_draws_but_does_not_mix(home: Path, tmp_path: Path) -> None:
-    folder = write_model(
-        tmp_path / "m", "dataset.channels=1", "model.layer_modulation=false", "model.section_drop=0", "model.latent_dim=18"
-    )
-    model = SODA.from_pretrained(folder, device="cpu")
+@pytest.mark.parametrize("latent_dim", [16, 18])
+def test_a_latent_without_sections_draws_and_edits_but_does_not_mix(home: Path, tmp_path: Path, latent_dim: int) -> None:
+    plain = ("dataset.channels=1", "model.layer_modulation=false", "model.section_drop=0", f"model.latent_dim={latent_dim}")
+    model = SODA.from_pretrained(write_model(tmp_path / "m", *plain), device="cpu")
+    assert model.sections == 4
     assert model.reconstruct(home / "a.png").shape == (1, 16, 16)
-    with pytest.raises(ValueError, match="4 sections do not divide a latent of 18"):
+    with pytest.raises(ValueError, match="no sections to mix"):
         model.mix(home / "a.png", home / "b.png")
-    with pytest.raises(ValueError, match="sections"):
-        model.decode(torch.zeros(18), guidance={0: 2.0})
+    found = model.find_directions(z=torch.randn(50, latent_dim, generator=torch.Generator().manual_seed(0)), count=2)
+    assert {"pca", "sparse", "ica"} <= {each.kind for each in found}
+    assert model.edit(home / "a.png", {0: 1.0}).shape == (1, 16, 16)
+    if latent_dim == 18:
+        with pytest.raises(ValueError, match="4 sections do not divide a latent of 18"):
+            model.find_directions(z=torch.randn(50, 18), methods=("section",))
+        with pytest.raises(ValueError, match="sections"):
+            model.decode(torch.zeros(18), guidance={0: 2.0})
+
+
+def test_pictures_from_one_noise_differ_by_z_alone_with_a_stochastic_sampler_too(home: Path, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", "dataset.channels=1", "diffusion.sampler=ddpm")
+    model = SODA.from_pretrained(folder, device="cpu", batch_size=2)
+    a, b = home / "a.png", home / "b.png"
+    mixed = model.mix([a, a, a], b)
+    assert torch.allclose(mixed[0], mixed[1], atol=1e-3) and torch.allclose(mixed[0], mixed[2], atol=1e-3)
+    still = model.interpolate(a, a, frames=3, exact=False)
+    assert all(torch.allclose(still[0], frame, atol=1e-3) for frame in still[1:])
+    assert not torch.allclose(still[0], model.interpolate(a, a, frames=3, exact=False, seed=1)[0], atol=0.1)
+    model.find_directions(z=torch.randn(60, 16, generator=torch.Generator().manual_seed(0)), count=2, per_section=1)
+    there, again = model.edit(a, [{0: 1.0}, {0: 1.0}], exact=False)
+    assert torch.allclose(there, again, atol=1e-3)
+
+
+def test_moves_that_are_given_twice_or_lead_too_far_are_refused(model: SODA, home: Path) -> None:
+    with pytest.raises(DirectionError, match="direction '01' is given twice: 1 is the same one"):
+        model.edit(home / "a.png", {1: 2.0, "01": 2.0})
+    with pytest.raises(DirectionError, match=r"direction 1: 1e\+39 is too far"):
+        model.edit(home / "a.png", {1: 1e39})
+    with pytest.raises(ValueError, match="shown: 0"):
+        model.find_directions(z=torch.randn(20, 16), shown=0)
 
 
 def test_tensors_that_do_not_fit_are_refused(model: SODA) -> None:
@@ -413,6 +442,7 @@ def test_attributes_are_found_in_prepared_data(here: Path, capsys: pytest.Captur
         (["mix", "--style", "a.png", "--content", "b.png", "--cut", "7"], "cut: 7 is not possible"),
         (["mix", "--style", "a.png", "--content", "b.png", "--sections", "7"], "section 7 does not exist"),
         (["attributes", "--name", "hat"], "--name: 'hat' is not possible"),
+        (["attributes", "--name", "1=hat", "--find"], "--find and --name exclude one another"),
         (
             ["attributes", "--find", "--data", "nowhere"],
             "nowhere/summary.json: no such file; prepare the data first (--data names",

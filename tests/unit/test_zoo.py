@@ -27,7 +27,7 @@ def test_its_onnx_files_compute_what_its_weights_do(folder: Path) -> None:
     rgb = pixels.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).to(torch.uint8).numpy()
     z = network.encode(pixels / 127.5 - 1)
     np.testing.assert_allclose(encoder.run(rgb) / encoder.std, z.numpy() / encoder.std, atol=config.export.max_abs_diff)
-    for guidance, sections in ((1.0, {}), (1.5, {}), (1.0, {0: 2.0})):
+    for guidance, sections in ((1.0, {}), (1.5, {}), (network.diffusion.guidance_scale, {0: 2.0})):
         wanted = network.decode(z, x_T=x_T, sampler="ddim", eta=0.0, guidance_scale=guidance, section_scales=sections).numpy()
         drawn = decoder.sample(z.numpy(), x_T=x_T.numpy(), guidance=sections or guidance, output="float")
         np.testing.assert_allclose(drawn, wanted, atol=1e-4)
