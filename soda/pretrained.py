@@ -5,8 +5,9 @@ Pictures may be paths, Pillow images, uint8 arrays or tensors, one or several. W
 that is random comes from `seed`: the same call gives the same pictures.
 
 Arguments that every drawing method takes: seed, of the noise that sampling starts from (another for each picture of a batch);
-steps, evaluations of the denoiser, by default the model's own; guidance, one weight (1 is none, 0 ignores z), a weight for every
-section in order, or {section: weight}; output, "tensor", "array" or "pil", by default the model's.
+steps of the sampler, one evaluation of the denoiser each and two with guidance, by default the model's own; guidance, one weight
+(1 is none, 0 ignores z), or on top of the model's own a weight for every section in order, or {section: weight}; output,
+"tensor", "array" or "pil", by default the model's.
 """
 
 from __future__ import annotations

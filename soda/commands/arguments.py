@@ -86,9 +86,14 @@ def add_commands(commands: Any) -> None:
 def _add_common(command: argparse.ArgumentParser, output: str) -> None:
     command.add_argument("-o", "--output", type=Path, help=output)
     command.add_argument("--model", type=Path, default=MODEL, help="folder of a trained model (models/soda)")
-    command.add_argument("--steps", type=int, help="denoiser evaluations of a picture (the model's own)")
+    command.add_argument(
+        "--steps", type=int, help="of the sampler, one evaluation of the denoiser each, two with guidance (the model's own)"
+    )
     command.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
-    command.add_argument("--guidance", help="a weight (1 is none), one for each section (1,1,2,1), or for some (0=2,3=0.5)")
+    command.add_argument(
+        "--guidance",
+        help="a weight (1 is none); or one for each section (1,1,2,1), or for some (0=2,3=0.5), on top of the model's own",
+    )
     command.add_argument("--fit", action="store_true", help="prepare pictures of another size or mode, instead of refusing them")
     command.add_argument("--scale", type=int, default=1, help="enlarge single pictures so many times")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))

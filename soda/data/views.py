@@ -1,7 +1,7 @@
 """Pairs of views: the source that the encoder sees and the target that the denoiser draws, by batched augmentation.
 
 Everything is a tensor operation on the whole batch; which pictures an operation touches is drawn per picture. Which two
-pictures a pair is of is found in pairs.py. The camera poses of rendered views will enter here, as rays beside the two views.
+pictures a pair is of is found in pairs.py. The cameras of rendered views travel beside them.
 """
 
 from __future__ import annotations

@@ -97,8 +97,9 @@ class Decoder:
         """Draw pictures from z (N, D) or (D,), as `SODA.decode` of the torch model does with DDIM and eta 0.
 
         x_T: (N, C, S, S) float32, the noise to start from, else drawn from `seed` (the first picture gets the same for every N).
-        steps: evaluations of the denoiser, by default the model's own. guidance: one weight (1 is none, 0 ignores z), a weight
-        for every section, or {section: weight}. clip: keep each predicted x_0 in [-1, 1]; not for an x_T from `invert`.
+        steps: of the sampler, by default the model's own. guidance: one weight (1 is none, 0 ignores z), or on top of the model's
+        own a weight for every section, or {section: weight}. clip: keep each predicted x_0 in [-1, 1]; not for an x_T from
+        `invert`.
         output: "array" uint8 (N, S, S, C), "float" float32 (N, C, S, S) in [-1, 1], or "pil". Of one z one picture.
 
         Raises ValueError for shapes, steps, guidance or an output that do not fit, DecoderError for what cannot be shown.

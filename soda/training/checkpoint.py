@@ -107,8 +107,8 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[SODA, 
         if not file.is_file():
             raise CheckpointError(f"{file}: no such file; is {folder} the folder of a trained model?")
     try:
-        config = from_dict(yaml.safe_load(settings.read_text()))
-    except (ConfigError, yaml.YAMLError) as error:
+        config = from_dict(yaml.safe_load(settings.read_text(encoding="utf-8")))
+    except (ConfigError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{settings}: {error}") from error
     model = build_model(config)
     tensors = _read_weights(weights, model.state_dict())

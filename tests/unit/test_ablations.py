@@ -43,6 +43,9 @@ def test_every_variant_and_claim_is_possible() -> None:
         config = varied(base, variant.changes)
         assert (config != base) == bool(variant.changes)
     assert {name for claim in CLAIMS for name in (claim.better, claim.worse)} == set(VARIANTS)
+    styled = varied(make_config("views=styled"), BASE | {"model.latent_dim": 128})  # ablations feed single pictures, no pairs
+    assert styled.views == base.views and styled.views.reconstructs
+    assert varied(styled, VARIANTS["modulation_off"].changes).views.pairs.by == "picture"
     with pytest.raises(ConfigError, match="scheduel"):
         varied(base, {"diffusion.scheduel": "cosine"})
 

@@ -115,7 +115,7 @@ def test_a_model_comes_back_as_it_went(tmp_path: Path, small_config: Config) -> 
     assert model_metadata(tmp_path / "m")["data_version"] == "abc"
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "config", "other size"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "config", "config bytes", "other size"])
 def test_a_damaged_model_is_refused_by_name(tmp_path: Path, small_config: Config, damage: str) -> None:
     folder = tmp_path / "m"
     save_model(folder, build_model(small_config), small_config, data_version="abc", images=1)
@@ -128,11 +128,15 @@ def test_a_damaged_model_is_refused_by_name(tmp_path: Path, small_config: Config
         weights.write_bytes(b"not safetensors at all")
     elif damage == "config":
         settings.write_text(settings.read_text().replace("latent_dim: 16", "latent_dim: sixteen"))
+    elif damage == "config bytes":
+        settings.write_bytes(b"\xff" + settings.read_bytes())
     else:
         values = yaml.safe_load(settings.read_text())
         values["model"]["latent_dim"] = 32
         settings.write_text(yaml.safe_dump(values))
-    with pytest.raises(CheckpointError, match=r"config\.yaml" if damage in ("config", "other size") else r"model\.safetensors"):
+    with pytest.raises(
+        CheckpointError, match=r"config\.yaml" if damage in ("config", "config bytes", "other size") else r"model\.safetensors"
+    ):
         load_model(folder)
 
 
