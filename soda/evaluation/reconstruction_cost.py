@@ -10,7 +10,8 @@ from torch import Tensor
 
 from soda.data.views import to_float, to_uint8
 from soda.evaluation.reconstruct import Judge
-from soda.gallery.inversion import ROUNDS, invert_exactly
+from soda.gallery.drawing import Drawer, Sampling
+from soda.gallery.inversion import ROUNDS
 from soda.model.soda import SODA
 from soda.training.batches import seed_of
 
@@ -60,23 +61,15 @@ def stochastic_cost(
     return found
 
 
-@torch.no_grad()
 def exact_cost(model: SODA, z: Tensor, originals: np.ndarray, judge: Judge, steps: tuple[int, ...]) -> dict[int, Cost]:
     """steps -> measures of pictures inverted and drawn again (DDIM, eta 0, nothing clipped) in so many steps each way.
 
     As `soda.pretrained.SODA.reconstruct(exact=True)` does it, with the model's own guidance.
     """
-    device, guidance = next(model.parameters()).device, model.diffusion.guidance_scale
+    drawer, images = Drawer(model, batch_size=judge.batch_size, progress=False), to_float(originals)
     found = {}
     for count in steps:
-        blocks = []
-        for start in range(0, len(z), judge.batch_size):
-            part = slice(start, start + judge.batch_size)
-            images = to_float(originals[part]).to(device)
-            latents = z[part].to(device)
-            denoise = model.denoise_with(latents, guidance_scale=guidance)
-            x_T = invert_exactly(denoise, images, model.schedule, count, spacing=model.diffusion.spacing)
-            drawn = model.decode(latents, x_T=x_T, steps=count, sampler="ddim", eta=0.0, clip=False)
-            blocks.append(to_uint8(drawn))
-        found[count] = _judge(judge, np.concatenate(blocks), originals, count * (1 + ROUNDS) * evaluations_a_step(model))
+        sampling = Sampling(steps=count)
+        drawn = to_uint8(drawer.draw(z, drawer.invert(images, z, sampling), sampling, exact=True))
+        found[count] = _judge(judge, drawn, originals, count * (1 + ROUNDS) * evaluations_a_step(model))
     return found

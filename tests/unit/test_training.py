@@ -134,9 +134,8 @@ def test_a_damaged_model_is_refused_by_name(tmp_path: Path, small_config: Config
         values = yaml.safe_load(settings.read_text())
         values["model"]["latent_dim"] = 32
         settings.write_text(yaml.safe_dump(values))
-    with pytest.raises(
-        CheckpointError, match=r"config\.yaml" if damage in ("config", "config bytes", "other size") else r"model\.safetensors"
-    ):
+    named = r"config\.yaml" if damage in ("config", "config bytes", "other size") else r"model\.safetensors"
+    with pytest.raises(CheckpointError, match=named):
         load_model(folder)
 
 
