@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from soda.common.files import write_json
 from soda.config import load
-from soda.files import write_json
 
 PARTS = ("training", "objects", "deploying", "serving", "browser")
 

@@ -7,8 +7,8 @@ import statistics
 from pathlib import Path
 
 from benchmarks.ablation_variants import CLAIMS, VARIANTS, Claim
+from soda.common.files import whole_file
 from soda.config import Config
-from soda.files import whole_file
 
 Results = dict[str, list[dict[str, float]]]
 

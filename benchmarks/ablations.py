@@ -20,9 +20,11 @@ import yaml
 
 from benchmarks.ablation_report import Results, write_report
 from benchmarks.ablation_variants import BASE, VARIANTS
+from soda.common.files import write_json
+from soda.common.images import to_float
+from soda.common.seeds import seed_of
 from soda.config import Config, from_dict, load, to_dict
 from soda.data.dataset import PreparedData
-from soda.data.views import to_float
 from soda.evaluation.baselines import initial_encoder
 from soda.evaluation.disentanglement import FactorData, disentanglement
 from soda.evaluation.factors import Factors, read_factors
@@ -31,9 +33,8 @@ from soda.evaluation.metrics import FixedNetwork
 from soda.evaluation.probe import Features, linear_probe
 from soda.evaluation.reconstruct import Judge, reconstruct
 from soda.evaluation.sections import probe_factor, section_probes
-from soda.files import write_json
-from soda.model.soda import SODA
-from soda.training.batches import Order, seed_of
+from soda.model.network import SodaNetwork
+from soda.training.batches import Order
 from soda.training.step import optimise, start_run
 
 CPU = torch.device("cpu")
@@ -54,7 +55,7 @@ def varied(base: Config, changes: dict[str, Any]) -> Config:
     return from_dict(values)
 
 
-def train_for(config: Config, split: Any, seconds: float) -> tuple[SODA, int]:
+def train_for(config: Config, split: Any, seconds: float) -> tuple[SodaNetwork, int]:
     """(EMA model, images seen) after so many seconds of processor time a thread, which other programs do not shorten.
 
     The learning rate decays over the time: at every step the number of images is what the speed so far will reach. Its warm-up
@@ -74,7 +75,9 @@ def train_for(config: Config, split: Any, seconds: float) -> tuple[SODA, int]:
         optimise(run, run.model, settings, to_float(split.gather(order.indices(run.step * size, size))), 0)
 
 
-def measure(model: SODA, config: Config, samples: dict[str, Sample], factors: Factors | None, classes: int) -> dict[str, float]:
+def measure(
+    model: SodaNetwork, config: Config, samples: dict[str, Sample], factors: Factors | None, classes: int
+) -> dict[str, float]:
     """Probe, reconstruction and use of z; with factors also their probes, what sections differ in, and DCI."""
     z = {name: embed(model.encoder, sample, batch_size=250, device=CPU) for name, sample in samples.items()}
     found: dict[str, float] = {}
@@ -93,7 +96,7 @@ def measure(model: SODA, config: Config, samples: dict[str, Sample], factors: Fa
     return found
 
 
-def _measure_factors(model: SODA, z: dict[str, Features], factors: Factors) -> dict[str, float]:
+def _measure_factors(model: SodaNetwork, z: dict[str, Features], factors: Factors) -> dict[str, float]:
     names = factors.commonest(factors.learnable, MAX_FACTORS)
     latents = {split: features.x for split, features in z.items()}
     lift = section_probes(latents, factors, names, model.sections, L2[:1]).lift

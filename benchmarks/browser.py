@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.deploying import MODEL, photo
 from benchmarks.training import Figures
-from tests.apps.website import browser_path, lay_out, web_server
+from tests.support.website import browser_path, lay_out, web_server
 
 ROUNDS = 5
 

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from benchmarks.ablations import CPU, varied
+from soda.common.images import to_float
 from soda.config import Config, load
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
-from soda.data.views import to_float
 from soda.evaluation.baselines import initial_encoder
 from soda.evaluation.novel_views import measure_novel_views
-from soda.model.soda import SODA
+from soda.model.network import SodaNetwork
 from soda.training.batches import Order, batches
 from soda.training.held_out import PairCameras, read_held_out
 from soda.training.step import optimise, start_run
@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 REPORTS = 8  # lines a run, of how the pose comes to be used
 
 
-def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> tuple[SODA, int]:
+def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> tuple[SodaNetwork, int]:
     """(EMA model, images seen) after so many seconds of processor time; the learning rate decays over them."""
     run, settings = start_run(config, "novel views", CPU), config.train
     run.model.train()

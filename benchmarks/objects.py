@@ -10,11 +10,11 @@ import numpy as np
 
 from benchmarks.training import Figures, median_seconds
 from soda import SODA
-from soda.cameras import camera, focal_length, upper_half_sphere
 from soda.data.rendering import gl
 from soda.data.rendering.procedural import random_object
 from soda.data.rendering.views import drawer, picture
-from soda.gallery.novel import ring
+from soda.geometry.cameras import camera, focal_length, upper_half_sphere
+from soda.inference.novel_view import ring
 
 MODEL = "zoo/furniture"
 SIDE, VIEWS, OBJECTS, FRAMES = 32, 24, 10, 24

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from soda.common.images import to_float
 from soda.config import Config, compose, from_dict
-from soda.data.views import to_float, view_pair
+from soda.data.augment import view_pair
 from soda.training.step import optimise, start_run
 
 Figures = dict[str, tuple[float, str]]

@@ -10,8 +10,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from soda.common.files import walk_once
 from soda.config import ConfigError
-from soda.files import walk_once
 
 _SHOWN = 5
 

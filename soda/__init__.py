@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from soda.pretrained import SODA
+    from soda.inference.soda import SODA
 
 __version__ = "0.1.0"
 __all__ = ["SODA", "__version__"]
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
     if name != "SODA":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from soda.pretrained import SODA
+        from soda.inference.soda import SODA
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("soda"):
             raise

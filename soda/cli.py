@@ -49,7 +49,7 @@ def _prepare(config: Config) -> dict[str, Any]:
 
 
 def _validate(config: Config) -> dict[str, Any]:
-    from soda.data.gate import validate
+    from soda.data.gate.validate import validate
 
     return validate(config.gate, PREPARED, VERDICT, DATA_DOCS)
 
@@ -80,7 +80,7 @@ def _report(config: Config) -> dict[str, Any]:
 
 def _ship(name: str, command: str) -> dict[str, Any]:
     from soda.export.ship import ship
-    from soda.gallery.directions import usable_file
+    from soda.inference.directions import usable_file
     from soda.report.gallery_page import keep_pictures, write_gallery
     from soda.training.checkpoint import load_model
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: small, real settings."""
+"""Shared fixtures: small, real settings, and one exported workspace for all tests that read it."""
 
 from __future__ import annotations
 
@@ -7,34 +7,23 @@ import os
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
-from pathlib import Path
-
 import pytest
 
-from soda.config import Config, compose, from_dict
-
-ROOT = Path(__file__).parents[1]
-SMALL = [
-    "dataset.image_size=16",
-    "model.encoder_width=8",
-    "model.channels=8",
-    "model.channel_mult=[1,2,2]",
-    "model.latent_dim=16",
-    "model.time_dim=16",
-    "diffusion.num_timesteps=50",
-    "diffusion.sampling_steps=5",
-    "train=smoke",
-    "train.threads=1",
-    "train.device=cpu",
-]
-"""Overrides that make everything small: 16 px, a latent of 16 in 4 sections."""
-
-
-def make_config(*overrides: str) -> Config:
-    """The small configuration with further Hydra overrides."""
-    return from_dict(compose([*SMALL, *overrides], ROOT / "conf"))
+from soda.config import Config
+from tests.support.settings import make_config
+from tests.support.workspace import EXPORT, Workspace
 
 
 @pytest.fixture
 def small_config() -> Config:
     return make_config()
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A grey model with directions and all its exported files, 8 bits whatever they cost. Read it, do not change it."""
+    config = make_config("dataset.channels=1", "export.int8_max_drop=1", "export.fp16=true", *EXPORT)
+    made = Workspace(tmp_path_factory.mktemp("export"), config)
+    made.save_directions()
+    made.export()
+    return made

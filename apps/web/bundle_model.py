@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from soda.files import whole_folder
+from soda.common.files import whole_folder
 from soda.runtime import Decoder, Encoder
 from soda.runtime.metadata import PREFIX
 

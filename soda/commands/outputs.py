@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from soda.files import whole_file
-from soda.gallery.pictures import to_pil
-from soda.gallery.sheets import grid
+from soda.common.files import whole_file
+from soda.inference.image_io import to_pil
+from soda.viz.sheets import grid
 
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 

@@ -1,4 +1,4 @@
-"""The commands on files, carried out: what was asked for in, files out. The work itself is `soda.pretrained`'s."""
+"""The commands on files, carried out: what was asked for in, files out. The work itself is `soda.inference.soda`'s."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from soda.cameras import camera, focal_length, orbit
 from soda.commands.arguments import parse_amounts, parse_guidance, parse_pose, parse_sections
 from soda.commands.outputs import SUFFIXES, save, save_picture, target_of, targets_of, write_each
+from soda.common.images import to_float
 from soda.data.dataset import DatasetError, PreparedData
-from soda.data.views import to_float
-from soda.gallery.animation import SUFFIXES as ANIMATIONS
-from soda.gallery.animation import require_fps, save_animation
-from soda.gallery.directions import DirectionError, Directions, NoDirectionsError
-from soda.gallery.discovery import MAX_LATENTS
-from soda.gallery.novel import ring
-from soda.gallery.pictures import give, read_pictures
-from soda.gallery.sheets import direction_sheet, grid, strip
-from soda.pretrained import SODA
+from soda.geometry.cameras import camera, focal_length, orbit
+from soda.inference.directions import DirectionError, Directions, NoDirectionsError
+from soda.inference.discovery import MAX_LATENTS
+from soda.inference.image_io import give, read_pictures
+from soda.inference.novel_view import ring
+from soda.inference.soda import SODA
 from soda.training.checkpoint import model_metadata
+from soda.viz.animation import SUFFIXES as ANIMATIONS
+from soda.viz.animation import require_fps, save_animation
+from soda.viz.sheets import direction_sheet, grid, strip
 
 SHOWN = 5
 """Test pictures of the data set on an attributes sheet, when none are given."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from soda.cameras import COLUMNS as CAMERA_COLUMNS
+from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
 SPLITS = ("train", "val", "test")
 FACTOR = "factor."

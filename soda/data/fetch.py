@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from soda.common.files import whole_folder
 from soda.config import DatasetConfig
 from soda.data.sources import get_source
-from soda.files import whole_folder
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from soda.files import file_sha256
+from soda.common.files import file_sha256
 
 BASE_COLUMNS: Mapping[str, pa.DataType] = {
     "id": pa.string(),

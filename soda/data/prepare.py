@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from soda.common.files import file_sha256, whole_folder, write_json
 from soda.config import DatasetConfig
 from soda.data.dataset import FACTOR
 from soda.data.manifest import PreparedWriter
@@ -27,7 +28,6 @@ from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.pixels import ChangedError, Measured, PixelSettings, process
 from soda.data.sources import Item, Source, get_source
 from soda.data.sources.base import split_of
-from soda.files import file_sha256, whole_folder, write_json
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from soda.cameras import COLUMNS
+from soda.geometry.cameras import COLUMNS
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Of ridge regression on standardised z, a share of the number of pictures; chosen on validation."""

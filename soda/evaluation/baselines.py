@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from soda.common.images import to_float
+from soda.common.seeds import seed_of
 from soda.config import Config, TrainConfig
-from soda.data.views import to_float
 from soda.evaluation.kept import Keeping, code_of, train_kept
 from soda.evaluation.latents import Sample, embed
 from soda.evaluation.probe import linear_probe, top1
 from soda.model.encoder import build_encoder
-from soda.model.soda import build_model
-from soda.training.batches import Order, seed_of
+from soda.model.network import build_model
+from soda.training.batches import Order
 from soda.training.optim import learning_rate
 
 log = logging.getLogger(__name__)

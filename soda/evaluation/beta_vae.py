@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from soda.common.images import to_float
+from soda.common.seeds import seed_of
 from soda.config import Config
-from soda.data.views import to_float
 from soda.evaluation.kept import Keeping, code_of, train_kept
 from soda.evaluation.latents import Sample
 from soda.model.encoder import build_encoder
-from soda.model.soda import build_model
-from soda.training.batches import Order, seed_of
+from soda.model.network import build_model
+from soda.training.batches import Order
 from soda.training.optim import learning_rate
 from soda.training.step import step_loss
 

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from soda.common.files import whole_folder, write_json
+from soda.common.images import to_float
 from soda.config import Config, EvaluateConfig
 from soda.data.dataset import PreparedData
-from soda.data.views import to_float
-from soda.evaluation.charts import MAX_MAP, can_be_coloured, confusion, latent_map, picture_map, plane, probe_bars
 from soda.evaluation.comparison import SPLITS, Comparison, Protocol, compare
 from soda.evaluation.factors import read_factors
-from soda.evaluation.figures import neighbour_rows, reconstruction_grid, spread_picks
 from soda.evaluation.gallery_run import run_gallery
 from soda.evaluation.gallery_scene import Subject
 from soda.evaluation.kept import Keeping
@@ -30,11 +29,12 @@ from soda.evaluation.latents import Sample, draw_sample, effective_dim, frozen, 
 from soda.evaluation.metrics import FixedNetwork
 from soda.evaluation.probe import Features, standardise
 from soda.evaluation.reconstruct import Judge, reconstruct
-from soda.files import whole_folder, write_json
-from soda.gallery.directions import save_directions
-from soda.model.soda import SODA
+from soda.inference.directions import save_directions
+from soda.model.network import SodaNetwork
 from soda.training.checkpoint import load_model
 from soda.training.distributed import choose_device
+from soda.viz.charts import MAX_MAP, can_be_coloured, confusion, latent_map, picture_map, plane, probe_bars
+from soda.viz.grids import neighbour_rows, reconstruction_grid, spread_picks
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def _merge(result: Metrics, groups: Metrics) -> Metrics:
     return merged
 
 
-def _evaluate(model: SODA, trained: Config, protocol: Protocol, names: list[str], folder: Path) -> tuple[Metrics, Subject]:
+def _evaluate(model: SodaNetwork, trained: Config, protocol: Protocol, names: list[str], folder: Path) -> tuple[Metrics, Subject]:
     """Measure what every data set allows, draw the figures into `folder`, and see that the weights stayed as they were."""
     config, samples = protocol.config, protocol.samples
     with frozen(model) as digest:
@@ -148,7 +148,7 @@ def _draw(sample: Sample, limit: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(sample))[: max(1, min(limit, MAX_BYTES // size))]
 
 
-def _use(model: SODA, latents: dict[str, Features], test: Sample, config: EvaluateConfig, device: torch.device) -> Metrics:
+def _use(model: SodaNetwork, latents: dict[str, Features], test: Sample, config: EvaluateConfig, device: torch.device) -> Metrics:
     found: Metrics = {}
     notes = ["effective_dim: participation ratio of the covariance of z over the test split."]
     chosen = _draw(test, USE_PICTURES, config.seed)
@@ -166,7 +166,7 @@ def _use(model: SODA, latents: dict[str, Features], test: Sample, config: Evalua
 
 
 def _reconstruction(
-    model: SODA, latents: dict[str, Features], comparison: Comparison, protocol: Protocol, folder: Path
+    model: SodaNetwork, latents: dict[str, Features], comparison: Comparison, protocol: Protocol, folder: Path
 ) -> Metrics:
     """Draw test pictures from z alone, judge them and show some."""
     config, size, test = protocol.config, protocol.config.batch_size, protocol.samples["test"]
@@ -201,7 +201,7 @@ def _reconstruction(
     return {**found, "notes": _explain(model, comparison.network_name, count, fid_count, few)}
 
 
-def _explain(model: SODA, network: str, count: int, fid_count: int, few: int) -> list[str]:
+def _explain(model: SodaNetwork, network: str, count: int, fid_count: int, few: int) -> list[str]:
     settings = model.diffusion
     return [
         f"Reconstructions of {count:,} test pictures from z and seeded noise alone (no inversion): {settings.sampler}, "

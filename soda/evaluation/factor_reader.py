@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from soda.data.views import to_float
+from soda.common.images import to_float
+from soda.common.seeds import seed_of
 from soda.evaluation.latents import Sample
 from soda.model.encoder import TinyEncoder
-from soda.training.batches import Order, seed_of
+from soda.training.batches import Order
 
 WIDTH, FEATURES, EMBEDDING = 32, 128, 64
 BATCH, RATE, TEMPERATURE = 64, 2e-3, 0.1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from soda.common.images import to_float
 from soda.config import EvaluateConfig
-from soda.data.views import to_float
 from soda.evaluation.gallery_figures import cost_curves
 from soda.evaluation.gallery_scene import Subject, draw_positions
 from soda.evaluation.interpolation import EPSILON, path_length

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soda.data.views import to_uint8
+from soda.common.images import to_uint8
 from soda.evaluation.attributes import REACH, Responses, best_match, random_steps, responses
 from soda.evaluation.factor_reader import accuracy, read
 from soda.evaluation.gallery_figures import attribute_strips, mix_grid
 from soda.evaluation.gallery_scene import FactorScene
 from soda.evaluation.mixing import Mixer, choose, draw_pairs, measure_mixes
 from soda.evaluation.sections import describe_cut
-from soda.gallery.mixing import mix
+from soda.inference.mixing import mix
 
 GRID = 6
 STRIP_PICTURES, STRIP_STEPS, STRIP_ENDS = 2, 7, 3.0

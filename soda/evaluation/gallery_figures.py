@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from soda.evaluation.figures import ACCENT, INK, QUIET, SOFT, STYLE, Sheet, save, thumbnail
 from soda.evaluation.reconstruction_cost import Cost
 from soda.evaluation.sections import SectionProbes
+from soda.viz.grids import ACCENT, INK, QUIET, SOFT, STYLE, Sheet, save, thumbnail
 
 SIDE = 96
 

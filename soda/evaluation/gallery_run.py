@@ -13,13 +13,13 @@ import torch
 
 from soda.config import EvaluateConfig
 from soda.evaluation.factors import Factors
-from soda.evaluation.figures import spread_picks
 from soda.evaluation.gallery import measure_gallery
 from soda.evaluation.gallery_scene import Subject
-from soda.gallery.directions import Directions
-from soda.gallery.discovery import MAX_LATENTS
-from soda.gallery.sheets import direction_sheet, grid, save_sheet
-from soda.pretrained import SODA
+from soda.inference.directions import Directions
+from soda.inference.discovery import MAX_LATENTS
+from soda.inference.soda import SODA
+from soda.viz.grids import spread_picks
+from soda.viz.sheets import direction_sheet, grid, save_sheet
 
 log = logging.getLogger(__name__)
 

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from soda.common.images import to_uint8
+from soda.common.seeds import seed_of
 from soda.config import Config, EvaluateConfig
-from soda.data.views import to_uint8
 from soda.evaluation.factor_reader import FactorReader
 from soda.evaluation.factors import Factors
 from soda.evaluation.kept import Keeping
 from soda.evaluation.latents import Sample, embed, pixels
 from soda.evaluation.mixing import Roles
 from soda.evaluation.probe import Features
-from soda.model.soda import SODA
-from soda.training.batches import seed_of
+from soda.model.network import SodaNetwork
 
 Latents = dict[str, Tensor]
 
@@ -32,7 +32,7 @@ def draw_positions(sample: Sample, limit: int, seed: int) -> np.ndarray:
 class Painter:
     """Draws pictures from z with the model's own sampler, the n-th of a call always from the n-th noise of `seed`."""
 
-    model: SODA
+    model: SodaNetwork
     seed: int
     batch_size: int
 
@@ -62,7 +62,7 @@ class Subject:
     `network_name` in words. untrained: the encoder before training, a baseline. keeping: where the beta-VAE's training is kept.
     """
 
-    model: SODA
+    model: SodaNetwork
     trained: Config
     latents: dict[str, Features]
     samples: dict[str, Sample]

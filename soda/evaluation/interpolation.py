@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from soda.evaluation.metrics import FixedNetwork, feature_distance
-from soda.gallery.walk import slerp
+from soda.inference.interpolation import slerp
 
 EPSILON = 1e-2
 """Length of the step, as a share of the walk. Karras et al. 2019 take 1e-4; a few-step sampler in float32 wants a longer one."""

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from soda.common.images import to_float
+from soda.common.seeds import seed_of
+from soda.common.tensors import tensors_sha256
 from soda.data.dataset import Split
-from soda.data.views import to_float
 from soda.evaluation.probe import Features
-from soda.model.soda import SODA
-from soda.training.batches import seed_of
-from soda.training.checkpoint import tensors_sha256
+from soda.model.network import SodaNetwork
 
 MAX_PIXEL_SIDE = 32  # px; larger pictures are averaged down to it before their pixels are probed
 TIMESTEPS = 8  # at which the use of z is measured, spread evenly over all
@@ -126,7 +126,7 @@ class LatentUse:
 
 
 @torch.no_grad()
-def latent_use(model: SODA, images: Tensor, *, seed: int, batch_size: int) -> LatentUse:
+def latent_use(model: SodaNetwork, images: Tensor, *, seed: int, batch_size: int) -> LatentUse:
     """Measure on images (N, C, S, S) in [-1, 1], N > 1, each its own source and target, at TIMESTEPS evenly spread t.
 
     Both losses meet the same noise, drawn from `seed`, so that their ratio is about z alone.

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
+from soda.common.seeds import seed_of
 from soda.evaluation.factor_reader import Codes, FactorReader, Reading, read
 from soda.evaluation.sections import Draw, cuts
-from soda.gallery.mixing import mix
-from soda.training.batches import seed_of
+from soda.inference.mixing import mix
 
 CLEAR = 2.0
 """Standard errors by which a factor must come from one picture rather than the other, to be called that side's."""

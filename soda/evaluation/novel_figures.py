@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from soda.cameras import COLUMNS
+from soda.common.images import to_float
 from soda.data.dataset import Split
-from soda.data.views import to_float
 from soda.evaluation.azimuth import azimuths
 from soda.evaluation.novel_tasks import OBJECT, Tasks
 from soda.evaluation.novel_views import NovelViews
-from soda.gallery.animation import save_animation
-from soda.gallery.drawing import Drawer, Sampling
-from soda.gallery.novel import novel_views, ring
-from soda.gallery.pictures import give
-from soda.gallery.sheets import grid, page, save_sheet
-from soda.model.soda import SODA
+from soda.geometry.cameras import COLUMNS
+from soda.inference.drawer import Drawer, Sampling
+from soda.inference.image_io import give
+from soda.inference.novel_view import novel_views, ring
+from soda.model.network import SodaNetwork
+from soda.viz.animation import save_animation
+from soda.viz.sheets import grid, page, save_sheet
 
 SHOWN = 10  # tasks on the sheet, from the best drawn to the worst
 TURNED, STOPS, FRAMES = 6, 10, 24
@@ -41,7 +41,7 @@ def novel_sheet(found: NovelViews, path: Path) -> None:
     save_sheet(grid(rows, column_labels=labels, side=64), path)
 
 
-def turntables(model: SODA, found: NovelViews, path: Path, seed: int) -> None:
+def turntables(model: SodaNetwork, found: NovelViews, path: Path, seed: int) -> None:
     """Of some held-out objects, from well drawn to badly drawn ones: the true views in order of azimuth, and the same from one
     posed picture and from two."""
     drawer = Drawer(model, batch_size=64, progress=False)
@@ -58,7 +58,7 @@ def turntables(model: SODA, found: NovelViews, path: Path, seed: int) -> None:
     save_sheet(page(blocks), path)
 
 
-def spinning(model: SODA, found: NovelViews, path: Path, seed: int) -> None:
+def spinning(model: SodaNetwork, found: NovelViews, path: Path, seed: int) -> None:
     """Held-out objects turning: in rows one picture of each, it turned from this one, and from two."""
     drawer = Drawer(model, batch_size=64, progress=False)
     split = found.tasks.split

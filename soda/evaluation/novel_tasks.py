@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soda.cameras import COLUMNS
 from soda.data.dataset import FACTOR, Split
+from soda.geometry.cameras import COLUMNS
 
 OBJECT, MODEL = FACTOR + "object", FACTOR + "model"
 MAX_TESTED, MAX_OBJECTS = 500, 2000

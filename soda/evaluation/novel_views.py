@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soda.cameras import camera, focal_length, upper_half_sphere
+from soda.common.images import to_float, to_uint8
 from soda.data.dataset import Split
 from soda.data.rendering.procedural import random_object
 from soda.data.rendering.views import drawer, picture
-from soda.data.views import to_float, to_uint8
 from soda.evaluation.metrics import FixedNetwork
 from soda.evaluation.novel_tasks import OBJECT, Tasks, Views, angles_between, choose_tasks
 from soda.evaluation.reconstruct import Judge, Nearness
-from soda.gallery.drawing import Drawer, Sampling
-from soda.model.soda import SODA
+from soda.geometry.cameras import camera, focal_length, upper_half_sphere
+from soda.inference.drawer import Drawer, Sampling
+from soda.model.network import SodaNetwork
 
 COUNTS = (1, 2, 4)
 """Source views that are given."""
@@ -51,7 +51,7 @@ class NovelViews:
 class ViewPainter:
     """Draws the target views of tasks, `samples` times each, always from the same noise."""
 
-    def __init__(self, model: SODA, *, samples: int, seed: int, batch_size: int) -> None:
+    def __init__(self, model: SodaNetwork, *, samples: int, seed: int, batch_size: int) -> None:
         self.drawer, self.samples, self.seed = Drawer(model, batch_size=batch_size, progress=False), samples, seed
 
     def __call__(self, sources: np.ndarray, targets: np.ndarray, source_cameras: np.ndarray | None) -> Drawn:
@@ -67,7 +67,7 @@ class ViewPainter:
 
 
 def measure_novel_views(
-    model: SODA,
+    model: SodaNetwork,
     train: Split,
     test: Split,
     network: torch.nn.Module,
@@ -162,7 +162,7 @@ def _by_angle(angles: np.ndarray, psnr: np.ndarray, copied: np.ndarray) -> Metri
     return found
 
 
-def _other_set(paint: ViewPainter, judge: Judge, model: SODA, seed: int) -> Metrics:
+def _other_set(paint: ViewPainter, judge: Judge, model: SodaNetwork, seed: int) -> Metrics:
     """Procedural meshes as sources: one view each, drawn from the next camera and from that of no object of its kind."""
     generator = np.random.default_rng(seed)
     pictures, cameras = _procedural(generator, model)
@@ -179,7 +179,7 @@ def _other_set(paint: ViewPainter, judge: Judge, model: SODA, seed: int) -> Metr
     }
 
 
-def _procedural(generator: np.random.Generator, model: SODA) -> tuple[np.ndarray, np.ndarray]:
+def _procedural(generator: np.random.Generator, model: SodaNetwork) -> tuple[np.ndarray, np.ndarray]:
     """Two views each of random objects: (N, 2, S, S, C) uint8 and their cameras (N, 2, 16) float32."""
     focal = focal_length(45)
     pictures, cameras = [], []

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from soda.data.views import to_float, to_uint8
+from soda.common.images import to_float, to_uint8
+from soda.common.seeds import seed_of
 from soda.evaluation.metrics import FixedNetwork, feature_distance, frechet_distance, psnr, ssim
-from soda.model.soda import SODA
-from soda.training.batches import seed_of
+from soda.model.network import SodaNetwork
 
 
 @torch.no_grad()
-def reconstruct(model: SODA, z: Tensor, *, seed: int, sample: int = 0, batch_size: int) -> np.ndarray:
+def reconstruct(model: SodaNetwork, z: Tensor, *, seed: int, sample: int = 0, batch_size: int) -> np.ndarray:
     """Draw a picture from every z (N, D) with the model's own sampler and steps, starting from noise that (seed, sample) decides.
 
     No inversion: nothing of the original but z enters. Returns (N, S, S, C) uint8.

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soda.data.views import to_float, to_uint8
+from soda.common.images import to_float, to_uint8
+from soda.common.seeds import seed_of
+from soda.diffusion.inversion import ROUNDS
 from soda.evaluation.reconstruct import Judge
-from soda.gallery.drawing import Drawer, Sampling
-from soda.gallery.inversion import ROUNDS
-from soda.model.soda import SODA
-from soda.training.batches import seed_of
+from soda.inference.drawer import Drawer, Sampling
+from soda.model.network import SodaNetwork
 
 EVALUATIONS = (5, 10, 20, 50, 100)
 
@@ -35,14 +35,14 @@ def _judge(judge: Judge, drawn: np.ndarray, originals: np.ndarray, evaluations: 
     return Cost(evaluations, float(near.psnr.mean()), float(near.ssim.mean()), float(near.lpips_like.mean()), fid)
 
 
-def evaluations_a_step(model: SODA) -> int:
+def evaluations_a_step(model: SodaNetwork) -> int:
     """Of the denoiser, with the model's own guidance: guided, it is asked with z and without."""
     return 1 if model.diffusion.guidance_scale == 1.0 else 2
 
 
 @torch.no_grad()
 def stochastic_cost(
-    model: SODA, z: Tensor, originals: np.ndarray, judge: Judge, evaluations: tuple[int, ...] = EVALUATIONS, *, seed: int
+    model: SodaNetwork, z: Tensor, originals: np.ndarray, judge: Judge, evaluations: tuple[int, ...] = EVALUATIONS, *, seed: int
 ) -> dict[int, Cost]:
     """evaluations -> measures of pictures drawn from z (N, D) alone, with the model's own sampler and guidance and always from
     the same noise, in as many steps as so many evaluations allow.
@@ -61,10 +61,10 @@ def stochastic_cost(
     return found
 
 
-def exact_cost(model: SODA, z: Tensor, originals: np.ndarray, judge: Judge, steps: tuple[int, ...]) -> dict[int, Cost]:
+def exact_cost(model: SodaNetwork, z: Tensor, originals: np.ndarray, judge: Judge, steps: tuple[int, ...]) -> dict[int, Cost]:
     """steps -> measures of pictures inverted and drawn again (DDIM, eta 0, nothing clipped) in so many steps each way.
 
-    As `soda.pretrained.SODA.reconstruct(exact=True)` does it, with the model's own guidance.
+    As `soda.inference.soda.SODA.reconstruct(exact=True)` does it, with the model's own guidance.
     """
     drawer, images = Drawer(model, batch_size=judge.batch_size, progress=False), to_float(originals)
     found = {}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from soda.common.images import to_float
 from soda.config import ExportConfig
 from soda.data.dataset import Split
-from soda.data.views import to_float
 from soda.export import ExportError
 from soda.export.statistics import evenly_spaced
-from soda.model.soda import SODA
+from soda.model.network import SodaNetwork
 from soda.runtime import Decoder
 
 GUIDED = 4
@@ -20,7 +20,7 @@ WEIGHT = 1.5
 
 
 @torch.inference_mode()
-def check_decoder(decoder: Decoder, model: SODA, split: Split, config: ExportConfig) -> dict[str, float]:
+def check_decoder(decoder: Decoder, model: SodaNetwork, split: Split, config: ExportConfig) -> dict[str, float]:
     """Draw `config.decoder_images` pictures of the split from their latents, by torch and by the runtime, from the same x_T.
 
     Returns decoder_images, decoder_max_abs_diff and decoder_mean_abs_diff, over pixels in [-1, 1]. Raises ExportError naming the
@@ -60,6 +60,6 @@ def check_decoder(decoder: Decoder, model: SODA, split: Split, config: ExportCon
     }
 
 
-def _sections(model: SODA) -> int:
+def _sections(model: SodaNetwork) -> int:
     """How many sections can be guided: none where they do not divide the latent."""
     return 0 if model.latent_dim % model.sections else model.sections

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from soda.diffusion.sampler import split_prediction
 from soda.export.tracing import trace
-from soda.model.soda import SODA
+from soda.model.network import SodaNetwork
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS
 
 
@@ -19,7 +19,7 @@ class DeployedDenoiser(nn.Module):
 
     abar: Tensor
 
-    def __init__(self, model: SODA) -> None:
+    def __init__(self, model: SodaNetwork) -> None:
         super().__init__()
         self.denoiser, self.prediction = model.denoiser, model.diffusion.prediction
         self.num_timesteps = model.schedule.num_timesteps

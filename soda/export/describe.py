@@ -14,8 +14,8 @@ from soda.data.dataset import PreparedData
 from soda.export import ExportError
 from soda.export.statistics import latent_statistics
 from soda.export.version import code_version
-from soda.gallery.directions import load_directions, weights_sha256
-from soda.model.soda import SODA
+from soda.inference.directions import load_directions, weights_sha256
+from soda.model.network import SodaNetwork
 from soda.runtime.metadata import FORMAT, to_props
 from soda.runtime.session import with_checksum
 
@@ -25,7 +25,7 @@ MAX_DIRECTIONS = 24
 _log = logging.getLogger(__name__)
 
 
-def describe_model(model: SODA, data: PreparedData, trained_on: str) -> dict[str, Any]:
+def describe_model(model: SodaNetwork, data: PreparedData, trained_on: str) -> dict[str, Any]:
     """What encoder and denoiser have in common. trained_on: the version of the data on which the model was trained."""
     if trained_on != data.version:
         _log.warning(
@@ -48,7 +48,7 @@ def describe_model(model: SODA, data: PreparedData, trained_on: str) -> dict[str
     }
 
 
-def describe_encoder(model: SODA, data: PreparedData, resize: str, evaluation: Path) -> dict[str, Any]:
+def describe_encoder(model: SodaNetwork, data: PreparedData, resize: str, evaluation: Path) -> dict[str, Any]:
     """What only the encoder says; runs it over the train split. Raises ExportError as `latent_statistics` does."""
     probe = _probe_figures(evaluation)
     mean, std, pictures = latent_statistics(model.encoder, data.split("train"))
@@ -56,7 +56,7 @@ def describe_encoder(model: SODA, data: PreparedData, resize: str, evaluation: P
     return {"resize": resize, "labels": data.label_names, "probe": probe, "precision": "fp32", **statistics}
 
 
-def describe_denoiser(model: SODA, directions: list[dict[str, Any]]) -> dict[str, Any]:
+def describe_denoiser(model: SodaNetwork, directions: list[dict[str, Any]]) -> dict[str, Any]:
     """What only the denoiser says: the table of its schedule and how to sample with it."""
     settings = model.diffusion
     return {
@@ -75,7 +75,7 @@ def describe_denoiser(model: SODA, directions: list[dict[str, Any]]) -> dict[str
 def describe_directions(file: Path | None, model_dir: Path, latent_dim: int) -> list[dict[str, Any]]:
     """Directions of the model, those that change pictures most first; none without a file.
 
-    Raises DirectionError (soda.gallery.directions) for a damaged file and for directions found with other weights.
+    Raises DirectionError (soda.inference.directions) for a damaged file and for directions found with other weights.
     """
     if file is None or not file.is_file():
         return []

@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 import torch
 
+from soda.common.files import whole_file, whole_folder, write_json
 from soda.config import ExportConfig
 from soda.data.dataset import PreparedData, Split
 from soda.export import ExportError
@@ -21,8 +22,7 @@ from soda.export.parity import check_parity
 from soda.export.speed import measure_speed
 from soda.export.tracing import trace
 from soda.export.variants import write_variants
-from soda.files import whole_file, whole_folder, write_json
-from soda.model.soda import SODA
+from soda.model.network import SodaNetwork
 from soda.runtime import Decoder, Encoder
 from soda.runtime.metadata import INPUT, OUTPUT
 from soda.training.checkpoint import load_model, model_metadata
@@ -83,7 +83,7 @@ def to_onnx(module: DeployedEncoder, opset: int) -> onnx.ModelProto:
     return trace(module, (example,), opset=opset, name="encoder", inputs=[INPUT], outputs=[OUTPUT], dynamic_shapes=sides)
 
 
-def _check_fit(model: SODA, data: PreparedData, model_dir: Path, prepared: Path) -> None:
+def _check_fit(model: SodaNetwork, data: PreparedData, model_dir: Path, prepared: Path) -> None:
     wanted, found = (model.image_size, model.channels), (data.image_size, data.channels)
     if wanted != found:
         raise ExportError(

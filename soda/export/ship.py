@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
+from soda.common.files import whole_file, whole_folder
 from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.export import ExportError
 from soda.export.card import card, picture_of
 from soda.export.variants import LIST
-from soda.files import whole_file, whole_folder
 from soda.runtime import Decoder, Encoder, ModelError
 from soda.training.checkpoint import load_model, model_metadata
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from soda.common.images import to_float
 from soda.data.dataset import Split
-from soda.data.views import to_float
 from soda.export import ExportError
 
 MAX_PICTURES = 100_000

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import torch
 
+from soda.common.files import write_json
 from soda.config import ExportConfig
 from soda.data.dataset import PreparedData, Split
 from soda.evaluation.probe import Features, linear_probe
@@ -22,7 +23,6 @@ from soda.export.parity import Likeness, likeness
 from soda.export.quantize import CANDIDATES, Settings, quantize, to_half
 from soda.export.speed import measure_batch
 from soda.export.statistics import evenly_spaced
-from soda.files import write_json
 from soda.runtime import Encoder
 
 INT8, FP16, LIST = "encoder.int8.onnx", "encoder.fp16.onnx", "variants.json"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from soda.cameras import NUMBERS
 from soda.config import CamerasConfig
-from soda.rays import encode_poses, pose_numbers, ray_channels, ray_maps
+from soda.geometry.cameras import NUMBERS
+from soda.geometry.rays import encode_poses, pose_numbers, ray_channels, ray_maps
 
 
 def known(cameras: Tensor) -> Tensor:

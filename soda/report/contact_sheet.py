@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from soda.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.data.dataset import FACTOR, DatasetError, PreparedData, Split
+from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.report.figures import Figure, embed
 from soda.report.parts import ReportError
 

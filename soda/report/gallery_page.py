@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from soda.files import whole_file, whole_folder
+from soda.common.files import whole_file, whole_folder
 from soda.report.contact_sheet import TITLE, draw_sheet
 from soda.report.figures import CHARTS, PICTURES
 from soda.report.parts import Parts, read_json

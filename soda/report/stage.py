@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from soda.common.files import whole_file, write_json
 from soda.config import Config
-from soda.files import whole_file, write_json
 from soda.report.contact_sheet import contact_sheet
 from soda.report.data import read_data, read_verdict_facts
 from soda.report.encoder import read_encoder

@@ -118,7 +118,7 @@ class Decoder:
         """The x_T (N, C, S, S) from which `sample(z, x_T=x_T, clip=False)`, with the same steps and guidance, draws these
         pictures.
 
-        images: (N, C, S, S) float32 in [-1, 1] or uint8 (N, S, S, C); rounds: evaluations a step. What `soda.gallery.inversion`
+        images: (N, C, S, S) float32 in [-1, 1] or uint8 (N, S, S, C); rounds: evaluations a step. What `soda.diffusion.inversion`
         does, without its secant. Raises ValueError as `sample` does.
         """
         whole_number("rounds", rounds, 1)
@@ -168,7 +168,7 @@ class Decoder:
             )
 
     def _denoiser(self, z: np.ndarray, whole: float, sections: Mapping[int, float]) -> Denoise:
-        """Bound to z (n, D) and guided, as `soda.model.soda.SODA.denoise_with` says."""
+        """Bound to z (n, D) and guided, as `soda.model.network.SODA.denoise_with` says."""
         scales = {k: weight for k, weight in sections.items() if weight != 1.0}
 
         def plain(x_t: np.ndarray, t: int, latents: np.ndarray = z) -> tuple[np.ndarray, np.ndarray]:

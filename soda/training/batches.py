@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from soda.common.seeds import seed_of
 from soda.data.dataset import Split
 from soda.data.pairs import Partners
-
-
-def seed_of(*parts: int | str) -> int:
-    """A 63-bit seed from what it depends on, e.g. (seed, rank, step)."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
 
 
 class Order:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from soda.common.files import whole_file, whole_folder
+from soda.common.tensors import tensors_sha256
 from soda.config import Config, ConfigError, from_dict, to_dict
-from soda.files import whole_file, whole_folder
-from soda.model.soda import SODA, build_model
+from soda.model.network import SodaNetwork, build_model
 
 FORMAT = 1
 _CODE = ("config.py", "files.py", "data/dataset.py", "data/pairs.py", "data/views.py", "diffusion", "model", "training")
@@ -82,7 +82,7 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def save_model(folder: Path, model: SODA, config: Config, *, data_version: str, images: int) -> None:
+def save_model(folder: Path, model: SodaNetwork, config: Config, *, data_version: str, images: int) -> None:
     """Write weights (safetensors) and the configuration that rebuilds the model, both or none."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     settings = yaml.safe_dump(to_dict(config), sort_keys=False).encode()
@@ -97,7 +97,7 @@ def save_model(folder: Path, model: SODA, config: Config, *, data_version: str, 
         raise CheckpointError(f"{folder}: the model could not be written ({error})") from error
 
 
-def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[SODA, Config]:
+def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[SodaNetwork, Config]:
     """The model in eval mode, rebuilt from the configuration beside its weights.
 
     Raises CheckpointError naming the file that is missing, damaged, altered since it was saved, or does not fit the other.
@@ -131,15 +131,6 @@ def _read_weights(file: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
             shapes = f"{tuple(tensor.shape)}, config.yaml makes it {tuple(wanted[name].shape)}"
             raise CheckpointError(f"{file}: does not fit config.yaml: {name} is {shapes}")
     return tensors
-
-
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes: of what the file says, not of how it is laid out."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _require_unaltered(folder: Path, tensors: dict[str, Tensor]) -> None:

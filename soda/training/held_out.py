@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.images import to_float
+from soda.common.seeds import seed_of
 from soda.config import Config
 from soda.data.dataset import PreparedData, Split
 from soda.data.pairs import Partners, find_partners
-from soda.data.views import to_float
-from soda.training.batches import Order, chosen, seed_of
+from soda.training.batches import Order, chosen
 
 
 @dataclass(frozen=True)

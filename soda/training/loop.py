@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from soda.common.files import write_json
+from soda.common.images import to_float
 from soda.config import Config
 from soda.data.dataset import PreparedData
+from soda.data.gate.verdict import require_verdict
 from soda.data.pairs import find_partners
-from soda.data.verdict import require_verdict
-from soda.data.views import to_float
-from soda.files import write_json
 from soda.training.batches import Order, batches
 from soda.training.checkpoint import load_checkpoint, run_key, save_checkpoint, save_model
 from soda.training.curves import Curves, Row

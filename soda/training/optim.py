@@ -7,10 +7,10 @@ import math
 import torch
 
 from soda.config import TrainConfig
-from soda.model.soda import SODA
+from soda.model.network import SodaNetwork
 
 
-def build_optimizer(model: SODA, config: TrainConfig) -> torch.optim.AdamW:
+def build_optimizer(model: SodaNetwork, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW in four groups: encoder and denoiser, each with weights that decay and norms and biases that do not.
 
     Each group carries `lr_factor`, its share of the scheduled rate.

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from soda.common.seeds import seed_of
 from soda.config import Config
-from soda.data.views import augment, draw_shown, recolour, view_pair
+from soda.data.augment import augment, draw_shown, recolour, view_pair
 from soda.diffusion.schedule import draw_times
 from soda.model.conditions import mask_cameras
 from soda.model.modulation import draw_keep
-from soda.model.soda import SODA, build_model
-from soda.training.batches import seed_of
+from soda.model.network import SodaNetwork, build_model
 from soda.training.curves import Row
 from soda.training.ema import ema_copy, update_ema
 from soda.training.optim import build_optimizer, learning_rate, set_learning_rate
@@ -25,8 +25,8 @@ from soda.training.optim import build_optimizer, learning_rate, set_learning_rat
 class Run:
     """All that changes while training; `state` and `restore` are what a checkpoint holds."""
 
-    model: SODA
-    ema: SODA
+    model: SodaNetwork
+    ema: SodaNetwork
     optimizer: torch.optim.Optimizer
     key: str
     step: int = 0
@@ -59,7 +59,7 @@ def start_run(config: Config, key: str, device: torch.device) -> Run:
     torch.manual_seed(seed_of("weights", config.train.seed))
     model = build_model(config).to(device)
     ema = ema_copy(model)
-    assert isinstance(ema, SODA)
+    assert isinstance(ema, SodaNetwork)
     return Run(model, ema, build_optimizer(model, config.train), key)
 
 

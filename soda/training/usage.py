@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from soda.model.conditions import Context
-from soda.model.soda import SODA
+from soda.model.network import SodaNetwork
 
 
 class UnusedLatentError(RuntimeError):
@@ -30,7 +30,7 @@ class LatentUse:
 
 
 def measure_use(
-    model: SODA, images: Tensor, seed: int, sources: Tensor | None = None, cameras: Tensor | None = None
+    model: SodaNetwork, images: Tensor, seed: int, sources: Tensor | None = None, cameras: Tensor | None = None
 ) -> LatentUse:
     """Measure on `images` (B, C, S, S) in [-1, 1], each its own source and target, with t and noise fixed by `seed`.
 
@@ -70,7 +70,7 @@ def measure_use(
 
 
 def _use_of_pose(
-    model: SODA, images: Tensor, noise: Tensor, z: Tensor, cameras: Tensor, context: Context | None
+    model: SodaNetwork, images: Tensor, noise: Tensor, z: Tensor, cameras: Tensor, context: Context | None
 ) -> dict[str, float]:
     t = torch.full((len(images),), model.schedule.num_timesteps, device=images.device)
 

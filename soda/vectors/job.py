@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from soda.files import held_folder, whole_file
+from soda.common.files import held_folder, whole_file
 from soda.runtime import Encoder, pictures_in
 from soda.runtime.names import printable
 from soda.runtime.progress import Line

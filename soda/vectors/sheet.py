@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from soda.files import whole_file
+from soda.common.files import whole_file
 from soda.runtime import PictureError
 from soda.runtime.names import printable
 from soda.runtime.preprocess import load_picture

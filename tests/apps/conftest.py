@@ -13,8 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from soda.runtime import Encoder
-from tests.apps.running import ENCODER, ROOT, Running, serve
-from tests.apps.website import browser_path, lay_out, web_server
+from tests.support.running import ENCODER, ROOT, Running, serve
+from tests.support.website import browser_path, lay_out, web_server
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from soda.runtime import Encoder
-from tests.apps.running import MODEL, Running, serve
+from tests.support.running import MODEL, Running, serve
 
 INFER = f"/v2/models/{MODEL}/infer"
 LENGTH = "Inference-Header-Content-Length"

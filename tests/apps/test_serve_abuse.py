@@ -22,7 +22,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.apps.running import MODEL, Running, serve
+from tests.support.running import MODEL, Running, serve
 
 INFER = f"/v2/models/{MODEL}/infer"
 MIB = 1 << 20

@@ -21,7 +21,7 @@ from soda.runtime import Encoder
 from soda.serve.batching import Batcher
 from soda.serve.errors import Refusal
 from soda.serve.server import listen, make_no_more
-from tests.apps.running import MODEL, Running, serve
+from tests.support.running import MODEL, Running, serve
 
 Noise = Callable[..., np.ndarray]
 

@@ -18,8 +18,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from soda.runtime import Encoder
-from tests.apps.running import ENCODER, ROOT, Running
-from tests.apps.website import SUB_PATH, lay_out, web_server
+from tests.support.running import ENCODER, ROOT, Running
+from tests.support.website import SUB_PATH, lay_out, web_server
 
 DIST = ROOT / "apps/web/dist"
 

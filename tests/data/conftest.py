@@ -12,7 +12,7 @@ import pytest
 
 from soda.config import DatasetConfig
 from soda.data.sources import fashion_mnist
-from tests.data.samples import IdxSet, MakeConfig, picture
+from tests.support.samples import IdxSet, MakeConfig, picture
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from soda.data.dataset import DatasetError, PreparedData
 from soda.data.fetch import fetch
 from soda.data.prepare import prepare
 from soda.runtime.preprocess import load_picture, to_square
-from tests.data.samples import MakeConfig
+from tests.support.samples import MakeConfig
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import pytest
 import torch
 from prepared_factory import make_prepared
 
+from soda.common.images import to_float
 from soda.config import AugmentConfig, PairsConfig, ViewsConfig
+from soda.data.augment import view_pair
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import PairsError, Partners, find_partners
-from soda.data.views import to_float, view_pair
 from soda.training.batches import Order, batches
 
 BY_CONTENT = PairsConfig(by="column", column="factor.content", differ="factor.style")

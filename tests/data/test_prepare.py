@@ -28,7 +28,7 @@ from soda.data.pixels import PixelSettings, statistics
 from soda.data.prepare import PrepareError, prepare, split_of
 from soda.data.sources import Item
 from soda.runtime.preprocess import load_picture, to_square
-from tests.data.samples import IdxSet, MakeConfig, bomb_png, picture, snapshot
+from tests.support.samples import IdxSet, MakeConfig, bomb_png, picture, snapshot
 
 
 def rejected(path: Path) -> dict[str, str]:

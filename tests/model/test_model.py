@@ -12,11 +12,11 @@ from soda.config import Config
 from soda.model.blocks import Attention, TimeEmbedding
 from soda.model.encoder import build_encoder
 from soda.model.modulation import Modulation, cut_sections, draw_keep, mask_sections
-from soda.model.soda import SODA, build_model
-from tests.conftest import make_config
+from soda.model.network import SodaNetwork, build_model
+from tests.support.settings import make_config
 
 
-def awake(config: Config) -> SODA:
+def awake(config: Config) -> SodaNetwork:
     """A model whose zero-initialised parts are random, as after some training."""
     torch.manual_seed(0)
     model = build_model(config).eval()
@@ -28,7 +28,7 @@ def awake(config: Config) -> SODA:
     return model
 
 
-def inputs(model: SODA, batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(model: SodaNetwork, batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     shape = (batch, model.channels, model.image_size, model.image_size)
     t = torch.randint(1, model.schedule.num_timesteps + 1, (batch,), generator=generator)
@@ -36,7 +36,7 @@ def inputs(model: SODA, batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.fixture
-def model(small_config: Config) -> SODA:
+def model(small_config: Config) -> SodaNetwork:
     return awake(small_config)
 
 
@@ -49,7 +49,7 @@ def test_the_unet_is_symmetric_and_its_sections_follow_from_it(small_config: Con
         assert len(modulated) == 2 * (unet.sections - 1) + 1
 
 
-def test_masks_stop_gradients_to_their_sections_and_no_others(model: SODA) -> None:
+def test_masks_stop_gradients_to_their_sections_and_no_others(model: SodaNetwork) -> None:
     x, t, noise = inputs(model)
     for dropped in (set(c) for n in range(model.sections + 1) for c in combinations(range(model.sections), n)):
         keep = torch.tensor([[float(k not in dropped) for k in range(model.sections)]] * len(x))
@@ -59,7 +59,7 @@ def test_masks_stop_gradients_to_their_sections_and_no_others(model: SODA) -> No
             assert (gradient == 0).all() if k in dropped else (gradient != 0).any(), (dropped, k)
 
 
-def test_masks_are_each_pictures_own(model: SODA) -> None:
+def test_masks_are_each_pictures_own(model: SodaNetwork) -> None:
     x, t, noise = inputs(model)
     keep = torch.ones(3, model.sections)
     keep[1] = 0
@@ -68,7 +68,7 @@ def test_masks_are_each_pictures_own(model: SODA) -> None:
     assert (z.grad[1] == 0).all() and (z.grad[0] != 0).any() and (z.grad[2] != 0).any()
 
 
-def test_each_section_modulates_its_pair_and_nothing_else(model: SODA) -> None:
+def test_each_section_modulates_its_pair_and_nothing_else(model: SodaNetwork) -> None:
     seen: dict[str, Tensor] = {}
     blocks = {f"down {i}": b for i, b in enumerate(model.denoiser.down)} | {f"up {i}": b for i, b in enumerate(model.denoiser.up)}
     blocks["middle"] = model.denoiser.middle
@@ -82,7 +82,7 @@ def test_each_section_modulates_its_pair_and_nothing_else(model: SODA) -> None:
         assert names == ({"middle"} if k == model.sections - 1 else {f"down {k}", f"up {k}"})
 
 
-def test_pairs_work_at_the_same_resolution(model: SODA) -> None:
+def test_pairs_work_at_the_same_resolution(model: SodaNetwork) -> None:
     sizes: dict[str, int] = {}
     for side in ("down", "up"):
         for i, block in enumerate(getattr(model.denoiser, side)):
@@ -135,7 +135,7 @@ def test_masking_all_sections_is_the_zero_latent() -> None:
     assert not mask_sections(torch.randn(2, 8), torch.zeros(2, 4)).any()
 
 
-def test_guidance_of_one_is_none_and_of_zero_forgets_z(model: SODA) -> None:
+def test_guidance_of_one_is_none_and_of_zero_forgets_z(model: SodaNetwork) -> None:
     x, t, _ = inputs(model)
     z = torch.randn(3, model.latent_dim)
     plain, zero = model.predict(x, t, z)[1], model.predict(x, t, torch.zeros_like(z))[1]
@@ -146,7 +146,7 @@ def test_guidance_of_one_is_none_and_of_zero_forgets_z(model: SODA) -> None:
     )
 
 
-def test_a_section_of_zeros_is_not_guided_by_its_weight(model: SODA) -> None:
+def test_a_section_of_zeros_is_not_guided_by_its_weight(model: SodaNetwork) -> None:
     x, t, _ = inputs(model)
     z = torch.randn(3, model.latent_dim)
     z[:, : model.latent_dim // model.sections] = 0
@@ -156,7 +156,7 @@ def test_a_section_of_zeros_is_not_guided_by_its_weight(model: SODA) -> None:
     assert not torch.allclose(stressed, guided, atol=1e-3)
 
 
-def test_guiding_a_section_that_is_not_there_is_refused(model: SODA) -> None:
+def test_guiding_a_section_that_is_not_there_is_refused(model: SodaNetwork) -> None:
     with pytest.raises(ValueError, match="section 4 does not exist"):
         model.denoise_with(torch.zeros(1, model.latent_dim), section_scales={4: 2.0})
 
@@ -176,7 +176,7 @@ def test_attention_does_not_run_across_the_batch() -> None:
     torch.testing.assert_close(layer(x)[:2], layer(changed)[:2])
 
 
-def test_decoding_is_repeatable_and_depends_on_z(model: SODA) -> None:
+def test_decoding_is_repeatable_and_depends_on_z(model: SodaNetwork) -> None:
     z = torch.randn(2, model.latent_dim)
 
     def draw(latent: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ def test_decoding_is_repeatable_and_depends_on_z(model: SODA) -> None:
     assert float(draw(z).abs().max()) <= 1 and draw(z).shape == (2, 1, 16, 16)
 
 
-def test_inversion_gives_back_the_picture(model: SODA) -> None:
+def test_inversion_gives_back_the_picture(model: SodaNetwork) -> None:
     x, _, _ = inputs(model)
     z = model.encode(x)
     x_T = model.invert(x, z, steps=50)
@@ -224,13 +224,13 @@ def test_the_loss_starts_at_the_size_of_its_target(small_config: Config) -> None
     assert model.loss(x, x, t, noise).item() == pytest.approx(float(v.pow(2).mean()), rel=1e-4)
 
 
-def test_the_loss_asks_for_a_source_or_a_latent(model: SODA) -> None:
+def test_the_loss_asks_for_a_source_or_a_latent(model: SodaNetwork) -> None:
     x, t, noise = inputs(model)
     with pytest.raises(ValueError, match="source"):
         model.loss(None, x, t, noise)
 
 
-def test_a_style_gives_its_fine_sections_and_the_source_the_others(model: SODA) -> None:
+def test_a_style_gives_its_fine_sections_and_the_source_the_others(model: SodaNetwork) -> None:
     x_0, t, _ = inputs(model)
     noise = torch.randn_like(x_0)
     model.encoder.head.weight.data *= 30  # an untrained encoder's latents hardly differ

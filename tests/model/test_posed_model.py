@@ -11,23 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from soda.cameras import COLUMNS, CameraError, camera, focal_length, orbit
 from soda.config import CamerasConfig, Config, ConfigError, PairsConfig, ViewsConfig
+from soda.data.augment import draw_shown
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import find_partners
-from soda.data.views import draw_shown
 from soda.diffusion.schedule import draw_times
+from soda.geometry.cameras import COLUMNS, CameraError, camera, focal_length, orbit
+from soda.inference.soda import SODA
 from soda.model.conditions import Context, mask_cameras
-from soda.model.soda import SODA as Network
-from soda.model.soda import build_model
-from soda.pretrained import SODA
+from soda.model.network import SodaNetwork, build_model
 from soda.training.batches import Order, batches
 from soda.training.held_out import PairCameras, read_held_out
 from soda.training.step import optimise, start_run, step_loss
 from soda.training.usage import measure_use
-from tests.conftest import make_config
-from tests.data.prepared_factory import make_prepared
 from tests.model.test_model import awake
+from tests.support.prepared_factory import make_prepared
+from tests.support.settings import make_config
 
 RAYS = CamerasConfig(rays=True, octaves=2, rgb_channels=4, pose=True)
 BY_OBJECT = PairsConfig(by="column", column="factor.object")
@@ -47,7 +46,7 @@ def numbers(count: int = 3) -> Tensor:
     return torch.tensor([each.numbers for each in RING[:count]])
 
 
-def inputs(model: Network, batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(model: SodaNetwork, batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(batch, model.channels, model.image_size, model.image_size, generator=generator) * 2 - 1
     t = torch.full((batch,), model.schedule.num_timesteps // 2)
@@ -60,7 +59,7 @@ def config(small_config: Config) -> Config:
 
 
 @pytest.fixture
-def model(config: Config) -> Network:
+def model(config: Config) -> SodaNetwork:
     return awake(config)
 
 
@@ -87,7 +86,7 @@ def test_without_cameras_there_is_nothing_of_them(small_config: Config) -> None:
             call()
 
 
-def test_both_networks_see_the_camera_of_their_own_picture_alone(model: Network) -> None:
+def test_both_networks_see_the_camera_of_their_own_picture_alone(model: SodaNetwork) -> None:
     images, t, z = inputs(model)
     moved = numbers()
     moved[1] = torch.tensor(RING[5].numbers)
@@ -109,7 +108,7 @@ def test_the_pose_reaches_the_denoiser_beside_the_rays(small_config: Config) -> 
     assert build_model(posed(small_config, dataclasses.replace(RAYS, pose=False))).denoiser.pose is None
 
 
-def test_a_masked_camera_is_as_if_it_were_not_given(model: Network) -> None:
+def test_a_masked_camera_is_as_if_it_were_not_given(model: SodaNetwork) -> None:
     images, t, z = inputs(model)
     zeros = torch.zeros(3, len(COLUMNS))
     with torch.no_grad():
@@ -193,7 +192,7 @@ def test_data_without_cameras_and_moved_views_are_refused(config: Config, small_
 
 
 @pytest.fixture
-def pretrained(config: Config, model: Network) -> SODA:
+def pretrained(config: Config, model: SodaNetwork) -> SODA:
     return SODA(model, config, Path("nowhere"))
 
 
@@ -271,7 +270,7 @@ def test_further_sources_are_of_the_object_and_never_the_target(config: Config, 
     assert batch.shape[-1] == 4 * split.gather([0]).shape[-1]
 
 
-def test_the_latent_of_several_views_is_the_mean_of_those_that_count(model: Network) -> None:
+def test_the_latent_of_several_views_is_the_mean_of_those_that_count(model: SodaNetwork) -> None:
     images, _, _ = inputs(model)
     views, cameras = torch.stack((images, images.flip(0)), 1), torch.stack((numbers(), numbers().flip(0)), 1)
     each = [model.encode(views[:, v], cameras[:, v]) for v in (0, 1)]
@@ -304,12 +303,12 @@ def test_a_further_source_counts_in_training_and_brings_its_camera(config: Confi
 
 
 @pytest.fixture
-def attending(config: Config) -> Network:
+def attending(config: Config) -> SodaNetwork:
     cameras = dataclasses.replace(RAYS, view_attention=(0, 1))
     return awake(dataclasses.replace(config, model=dataclasses.replace(config.model, cameras=cameras, head_dim=8)))
 
 
-def test_a_denoiser_that_attends_sees_the_views_beyond_their_latent(attending: Network) -> None:
+def test_a_denoiser_that_attends_sees_the_views_beyond_their_latent(attending: SodaNetwork) -> None:
     images, t, z = inputs(attending)
     views = torch.stack((images, images.flip(0)), 1)
     _, context = attending.encode_views(views, torch.stack((numbers(), numbers().flip(0)), 1))
@@ -329,7 +328,7 @@ def test_a_denoiser_that_attends_sees_the_views_beyond_their_latent(attending: N
     torch.testing.assert_close(draw(Context(context.tokens[:, order], context.shown[:, order])), whole, atol=1e-4, rtol=1e-4)
 
 
-def test_a_view_that_does_not_count_is_not_attended_to(attending: Network) -> None:
+def test_a_view_that_does_not_count_is_not_attended_to(attending: SodaNetwork) -> None:
     images, t, z = inputs(attending)
     shown = torch.tensor([[True, False]] * 3)
 
@@ -341,7 +340,7 @@ def test_a_view_that_does_not_count_is_not_attended_to(attending: Network) -> No
     torch.testing.assert_close(draw(images.flip(0)), draw(torch.zeros_like(images)))
 
 
-def test_a_model_that_attends_trains_and_turns_objects(config: Config, data: PreparedData, attending: Network) -> None:
+def test_a_model_that_attends_trains_and_turns_objects(config: Config, data: PreparedData, attending: SodaNetwork) -> None:
     cameras = dataclasses.replace(RAYS, view_attention=(0, 1))
     config = several(dataclasses.replace(config, model=dataclasses.replace(config.model, cameras=cameras, head_dim=8)))
     run, split = start_run(config, "key", torch.device("cpu")), data.split("train")
@@ -380,7 +379,7 @@ def test_a_weight_that_is_no_number_is_refused(pretrained: SODA, weight: float) 
         pretrained.novel_view(images[0], RING[0], RING[1], steps=2, pose_guidance=weight)
 
 
-def test_pose_guidance_stresses_the_camera(model: Network, pretrained: SODA) -> None:
+def test_pose_guidance_stresses_the_camera(model: SodaNetwork, pretrained: SODA) -> None:
     images, t, z = inputs(model)
     at = numbers()
     with torch.no_grad():

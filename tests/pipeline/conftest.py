@@ -1,50 +1,22 @@
-"""A scratch project: this project's dvc.yaml, DVC settings, conf/ and launcher, with stages that take milliseconds."""
+"""Scratch projects in which every stage ran once, and a Prefect server of one's own."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
-import yaml
-from dvc.repo import Repo
 
-from soda.config import compose, write_params
-
-PROJECT = Path(__file__).parents[2]
-
-
-def repro(root: Path, *targets: str) -> None:
-    """What `dvc repro [--single-item targets]` does, without the second that the command line takes to start."""
-    with chdir(root), Repo() as repo:
-        repo.reproduce(targets=list(targets) or None, single_item=bool(targets))
-
-
-def _lay_out(root: Path) -> None:
-    for name in ("dvc.yaml", "stage", ".dvcignore"):
-        shutil.copy(PROJECT / name, root / name)
-    write_params(compose([], PROJECT / "conf"), root / "params.yaml")
-    (root / ".dvc").mkdir()
-    shutil.copy(PROJECT / ".dvc/config", root / ".dvc/config")
-    (root / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
-    shutil.copytree(PROJECT / "conf", root / "conf")
-    for stage in yaml.safe_load((root / "dvc.yaml").read_text())["stages"].values():
-        for path in (root / dependency for dependency in stage["deps"] if dependency.startswith("soda/")):
-            path = path if path.suffix else path / "code.py"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("pass\n")
-    (root / "soda/__init__.py").touch()
-    shutil.copy(Path(__file__).parent / "project/__main__.py", root / "soda/__main__.py")
+from tests.support.scratch_project import lay_out, repro
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scratch project in which plain `dvc repro` ran everything once. Copy it (`project`), do not change it."""
     root = tmp_path_factory.mktemp("finished")
-    _lay_out(root)
+    lay_out(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SODA_PYTHON", sys.executable)
         repro(root)

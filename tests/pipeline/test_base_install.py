@@ -16,7 +16,7 @@ from PIL import Image
 from soda.config import compose, from_dict
 from soda.export.graph import DeployedEncoder
 from soda.export.onnx import to_onnx
-from soda.model.soda import build_model
+from soda.model.network import build_model
 from soda.runtime import Encoder
 from soda.runtime.metadata import FORMAT, to_props
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from soda.config import compose, load, write_params
-from tests.pipeline.conftest import PROJECT
+from tests.support.scratch_project import PROJECT
 
 
 def test_params_yaml_is_what_conf_composes(tmp_path: Path) -> None:

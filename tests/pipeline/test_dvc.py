@@ -16,13 +16,13 @@ import yaml
 from dvc.repo import Repo
 
 from flows.stages import StageError, changed_stages, run_stage, stage_order
-from tests.pipeline.conftest import PROJECT, repro
+from tests.support.scratch_project import PROJECT, repro
 
 ORDER = ["fetch", "prepare", "validate", "train", "evaluate", "export", "report"]
 STAGE_MODULES = {
     "fetch": "soda.data.fetch",
     "prepare": "soda.data.prepare",
-    "validate": "soda.data.gate",
+    "validate": "soda.data.gate.validate",
     "train": "soda.training.loop",
     "evaluate": "soda.evaluation.evaluate",
     "export": "soda.export.onnx",
@@ -30,7 +30,7 @@ STAGE_MODULES = {
 }
 CARRIED_BY_PARAMS = {
     "soda.config",
-    "soda.files",
+    "soda.common.files",
     "soda.settings",
     "soda.settings_checks",
     "soda.settings_data",

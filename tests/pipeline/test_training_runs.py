@@ -21,11 +21,11 @@ import torch.multiprocessing as mp
 from safetensors.numpy import load_file
 
 from soda.config import Config, to_dict, write_params
-from soda.data.gate import validate
-from soda.model.soda import SODA, build_model
+from soda.data.gate.validate import validate
+from soda.model.network import SodaNetwork, build_model
 from soda.training.distributed import processes
-from tests.conftest import ROOT, make_config
-from tests.data.prepared_factory import make_prepared
+from tests.support.prepared_factory import make_prepared
+from tests.support.settings import ROOT, make_config
 
 RUN = ("train.images=1280", "train.checkpoint_every_images=160", "train.log_every_images=320", "model.dropout=0.1")
 COMMAND = [sys.executable, "-m", "soda"]
@@ -177,7 +177,7 @@ def test_nothing_gets_round_the_gate(tmp_path: Path, tampering: str) -> None:
     assert done.returncode == 1 and "Traceback" not in done.stderr and not (folder / "runs").exists()
 
 
-def frozen_model(config: Config) -> SODA:
+def frozen_model(config: Config) -> SodaNetwork:
     """A model whose batch statistics are frozen and whose modulations are awake, so that gradients reach the encoder."""
     torch.manual_seed(0)
     model = build_model(config).eval()
@@ -187,7 +187,7 @@ def frozen_model(config: Config) -> SODA:
     return model
 
 
-def gradients(network: torch.nn.Module, model: SODA, part: slice) -> dict[str, torch.Tensor]:
+def gradients(network: torch.nn.Module, model: SodaNetwork, part: slice) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     x, noise = torch.rand(8, 1, 16, 16, generator=generator) * 2 - 1, torch.randn(8, 1, 16, 16, generator=generator)
     t = torch.randint(1, 51, (8,), generator=generator)

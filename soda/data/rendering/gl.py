@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from soda.cameras import Camera
 from soda.data.rendering.mesh import AMBIENT, BLACK, LAMPS, LEAST_ALPHA, Mesh
+from soda.geometry.cameras import Camera
 
 NEEDS = "OpenGL without a screen wants Mesa's EGL; Debian and Ubuntu: apt-get install -y libegl1 libgl1-mesa-dri"
 _NEAR, _FAR = 0.05, 50.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from soda.cameras import Camera
 from soda.data.rendering.mesh import BLACK, Mesh, MeshError, light
+from soda.geometry.cameras import Camera
 
 _DEPTH_BITS = 31
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from soda.cameras import Camera
 from soda.data.rendering import raster
 from soda.data.rendering.mesh import Mesh, MeshError
+from soda.geometry.cameras import Camera
 
 FINER = 4  # rays a pixel along each side
 RENDERERS = ("numpy", "opengl")

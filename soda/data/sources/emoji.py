@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from soda.config import DatasetConfig
-from soda.data.download import DownloadError, copy_from_folder, download, npm_packages
 from soda.data.sources.base import Item, SourceError, UnreachableError
+from soda.data.sources.download import DownloadError, copy_from_folder, download, npm_packages
 from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, sha256_of, write_drawings
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]

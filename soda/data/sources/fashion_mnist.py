@@ -20,9 +20,9 @@ from typing import Any
 import pyarrow as pa
 
 from soda.config import DatasetConfig
-from soda.data.download import DownloadError, copy_from_folder, debian_package, download
 from soda.data.pixels import PixelsInFile
 from soda.data.sources.base import Item, SourceError, UnreachableError
+from soda.data.sources.download import DownloadError, copy_from_folder, debian_package, download
 
 logger = logging.getLogger(__name__)
 

@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from soda.common.files import walk_once
 from soda.config import DatasetConfig
 from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
 from soda.data.sources.base import Item, SourceError, open_fetched
 from soda.data.sources.labels import folder_labels
-from soda.files import walk_once
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from typing import Any
 from tqdm import tqdm
 
 from soda.config import DatasetConfig
-from soda.data.download import DownloadError, copy_from_folder, debian_package
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.rendering.gl import gl_renderer
 from soda.data.rendering.mesh import MeshError, pack
 from soda.data.sources.base import Item, SourceError, UnreachableError
+from soda.data.sources.download import DownloadError, copy_from_folder, debian_package
 from soda.data.sources.drawings import sha256_of
 from soda.data.sources.objects.plan import Plan, read_plan
 from soda.data.sources.objects.store import COLUMNS, Objects, Stored, made_with, write_objects

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from soda.cameras import Camera, camera, focal_length, upper_half_sphere
 from soda.data.sources.base import SourceError
+from soda.geometry.cameras import Camera, camera, focal_length, upper_half_sphere
 
 
 @dataclass(frozen=True)

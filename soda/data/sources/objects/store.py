@@ -13,8 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from soda.cameras import COLUMNS as CAMERA_COLUMNS
-from soda.cameras import Camera
 from soda.config import DatasetConfig
 from soda.data.pixels import ChangedError, PixelSettings
 from soda.data.rendering.mesh import MeshError, unpack
@@ -23,6 +21,8 @@ from soda.data.sources.base import Item, SourceError, split_of
 from soda.data.sources.drawings import sha256_of
 from soda.data.sources.objects.plan import Plan
 from soda.data.sources.objects.variants import Variant, draw_variant
+from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
+from soda.geometry.cameras import Camera
 from soda.runtime.preprocess import PictureError
 
 OBJECTS, MESHES = "objects.parquet", "meshes.bin"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from soda.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.data.sources.published import celeba, cifar, flowers, imagenet, posed, svhn
 from soda.data.sources.published.source import Published
+from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
 PUBLISHED: dict[str, Published] = {
     "cifar10": Published(

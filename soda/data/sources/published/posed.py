@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from soda.cameras import Camera, CameraError, camera, y_up_to_z_up
 from soda.data.sources.base import TRAIN, SourceError
 from soda.data.sources.published.records import Contents, MissingError, Record, lines, wanted
+from soda.geometry.cameras import Camera, CameraError, camera, y_up_to_z_up
 
 FACTORS = ("model", "object")
 _SPLITS = {"train": TRAIN, "val": "val", "test": "test"}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from soda.cameras import Camera
 from soda.data.sources.base import SourceError
+from soda.geometry.cameras import Camera
 
 
 class MissingError(SourceError):

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from soda.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.config import DatasetConfig
 from soda.data.parallel import worker_count
 from soda.data.pixels import FilePicture, Loader, PixelsInFile
 from soda.data.sources.base import Item, SourceError, open_fetched
 from soda.data.sources.folder import hashed
 from soda.data.sources.published.records import MissingError, Reader, Record
+from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
 TABLE, PIXELS = "pictures.parquet", "pixels.bin"
 _TEXT = ("id", "split", "label", "path", "file", "sha256", "problem")

@@ -1,0 +1,65 @@
+"""The validate stage: Great Expectations over the manifest and a fresh reading of the shards. What fails is not trained on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from soda.common.files import write_json
+from soda.config import GateConfig
+from soda.data.gate.data_docs import write_docs
+from soda.data.gate.reading import Reading, read_prepared
+from soda.data.gate.run_suite import TableResult, run
+from soda.data.gate.suite import tables
+from soda.data.gate.verdict import GateError
+
+logger = logging.getLogger(__name__)
+
+
+def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path) -> dict[str, Any]:
+    """Judge the prepared data; write the verdict (JSON) and the Data Docs (a folder), the same bytes for the same data.
+
+    Returns how many rows and checks there were and how many checks failed. Raises GateError, after both are written, when a check
+    failed and `config.allow_failure` is false; its message lists every failure. Raises it before, leaving earlier results as they
+    were, when there is no prepared data or `config.reference` cannot be read.
+    """
+    prepared, verdict, data_docs = Path(prepared), Path(verdict), Path(data_docs)
+    if not prepared.is_dir():
+        raise GateError(f"{prepared}: there is no prepared data; run `soda prepare` first")
+    reading = read_prepared(prepared)
+    results = run(tables(config, reading))
+    document = _verdict(config, reading, results)
+    write_docs(data_docs, document, results)
+    write_json(verdict, document)
+    failures = document["failures"]
+    passed, total = len(document["checks"]) - len(failures), len(document["checks"])
+    logger.info("gate: %d of %d checks passed on %d pictures", passed, total, reading.rows)
+    for note in document["notes"]:
+        logger.info("gate: %s", note)
+    if failures:
+        _refuse(config, prepared, verdict, data_docs, failures)
+    return {"rows": reading.rows, "checks": total, "failed": len(failures), "success": not failures}
+
+
+def _verdict(config: GateConfig, reading: Reading, results: list[TableResult]) -> dict[str, Any]:
+    failures = [line for result in results for line in result.failures]
+    return {
+        "success": not failures,
+        "allowed": config.allow_failure,
+        "dataset": reading.summary["dataset"] if reading.summary else "",
+        "data_version": reading.manifest_sha256,
+        "summary_sha256": reading.summary_sha256,
+        "rows": reading.rows,
+        "checks": [check for result in results for check in result.checks],
+        "failures": failures,
+        "notes": reading.notes,
+    }
+
+
+def _refuse(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path, failures: list[str]) -> None:
+    listed = "\n".join(f"- {line}" for line in failures)
+    where = f"The failing rows are in {verdict}; to look at them open {data_docs / 'index.html'}."
+    if not config.allow_failure:
+        raise GateError(f"{prepared}: the data did not pass the gate, so nothing is trained on it:\n{listed}\n{where}")
+    logger.warning("%s: the data did not pass the gate, but gate.allow_failure is true:\n%s\n%s", prepared, listed, where)

@@ -1,0 +1,88 @@
+"""The gate's verdict as others read it: training asks `require_verdict` first, so nothing gets round the gate.
+
+Does not import Great Expectations.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from soda.common.files import file_sha256
+
+_KEYS = {"success": bool, "allowed": bool, "data_version": str, "rows": int, "checks": list, "failures": list}
+
+
+class GateError(ValueError):
+    """Prepared data that did not pass the gate, or a verdict that is missing or of other data. The message names the files."""
+
+
+def read_verdict(path: Path) -> dict[str, Any]:
+    """The verdict that `validate` wrote. Raises GateError when there is none or the file is no verdict."""
+    path = Path(path)
+    try:
+        verdict = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GateError(f"{path}: there is no verdict; pass the data through the gate first (`soda validate`)") from None
+    except (OSError, ValueError) as error:
+        raise GateError(f"{path}: the verdict cannot be read ({error}); run `soda validate` again") from None
+    for key, kind in _KEYS.items():
+        if not isinstance(verdict, dict) or not isinstance(verdict.get(key), kind):
+            raise GateError(f"{path}: not a verdict of the gate: {key!r} is missing or wrong; run `soda validate` again")
+    return verdict
+
+
+def require_verdict(prepared: Path, verdict: Path, *, allow_failure: bool) -> dict[str, Any]:
+    """The verdict on the data in `prepared`, when that data may be trained on.
+
+    allow_failure: what the configuration says of it now; a permission of the day of the verdict alone is none.
+
+    Raises GateError unless the verdict is a success or an allowed failure, was given on these very files, and manifest and shards
+    are byte for byte what summary.json says. Damage is never allowed: `gate.allow_failure` is about the data, not its files.
+    """
+    prepared, verdict = Path(prepared), Path(verdict)
+    found = read_verdict(verdict)
+    if not found["success"] and not (found["allowed"] and allow_failure):
+        reasons = "\n".join(f"- {line}" for line in found["failures"])
+        raise GateError(
+            f"{verdict}: the data did not pass the gate and cannot be trained on:\n{reasons}\n"
+            "To train on it nonetheless set gate.allow_failure=true and run the gate again; the report then says so."
+        )
+    manifest, summary_path = prepared / "manifest.parquet", prepared / "summary.json"
+    version = _sha256(manifest)
+    if version != found["data_version"]:
+        raise GateError(
+            f"{manifest}: its SHA-256 is {version}, but the verdict {verdict} is about {found['data_version']}; "
+            "the data is another than the gate saw: run `soda validate` again"
+        )
+    judged = found.get("summary_sha256")
+    if judged is not None and _sha256(summary_path) != judged:
+        raise GateError(f"{summary_path}: changed since the verdict {verdict} was given; run `soda validate` again")
+    _require_unaltered(prepared, summary_path, version)
+    return found
+
+
+def _require_unaltered(prepared: Path, summary_path: Path, version: str) -> None:
+    try:
+        summary = json.loads(summary_path.read_text(encoding="utf-8"))
+        recorded, shards = summary["manifest_sha256"], [(str(s["file"]), s["sha256"]) for s in summary["shards"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GateError(f"{summary_path}: cannot be read ({type(error).__name__}: {error}); prepare the data again") from None
+    if recorded != version:
+        raise GateError(
+            f"{prepared / 'manifest.parquet'}: altered since it was prepared; prepare the data again (`soda prepare`)"
+        )
+    for name, wanted in shards:
+        if _sha256(prepared / name) != wanted:
+            raise GateError(
+                f"{prepared / name}: truncated or altered since the data was prepared (its SHA-256 is not {wanted}); "
+                "prepare the data again (`soda prepare`)"
+            )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise GateError(f"{path}: cannot be read ({error.strerror}); prepare the data again (`soda prepare`)") from None

@@ -1,0 +1,1 @@
+"""Cameras and the rays through their pixels."""

@@ -1,0 +1,130 @@
+"""Pictures to look at: originals over reconstructions, and neighbours in latent space. PNG at twice the density of a screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from soda.viz.sheets import enlarge
+
+DPI = 200
+INK, SOFT, RULE, ACCENT, QUIET, WARN = "#1d1c1a", "#66625b", "#e4e0d8", "#1f5c99", "#b9b3a8", "#d9480f"
+STYLE: Any = {
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": SOFT,
+    "xtick.color": SOFT,
+    "ytick.color": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG; the same figure gives the same bytes. Labels that stick out widen the picture instead of being cut."""
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06, metadata={"Software": None})
+
+
+def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
+    """(S, S, C) uint8 -> (about side, about side, 3) uint8: small pictures grow by whole factors, large ones shrink to `side`."""
+    return np.asarray(enlarge(picture, side))
+
+
+def spread_picks(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """At most `count` positions, drawn at random but each label in turn, so that every one is seen. labels: (N,) -> (n,)."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    turn = np.zeros(len(labels), np.int64)  # how many of its own label came before it
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        turn[members] = np.arange(len(members))
+    by_turn = order[np.lexsort((labels[order], turn[order]))]
+    return by_turn[:count]
+
+
+class Sheet:
+    """A white sheet on which thumbnails are laid out in pixels."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.pixels = np.full((height, width, 3), 255, np.uint8)
+
+    def put(self, tile: np.ndarray, x: int, y: int, frame: str | None = None, line: int = 4) -> None:
+        """Lay `tile` with its upper left corner at (x, y), within a frame of `line` px where one is wanted."""
+        height, width = tile.shape[:2]
+        if frame:
+            colour = (np.asarray(matplotlib.colors.to_rgb(frame)) * 255).round().astype(np.uint8)
+            self.pixels[y - line : y + height + line, x - line : x + width + line] = colour
+        self.pixels[y : y + height, x : x + width] = tile
+
+    def figure(self) -> tuple[Figure, Any]:
+        """The sheet as a figure, pixel for pixel, and its axes: data coordinates are pixels."""
+        height, width = self.pixels.shape[:2]
+        with matplotlib.rc_context(STYLE):
+            figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+            axes = figure.add_axes((0, 0, 1, 1))
+            axes.imshow(self.pixels, interpolation="none", extent=(0, width, height, 0))
+            axes.axis("off")
+        return figure, axes
+
+
+def reconstruction_grid(
+    originals: np.ndarray, samples: list[np.ndarray], path: Path, *, columns: int = 12, side: int = 128
+) -> None:
+    """Originals (N, S, S, C) uint8 in rows of `columns`, and under each what was drawn from its z, one row for every sample."""
+    tiles = [[thumbnail(picture, side) for picture in group] for group in (originals, *samples)]
+    cell, columns = len(tiles[0][0]), min(columns, len(originals))
+    gap, band_gap, first_gap = cell // 16 + 2, cell // 3, cell // 10 + 4
+    bands = -(-len(originals) // columns)
+    band = (len(tiles) - 1) * (cell + gap) + cell + first_gap
+    sheet = Sheet(columns * (cell + gap) - gap, bands * band + (bands - 1) * band_gap)
+    rows = [row * (cell + gap) + (first_gap if row else 0) for row in range(len(tiles))]
+    for row, group in enumerate(tiles):
+        for i, tile in enumerate(group):
+            sheet.put(tile, i % columns * (cell + gap), i // columns * (band + band_gap) + rows[row])
+    figure, axes = sheet.figure()
+    for b in range(bands):
+        top = b * (band + band_gap)
+        for text, row, colour in (("original", 0, INK), ("from z", 1, ACCENT)):
+            axes.text(-14, top + rows[row] + cell / 2, text, ha="right", va="center", color=colour, clip_on=False)
+        for row in range(2, len(tiles)):
+            axes.text(-14, top + rows[row] + cell / 2, "again", ha="right", va="center", color=SOFT, clip_on=False)
+    save(figure, path)
+
+
+def neighbour_rows(
+    queries: np.ndarray, found: np.ndarray, wrong: np.ndarray | None, path: Path, *, columns: int = 2, side: int = 96
+) -> None:
+    """Rows of a query and its neighbours. queries: (N, S, S, C), found: (N, k, S, S, C) uint8.
+
+    wrong: (N, k) bool, the neighbours that carry another label than the query and get a frame; None without labels.
+    """
+    count, k = found.shape[:2]
+    columns = min(columns, count)
+    cell = len(thumbnail(queries[0], side))
+    gap, query_gap, block_gap = cell // 10 + 2, cell // 4, cell // 2
+    block = (k + 1) * (cell + gap) - gap + query_gap
+    rows = -(-count // columns)
+    margin = 6  # so that a frame at the edge stays on the sheet
+    sheet = Sheet(columns * block + (columns - 1) * block_gap + 2 * margin, rows * (cell + gap) - gap + 2 * margin)
+    for i in range(count):
+        x, y = margin + i // rows * (block + block_gap), margin + i % rows * (cell + gap)
+        sheet.put(thumbnail(queries[i], side), x, y)
+        for j in range(k):
+            left = x + (j + 1) * (cell + gap) + query_gap
+            sheet.put(thumbnail(found[i, j], side), left, y, WARN if wrong is not None and wrong[i, j] else None)
+    figure, axes = sheet.figure()
+    for b in range(columns):
+        left = margin + b * (block + block_gap)
+        axes.text(left, -10, "query", va="bottom", color=INK, clip_on=False)
+        axes.text(left + cell + gap + query_gap, -10, "nearest in training", va="bottom", color=SOFT, clip_on=False)
+    if wrong is not None and wrong.any():
+        below = len(sheet.pixels) + 8
+        axes.text(margin, below, "framed: another label than the query's", va="top", color=WARN, clip_on=False)
+    save(figure, path)

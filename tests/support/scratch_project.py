@@ -1,0 +1,37 @@
+"""A scratch project: this project's dvc.yaml, DVC settings, conf/ and launcher, with stages that take milliseconds."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import chdir
+from pathlib import Path
+
+import yaml
+from dvc.repo import Repo
+
+from soda.config import compose, write_params
+
+PROJECT = Path(__file__).parents[2]
+
+
+def repro(root: Path, *targets: str) -> None:
+    """What `dvc repro [--single-item targets]` does, without the second that the command line takes to start."""
+    with chdir(root), Repo() as repo:
+        repo.reproduce(targets=list(targets) or None, single_item=bool(targets))
+
+
+def lay_out(root: Path) -> None:
+    for name in ("dvc.yaml", "stage", ".dvcignore"):
+        shutil.copy(PROJECT / name, root / name)
+    write_params(compose([], PROJECT / "conf"), root / "params.yaml")
+    (root / ".dvc").mkdir()
+    shutil.copy(PROJECT / ".dvc/config", root / ".dvc/config")
+    (root / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    shutil.copytree(PROJECT / "conf", root / "conf")
+    for stage in yaml.safe_load((root / "dvc.yaml").read_text())["stages"].values():
+        for path in (root / dependency for dependency in stage["deps"] if dependency.startswith("soda/")):
+            path = path if path.suffix else path / "code.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("pass\n")
+    (root / "soda/__init__.py").touch()
+    shutil.copy(PROJECT / "tests/support/project/__main__.py", root / "soda/__main__.py")
