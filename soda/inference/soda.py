@@ -265,8 +265,9 @@ class SODA:
         """The object of `views`, one picture or several of it, as `target_pose` sees it: a camera, or one for each picture.
 
         Cameras are `soda.geometry.cameras.camera(pose, focal)`. source_poses: one for each view; None: they are not known.
-        Several views are encoded one by one and their latents averaged; all pictures start from one noise. pose_guidance: weight of the
-        camera, as guidance is that of z; at 0 only what guidance above 1 adds still knows it. Raises what `novel_views` raises.
+        Several views are encoded one by one and their latents averaged; all pictures start from one noise. pose_guidance: weight
+        of the camera, as guidance is that of z; at 0 only what guidance above 1 adds still knows it. Raises what `novel_views`
+        raises.
         """
         sampling = Sampling(seed, steps, guidance, pose_guidance)
         images = novel_views(self._drawer, self._read(views), source_poses, target_pose, sampling)
