@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.gpu_speed import _tf32
+from benchmarks.gpu_speed import tf32_allowed
 from benchmarks.gpu_step import Pool, pool_of
 from benchmarks.gpu_world import World
 from soda.common.images import to_float
@@ -42,7 +42,7 @@ def parity(world: World) -> dict[str, Any]:
         found[name] = {"cpu_seconds": time.perf_counter() - started}
         for kind, limits in TOLERANCES.items():
             precise = replace(config, train=replace(config.train, precision="bf16" if kind == "bf16" else "fp32"))
-            with _tf32(kind != "fp32, TF32 off"):
+            with tf32_allowed(kind != "fp32, TF32 off"):
                 ours = _outcome(precise, world.device, name)
             errors = {key: _relative(ours[key], wanted[key]) for key in wanted}
             found[name][kind] = {**errors, "within": all(errors[key] <= limits[key] for key in limits)}
@@ -105,7 +105,7 @@ def resume(world: World) -> dict[str, Any]:
     config = replace(config, train=replace(config.train, precision="fp32"))
     pool = pool_of(PreparedData(world.work / "fashion"), config)
     file, cpu, found = world.work / "resume.pt", torch.device("cpu"), dict[str, Any]()
-    with _tf32(False):
+    with tf32_allowed(False):
         begun = start_run(config, "resume", cpu)
         before = _steps(begun, config, pool, cpu, 10)
         save_checkpoint(file, begun.state())

@@ -77,10 +77,8 @@ def _profile(part: Results) -> list[str]:
         if isinstance(each, dict) and "kernels" in each:
             waits = each.get("waits", {})
             rows.append([name, each["device_ms"], each["kernels"], waits.get("a step", "")])
-            lines += ["", f"{name}, dearest kernels:", ""]
-            lines += _table(
-                ["kernel", "ms", "times"], [[key, v["ms"], v["times"]] for key, v in list(each["dearest"].items())[:12]]
-            )
+            lines += ["", f"{name}, kinds of kernels:", ""]
+            lines += _table(["kind", "ms", "times"], [[key, v["ms"], v["times"]] for key, v in each["kinds"].items()])
             if waits:
                 lines += ["", f"{name}, waits: " + ", ".join(f"{key} {value:.3g}" for key, value in waits.items())]
     ema = [f"{key} {value:.3g}" for key, value in part.get("ema", {}).items()] if isinstance(part.get("ema"), dict) else []

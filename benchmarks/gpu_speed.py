@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import tempfile
 import time
 import traceback
-import warnings
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,6 @@ from benchmarks.training import convolution_flops
 from soda.config import Config, from_dict, to_dict
 from soda.data.dataset import PreparedData
 from soda.training.distributed import Processes
-from soda.training.ema import update_ema
 from soda.training.loop import fit
 from soda.training.step import start_run
 
@@ -54,13 +51,13 @@ def roofline(world: World) -> dict[str, Any]:
     found: dict[str, Any] = {"tflops": {}}
     shapes = SHAPES[-1:] if world.smoke else SHAPES
     kinds = {"bf16": torch.bfloat16, "fp32": torch.float32}
-    with _tf32(False):
+    with tf32_allowed(False):
         for name, dtype in kinds.items():
             for shape in shapes:
                 found["tflops"][f"3x3 {shape[0]} at {shape[3]} px, batch {batch}, {name}"] = _convolution(
                     world, shape, batch, dtype
                 )
-    with _tf32(True):
+    with tf32_allowed(True):
         key = f"3x3 {shapes[0][0]} at {shapes[0][3]} px, batch {batch}, tf32"
         found["tflops"][key] = _convolution(world, shapes[0], batch, torch.float32)
     side = 128 if world.smoke else 8192
@@ -74,16 +71,32 @@ def roofline(world: World) -> dict[str, Any]:
 
 
 def _convolution(world: World, shape: tuple[int, int, int, int], batch: int, dtype: torch.dtype) -> float:
+    """TFLOP/s of many in a row; in a CUDA graph, or small ones would tell of the host alone."""
     c_in, c_out, stride, side = shape
     made = {"device": world.device, "dtype": dtype}
     layer = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False).to(memory_format=torch.channels_last, **made)
     x = torch.randn(batch, c_in, side, side, **made).to(memory_format=torch.channels_last).requires_grad_()
-    gradient = torch.randn_like(layer(x))
-    return convolution_flops((*shape, batch)) / median_ms(world, lambda: layer(x).backward(gradient), 0.3)["ms"] / 1e9
+    gradient, count = torch.randn_like(layer(x)), 20 if world.cuda else 1
+
+    def work() -> None:
+        for _ in range(count):
+            torch.autograd.grad(layer(x), (x, layer.weight), gradient)
+
+    call: Callable[[], object] = work
+    if world.cuda:
+        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            work()
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph):
+            work()
+        call = graph.replay
+    return count * convolution_flops((*shape, batch)) / median_ms(world, call, 0.3)["ms"] / 1e9
 
 
 @contextlib.contextmanager
-def _tf32(allowed: bool) -> Any:
+def tf32_allowed(allowed: bool) -> Any:
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
     try:
@@ -117,7 +130,7 @@ def throughput(world: World) -> dict[str, Any]:
         _whole_loop(world, place, f"the whole loop (fit), {precision}", config, data, changes)
     for name in ("loop's step", "+ CUDA graph", "+ GroupNorm in bf16"):
         _measure(world, found["imagenet"], f"bf16: {name}", configs["imagenet"], pools["imagenet"], CUMULATIVE[name], "bf16")
-    paper = from_dict({**to_dict(configs["cifar"]), "views": world.settings["cifar"]["views"] | _paper_views()})
+    paper = from_dict({**to_dict(configs["cifar"]), "views": world.settings["cifar"]["views"] | paper_views()})
     for name in ("loop's step", "+ buffers of the EMA in one foreach", "+ CUDA graph"):
         _measure(world, found["cifar"], f"bf16, views=paper: {name}", paper, pools["cifar"], CUMULATIVE[name], "bf16")
     compiled = {"precision": "bf16", "compile": True}
@@ -127,7 +140,7 @@ def throughput(world: World) -> dict[str, Any]:
     return found
 
 
-def _paper_views() -> dict[str, Any]:
+def paper_views() -> dict[str, Any]:
     """views=paper, beside what pairs there are."""
     view = {"crop_prob": 0.95, "crop_scale_min": 0.2, "flip_prob": 0.5, "randaugment_prob": 0.65, "randaugment_ops": 2}
     view |= {"randaugment_magnitude": 0.3, "noise_sigma": 0.0}
@@ -234,84 +247,6 @@ def _whole_loop(
     except Exception as error:
         traceback.print_exc()
         place[name] = f"{type(error).__name__}: {error}"[:300]
-
-
-# --- where a step's time goes
-
-
-def profile(world: World) -> dict[str, Any]:
-    """Of the loop's own step, bf16, and of the one with all on the device: launches, copies, waits, the dearest kernels."""
-    data, config = PreparedData(world.work / "fashion"), world.config("cifar")
-    paper = from_dict({**to_dict(config), "views": world.settings["cifar"]["views"] | _paper_views()})
-    pool, found = pool_of(data, config), {}
-    ways = {
-        "loop's step, views=plain": (config, Fixes()),
-        "loop's step, views=paper": (paper, Fixes()),
-        "all on the device, views=plain": (config, CUMULATIVE["+ buffers of the EMA in one foreach"]),
-    }
-    for name, (settings, fixes) in ways.items():
-        trainer = Trainer(settings, pool, world.device, fixes, precision="bf16")
-        for _ in range(1 if world.smoke else 4):
-            trainer.step()
-        world.wait()
-        found[name] = {"waits": _waits(world, trainer), **_kernels(world, trainer)}
-    if world.cuda and "trainer" in world.kept:
-        found[COMPILED] = _kernels(world, world.kept["trainer"])
-    found["ema"] = _ema(world, Trainer(config, pool, world.device, Fixes(resident=True, draws=True, buffers=True)))
-    return found
-
-
-def _waits(world: World, trainer: Trainer, steps: int = 3) -> dict[str, float]:
-    """Where the host waits for the device, a step, as torch's own warnings have it."""
-    if not world.cuda:
-        return {}
-    where: Counter[str] = Counter()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            for _ in range(steps):
-                trainer.step()
-        for each in caught:
-            where["/".join(Path(each.filename).parts[-3:]) + f":{each.lineno}"] += 1
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return {"a step": sum(where.values()) / steps, **{line: count / steps for line, count in where.most_common(20)}}
-
-
-def _kernels(world: World, trainer: Trainer, steps: int = 3) -> dict[str, Any]:
-    kinds = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if world.cuda else [])]
-    with torch.profiler.profile(activities=kinds) as profiler:
-        for _ in range(steps):
-            trainer.step()
-        world.wait()
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / "trace.json"
-        profiler.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
-    spent: dict[str, list[float]] = {}
-    calls: Counter[str] = Counter()
-    for event in events:
-        kind = event.get("cat")
-        if kind in ("kernel", "gpu_memcpy", "gpu_memset"):
-            spent.setdefault(event["name"] if kind == "kernel" else f"{kind}: {event['name']}", []).append(event["dur"])
-        elif kind == "cuda_runtime":
-            calls[event["name"]] += 1
-    dearest = sorted(spent.items(), key=lambda item: -sum(item[1]))
-    return {
-        "device_ms": sum(sum(each) for each in spent.values()) / steps / 1e3,
-        "kernels": sum(len(each) for each in spent.values()) / steps,
-        "runtime_calls": {name: count / steps for name, count in calls.most_common(8)},
-        "dearest": {name[:110]: {"ms": sum(each) / steps / 1e3, "times": len(each) / steps} for name, each in dearest[:24]},
-    }
-
-
-def _ema(world: World, trainer: Trainer) -> dict[str, float]:
-    """The average as it is, and with the buffers in one foreach: ms of one update on an otherwise idle device."""
-    run = trainer.run
-    own = median_ms(world, lambda: update_ema(run.ema, run.model, 0.999, 100), 0.3)
-    fused = median_ms(world, trainer._average, 0.3)
-    return {"as it is": own["ms"], "one foreach": fused["ms"], "tensors": float(len(list(run.ema.buffers())))}
 
 
 def machine(world: World) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import sys
 import time
 import types
@@ -103,6 +104,7 @@ def stand_in_for_dvclive() -> None:
         import dvclive  # noqa: F401
     except ModuleNotFoundError:
         module: Any = types.ModuleType("dvclive")
+        module.__spec__ = importlib.machinery.ModuleSpec("dvclive", None)  # for those who ask whether it is installed
         nothing = {name: lambda self, *args, **kwargs: None for name in ("__init__", "log_metric", "sync", "end")}
         module.Live = type("Live", (), nothing)
         sys.modules["dvclive"] = module
