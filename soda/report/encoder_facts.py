@@ -25,7 +25,7 @@ class EncoderFacts:
 
     @property
     def snippet(self) -> str:
-        """Python that embeds two pictures."""
+        """Python that embeds two images."""
         return (
             "from soda.runtime import Encoder\n\n"
             f"encoder = Encoder({json.dumps(self.path, ensure_ascii=False)})\n"
