@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from soda.common.errors import SodaError
+
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 60.0  # between asking a stage to stop (training then saves its checkpoint) and ending it
@@ -46,13 +48,13 @@ _DVC_REMARKS = (
 )
 
 
-class StageError(RuntimeError):
+class StageError(SodaError, RuntimeError):
     """A stage, or DVC itself, failed. The message names the stage and ends in its last words."""
 
-    def __init__(self, stage: str, reason: str, exit_code: int | None = None) -> None:
+    def __init__(self, stage: str, reason: str, status: int | None = None) -> None:
         super().__init__(f"stage {stage} failed: {reason}" if stage else reason)
         self.stage = stage
-        self.exit_code = exit_code  # of the stage's command; None when DVC never got as far as running it
+        self.status = status  # of the stage's command; None when DVC never got as far as running it
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from soda.commands.arguments import NAMES, add_commands
 from soda.commands.vectors_arguments import NAMES as VECTOR_NAMES
 from soda.commands.vectors_arguments import add_vector_commands
+from soda.common.errors import is_expected
 from soda.serve import command as serving
 
 if TYPE_CHECKING:  # the base package, which embeds and searches, has no YAML
@@ -147,11 +148,6 @@ def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else str(value)
 
 
-def _is_expected(error: Exception) -> bool:
-    """Errors that were written for the person; anything else is a fault of ours and keeps its traceback."""
-    return isinstance(error, (ValueError, OSError, ModuleNotFoundError)) or type(error).__module__.startswith("soda.")
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run one command. Exits 1 with one line on an error, 130 or 143 when asked to stop."""
     args = _parser().parse_args(argv)
@@ -183,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:
-        if args.debug or not _is_expected(error):
+        if args.debug or not is_expected(error):
             raise
         from soda.runtime.names import one_line
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config, TrainConfig
@@ -109,7 +110,7 @@ def train_supervised(
     known = np.flatnonzero(labels >= 0)
     kinds = len(np.unique(labels[known]))
     if kinds < 2:
-        raise ValueError(f"a supervised network wants two labels in train, got {kinds}")
+        raise InputError(f"a supervised network wants two labels in train, got {kinds}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("weights", settings.seed))
         encoder = build_encoder(config.model, image_size=config.dataset.image_size, channels=config.dataset.channels)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from soda.common.errors import SodaError
 from soda.evaluation.registry import UndeclaredError, require_declared
 
 Metrics = dict[str, Any]  # nested; the leaves are truth values, numbers and strings
 
 
-class ReportError(ValueError):
+class ReportError(SodaError, ValueError):
     """An input of the report that cannot be used; the message names the file, key or row."""
 
 

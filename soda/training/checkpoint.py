@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from soda.common.errors import SodaError
 from soda.common.files import whole_file, whole_folder
 from soda.common.tensors import tensors_sha256
 from soda.config import Config, ConfigError, from_dict, to_dict
@@ -23,7 +24,7 @@ _CODE = ("config.py", "files.py", "data/dataset.py", "data/pairs.py", "data/view
 _NOT_PART_OF_A_RUN = ("device", "threads", "log_every_images", "checkpoint_every_images")
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SodaError, ValueError):
     """A checkpoint or model that cannot be written or read, or is of another run; the message names the file."""
 
 

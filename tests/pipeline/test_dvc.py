@@ -131,7 +131,7 @@ def test_a_folder_that_is_not_there_is_named(project: Path) -> None:
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(StageError, match="/no/such/folder") as caught:
         run_stage(project, "fetch")
-    assert caught.value.exit_code is None
+    assert caught.value.status is None
 
 
 def test_the_launcher_finds_the_nearest_environment_upwards(tmp_path: Path) -> None:
