@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.pages import metrics_markdown, picture_markdown, preparation_markdown, verdict_markdown
+from flows.pages import image_markdown, metrics_markdown, preparation_markdown, verdict_markdown
 
 VERDICT = Path("reports/validation.json")
 FIGURES = Path("reports/figures")
@@ -49,9 +49,9 @@ def _metrics(key: str) -> Callable[[Path], Page]:
     return lambda path: Page(key, f"Figures of {path.name}", metrics_markdown(_read(path)))
 
 
-def _picture(path: Path) -> Page:
+def _image(path: Path) -> Page:
     key = "picture-" + re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
-    return Page(key, f"Figure {path.stem.replace('_', ' ')}", picture_markdown(path))
+    return Page(key, f"Figure {path.stem.replace('_', ' ')}", image_markdown(path))
 
 
 def _report(path: Path) -> Page:
@@ -64,7 +64,7 @@ PAGES: dict[str, list[tuple[str, Callable[[Path], Page]]]] = {
     "prepare": [("data/prepared/summary.json", _prepare)],
     "validate": [(str(VERDICT), _verdict)],
     "train": [("reports/train.json", _metrics("metrics-train"))],
-    "evaluate": [("reports/evaluate.json", _metrics("metrics-evaluate")), (f"{FIGURES}/*.png", _picture)],
+    "evaluate": [("reports/evaluate.json", _metrics("metrics-evaluate")), (f"{FIGURES}/*.png", _image)],
     "export": [("reports/export.json", _metrics("metrics-export"))],
     "report": [("reports/metrics.json", _metrics("metrics")), (str(REPORT), _report)],
 }

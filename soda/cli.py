@@ -33,8 +33,6 @@ FIGURES = REPORTS / "figures"
 METRICS = REPORTS / "metrics.json"
 PARTS = {stage: REPORTS / f"{stage}.json" for stage in ("train", "evaluate", "export")}
 HTML = REPORTS / "index.html"
-ZOO, RESULTS = Path("zoo"), Path("docs/results")
-GALLERY, GALLERY_IMAGES = Path("docs/gallery.md"), Path("docs/images")
 
 
 def _fetch(config: Config) -> dict[str, Any]:
@@ -79,31 +77,6 @@ def _report(config: Config) -> dict[str, Any]:
     return report(config, PREPARED, VERDICT, LIVE, list(PARTS.values()), FIGURES, ENCODER, HTML, METRICS)
 
 
-def _ship(name: str, command: str) -> dict[str, Any]:
-    from soda.export.ship import ship
-    from soda.inference.directions import usable_file
-    from soda.report.gallery_page import keep_pictures, write_gallery
-    from soda.training.checkpoint import load_model
-
-    found = usable_file(MODEL, load_model(MODEL)[1].model.latent_dim)
-    shipped = ship(
-        name,
-        MODEL,
-        ENCODER,
-        DENOISER,
-        VARIANTS,
-        METRICS,
-        FIGURES,
-        ZOO,
-        RESULTS,
-        directions=found,
-        prepared=PREPARED,
-        command=command,
-    )
-    keep_pictures(name, FIGURES, GALLERY_IMAGES, PREPARED)
-    return {**shipped, "gallery": ", ".join(write_gallery(GALLERY, ZOO, RESULTS, GALLERY_IMAGES))}
-
-
 STAGES: dict[str, tuple[Callable[[Config], dict[str, Any]], str]] = {
     "fetch": (_fetch, "get the raw data and check it"),
     "prepare": (_prepare, "decode, resize and split it into shards and a manifest"),
@@ -123,9 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. train=long model.latent_dim=64")
     for name, (_, about) in STAGES.items():
         commands.add_parser(name, help=about)
-    shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME, docs/results/NAME.json and docs/gallery.md")
+    shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME and docs/, and renew gallery and README")
     shipping.add_argument("name", metavar="NAME")
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
+    showing = commands.add_parser("results", help="the table of what the shipped models reach, from docs/results")
+    showing.add_argument(
+        "page", nargs="?", type=Path, metavar="PAGE", help="a Markdown file with the marks that it stands between"
+    )
     add_vector_commands(commands)
     add_commands(commands)
     serving.add_command(commands)
@@ -162,7 +139,13 @@ def main(argv: list[str] | None = None) -> None:
 
             write_params(compose(args.overrides))
         elif args.command == "ship":
-            print(_summary(_ship(args.name, args.made_by)))
+            from soda.report.ship import ship
+
+            print(_summary(ship(args.name, made_by=args.made_by)))
+        elif args.command == "results":
+            from soda.report.results import results
+
+            print(results(args.page))
         elif args.command == "serve":
             serving.run(args)
         elif args.command in NAMES:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from soda.common.errors import SodaError
+
 Better = Literal["higher", "lower", "neither"]
 Beside = tuple[tuple[str, str], ...]
 """(words, key in the same measure) of figures that stand beside another or below an image."""
 
 
-class UndeclaredError(ValueError):
+class UndeclaredError(SodaError, ValueError):
     """A figure that no measure declares."""
 
 
@@ -53,6 +55,11 @@ class Quantity:
     spoken: str = ""
     baselines: tuple[tuple[str, str], ...] = ()
     headline: Headline | None = None
+
+    def titled(self, key: str) -> str:
+        """The title of one of its figures, with what the `*` of its key stands for."""
+        found = _pattern(self.key).fullmatch(key)
+        return self.title.replace("{}", " ".join(found.groups())) if found else self.title
 
     def written(self, value: Any) -> str:
         """The value as it stands in a table."""

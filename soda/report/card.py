@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from soda.config import Config
-from soda.evaluation.registry import Figure, measures
+from soda.evaluation.registry import Figure, Measure, measures
 from soda.report.presentation import Metrics, text_tables
 
 
@@ -41,17 +41,18 @@ def card(shipped: Shipped) -> str:
         f'z = Encoder("zoo/{name}/encoder.onnx").embed(["a.jpg", "b.png"])  # (2, {latent_dim})\n'
         f'images = Decoder("zoo/{name}/denoiser.onnx").sample(z)  # uint8, drawn from z alone\n```',
         "## Figures, on the test split",
-        *_figures(shipped.metrics, made_by_evaluation=True),
+        *_figures([measure for measure in measures() if measure.compute], shipped.metrics),
         "## Training and files",
         _bullets(
             [
-                f"finished {shipped.date} (UTC), seed {config.train.seed}" + (f": `{shipped.made_by}`" if shipped.made_by else ""),
+                f"finished {shipped.date} (UTC), seed {config.train.seed}"
+                + (f": `{shipped.made_by}`" if shipped.made_by else ""),
                 f"batch {config.train.batch_size}, no labels; encoder {config.model.encoder}, {config.model.sections} sections; "
                 f"{config.diffusion.prediction}-prediction, {config.diffusion.schedule} schedule; all settings in config.yaml",
                 f"data version {facts.get('data_version', 'unknown')}, code {facts.get('code_version', 'unknown')}",
             ]
         ),
-        *_figures(shipped.metrics, made_by_evaluation=False),
+        *_figures([measure for measure in measures() if not measure.compute], shipped.metrics),
         _bullets(_files(shipped)),
         "## Limits",
         f"It saw images of {config.dataset.image_size} px"
@@ -66,14 +67,11 @@ def card(shipped: Shipped) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _figures(metrics: Metrics, *, made_by_evaluation: bool) -> list[str]:
+def _figures(chosen: list[Measure], metrics: Metrics) -> list[str]:
     """The first table of each measure that has a headline, then the sentences of all."""
-    chosen = [measure for measure in measures() if (measure.place > 0) == made_by_evaluation]
-    first = [text_tables(measure, metrics)[:1] for measure in chosen if any(each.headline for each in measure.quantities)]
-    return [
-        *(table.markdown() for tables in first for table in tables),
-        _bullets([sentence for measure in chosen for sentence in measure.sentences(metrics)]),
-    ]
+    with_headline = [measure for measure in chosen if any(quantity.headline for quantity in measure.quantities)]
+    tables = [table.markdown() for measure in with_headline for table in text_tables(measure, metrics)[:1]]
+    return [*tables, _bullets([sentence for measure in chosen for sentence in measure.sentences(metrics)])]
 
 
 def _files(shipped: Shipped) -> list[str]:

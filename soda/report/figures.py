@@ -54,8 +54,7 @@ def embed_image(content: bytes, title: str, caption: str) -> EmbeddedImage:
 
 
 def read_images(folder: Path, latent_dim: int) -> tuple[list[EmbeddedImage], dict[str, list[EmbeddedImage]]]:
-    """What the evaluation left in the folder: the images, the declared ones in their order before any others by name, and the charts
-    by their measure's key."""
+    """What the evaluation left: the images, the declared ones in order before any others, and the charts by measure."""
     paths = {path.stem: path for kind in ("png", "gif") for path in sorted(folder.glob(f"*.{kind}"))}
     images: list[EmbeddedImage] = []
     charts: dict[str, list[EmbeddedImage]] = {}

@@ -75,7 +75,7 @@ def _kept(folder: Path) -> dict[Path, tuple[Measure, Figure]]:
     found = {}
     for measure, figure in shipped_figures():
         paths = [path for kind in ("gif", "png") if (path := folder / f"{figure.name}.{kind}").is_file()]
-        found.update({path: (measure, figure) for path in paths[:1]})
+        found.update(dict.fromkeys(paths[:1], (measure, figure)))
     return found
 
 

@@ -54,7 +54,7 @@ def merge_parts(paths: list[Path]) -> Parts:
     """Merge the JSON files of the stages, in the order given.
 
     Lists called "notes", at any depth, are kept apart; null and non-finite numbers are left out and noted. A part that does not
-    exist is listed in `missing`. Raises ReportError naming file and key when two parts disagree, when a value is no metric, or when
+    exist is listed in `missing`. Raises ReportError naming file and key when two parts disagree, a value is no metric, or
     no measure declares it.
     """
     parts = Parts()

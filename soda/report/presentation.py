@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from soda.evaluation.registry import Figure, Measure, Table, flatten, measures, value_of
+from soda.evaluation.registry import Figure, Measure, Quantity, Table, flatten, measures, number, value_of
 
 MISSING = "–"
-ARROWS = {"higher": " ↑", "lower": " ↓"}
+ARROWS = {"higher": "↑", "lower": "↓"}
 
 Metrics = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ class TextTable:
     rows: list[TextRow]
 
     def markdown(self) -> str:
-        headings = [text + ARROWS.get(way, "") for text, way in zip(self.headings[1:], self.better, strict=True)]
+        headings = [f"{text} {ARROWS.get(way, '')}".strip() for text, way in zip(self.headings[1:], self.better, strict=True)]
         rows = [
             [f"{row.title} ({row.remark})" if row.remark else row.title, *(cell.text for cell in row.cells)] for row in self.rows
         ]
@@ -111,6 +111,22 @@ def every_figure(measure: Measure, metrics: Metrics) -> list[tuple[str, str, str
     return [(f"{measure.key}.{key}", quantity.titled(key), quantity.written(value)) for key, quantity, value in known if quantity]
 
 
+def comparisons(measure: Measure, metrics: Metrics) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Each figure that has baselines: its title, and rows of (what it is of, text, how far the figure is from it)."""
+    group = flatten(metrics.get(measure.key) or {})
+    found = []
+    for quantity in measure.quantities:
+        others = [(group[key], title) for key, title in quantity.baselines if group.get(key) is not None]
+        if others and (ours := group.get(quantity.key)) is not None:
+            rows = [(title, quantity.written(value), _difference(ours - value, quantity)) for value, title in others]
+            found.append((quantity.title, [("**this model**", quantity.written(ours), ""), *rows]))
+    return found
+
+
+def _difference(value: float, quantity: Quantity) -> str:
+    return f"{100 * value:+.1f} points" if quantity.format.endswith("%}") else f"{value:+.3g}"
+
+
 def headline_table(runs: Mapping[str, Metrics]) -> str:
     """The key figures of several runs as one Markdown table: a column a run, below each figure what stands beside it."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
@@ -125,5 +141,9 @@ def headline_table(runs: Mapping[str, Metrics]) -> str:
 
 def markdown_table(headings: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown; bars and line breaks in its texts are made harmless."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+
+    def line(cells: Sequence[object]) -> str:
+        texts = [number(cell) if isinstance(cell, (int, float)) else str(cell) for cell in cells]
+        return f"| {' | '.join(text.replace('|', chr(92) + '|').replace(chr(10), ' ') for text in texts)} |"
+
+    return "\n".join(map(line, [headings, ["---"] * len(headings), *rows]))

@@ -13,13 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from soda.config import Config, to_dict
-from soda.evaluation.registry import flatten, measures
+from soda.evaluation.registry import flatten, measures, number
 from soda.report import format as fmt
 from soda.report.data import DataFacts, VerdictFacts
 from soda.report.encoder_facts import EncoderFacts
 from soda.report.figures import EmbeddedImage, read_images
 from soda.report.parts import Parts
-from soda.report.presentation import every_figure, key_figures, text_tables
+from soda.report.presentation import ARROWS, every_figure, key_figures, text_tables
 from soda.report.training_curves import read_curves
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -63,7 +63,9 @@ def _versions(config: Config, data: DataFacts | None, encoder: EncoderFacts | No
 
 def _settings(config: Config) -> list[tuple[str, Rows]]:
     """(group, [(key, value)]), nested groups as dotted keys."""
-    return [(group, [(key, fmt.plain(value)) for key, value in flatten(values).items()]) for group, values in to_dict(config).items()]
+    return [
+        (group, [(key, fmt.plain(value)) for key, value in flatten(values).items()]) for group, values in to_dict(config).items()
+    ]
 
 
 def render(
@@ -83,8 +85,7 @@ def render(
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    for name in ("number", "size", "shorten"):
-        environment.filters[name] = getattr(fmt, name)
+    environment.filters |= {"number": number, "size": fmt.size, "shorten": fmt.shorten}
     script = _asset("page.js").strip()
     latent_dim = encoder.latent_dim if encoder else config.model.latent_dim
     name = data.name if data else config.dataset.name
@@ -96,6 +97,7 @@ def render(
         title=TITLES.get(name, name.replace("_", " ")),
         latent_dim=latent_dim,
         parts=parts,
+        arrows=ARROWS,
         data=data,
         objects=objects,
         verdict=verdict,

@@ -21,7 +21,11 @@ SMOOTH_FROM = 60  # points; a shorter curve is drawn as it is
 KNOWN: dict[str, tuple[str, str, bool]] = {
     "loss": ("Loss", "Mean squared error of the denoiser on training images.", False),
     "val_loss": ("Loss on validation images", "Of the averaged model.", False),
-    "usage_gap": ("Use of the latent", "How much worse the loss is with another image’s latent; 0 would mean unused, and training stops when it stays below train.min_usage_gap.", True),
+    "usage_gap": (
+        "Use of the latent",
+        "How much worse the loss is with another image’s latent; at 0 it is unused; training stops below train.min_usage_gap.",
+        True,
+    ),
     "z_grad_norm": ("Gradient at the latent", "Mean norm of the loss’s gradient at z.", True),
     "view_psnr": ("Expected novel views, dB", "PSNR of what is drawn in one step from pure noise, on validation pairs.", False),
     "pose_gap": ("Use of the pose", "By how many dB that falls with another view’s camera; 0 would mean unused.", True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soda.evaluation.registry import Measure, Quantity
+from soda.evaluation.registry import Measure, Quantity, Row, Table
 
 _PROBE = "{:.2%}"
 
@@ -42,5 +42,27 @@ MEASURE = Measure(
         Quantity("int8_written", "Is there an 8-bit encoder"),
         *_of_variant("int8", "8-bit"),
         *_of_variant("fp16", "16-bit"),
+    ),
+    tables=(
+        Table(
+            "Exported files",
+            ("File", "Bytes", "Greatest difference from torch", "Mean cosine with torch", "ms for 64 images"),
+            (
+                Row("encoder.onnx", ("bytes", "max_abs_diff", "mean_cosine", "onnx_ms_64"), ours=True),
+                *(
+                    Row(
+                        f"encoder.{kind}.onnx",
+                        tuple(f"{kind}_{key}" for key in ("bytes", "max_abs_diff", "mean_cosine", "ms_64")),
+                    )
+                    for kind in ("int8", "fp16")
+                ),
+                Row("denoiser.onnx", ("denoiser_bytes", "decoder_max_abs_diff", "", "")),
+                Row("the encoder in torch", ("", "", "", "torch_ms_64")),
+            ),
+        ),
+    ),
+    card=(
+        "encoder.onnx: {bytes:,} bytes, within {max_abs_diff:.1e} standard deviations of torch",
+        "denoiser.onnx: {denoiser_bytes:,} bytes; draws within {decoder_max_abs_diff:.1e} of torch (pixels are -1 to 1)",
     ),
 )

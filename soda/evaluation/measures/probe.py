@@ -48,7 +48,7 @@ MEASURE = Measure(
     ),
     tables=(
         Table(
-            "Probes",
+            "Top-1 accuracy on the test split; the encoder stays frozen, the settings of each probe were chosen on validation",
             ("Features", "linear probe", "nearest neighbours"),
             (
                 *(Row(name, (f"{prefix}linear_top1", f"{prefix}knn_top1"), ours=not prefix) for prefix, name in OF.items()),

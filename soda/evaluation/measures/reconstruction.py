@@ -46,7 +46,7 @@ MEASURE = Measure(
     quantities=(
         *(quantity for name in NEAR for quantity in _quantities(name)),
         *(
-            Quantity(f"exact_{name}@*", f"{NEAR[name][0]}, from the inverted noise in {{}} steps", *NEAR[name][1:])
+            Quantity(f"exact_{name}@*", f"{NEAR[name][0]}, from the inverted noise in {{}} steps", "", *NEAR[name][2:])
             for name in EXACT
         ),
         Quantity("psnr_std", "PSNR, dB: its spread over images", "{:.2f}", spoken="{:.1f} dB"),
@@ -57,11 +57,14 @@ MEASURE = Measure(
     ),
     tables=(
         Table(
-            "Reconstruction",
-            ("Measure", "Reconstruction", *OTHERS.values()),
-            tuple(
-                Row(NEAR[name][0], (name, *(f"{name}_{other}" if other in _HAS[name] else "" for other in OTHERS)), ours=True)
-                for name in NEAR
+            "Test images drawn again from z alone, beside other images in their place",
+            ("Images", "PSNR, dB", "SSIM", "LPIPS-like", "FID-like"),
+            (
+                Row("Reconstructions from z alone", tuple(NEAR), ours=True),
+                *(
+                    Row(title, tuple(f"{name}_{other}" if other in _HAS[name] else "" for name in NEAR))
+                    for other, title in OTHERS.items()
+                ),
             ),
         ),
         Table(

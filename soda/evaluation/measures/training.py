@@ -7,7 +7,7 @@ from soda.evaluation.registry import Measure, Quantity
 MEASURE = Measure(
     key="train",
     title="Training",
-    place=0,
+    place=190,
     quantities=(
         Quantity("images", "Images seen"),
         Quantity("seconds", "Seconds of training", "{:.1f}", "lower", spoken="{:.0f} s"),
@@ -20,5 +20,9 @@ MEASURE = Measure(
         Quantity("pose_gap", "Use of the pose, dB", better="higher", spoken="{:.1f} dB"),
         Quantity("encoder_parameters", "Parameters of the encoder"),
         Quantity("denoiser_parameters", "Parameters of the denoiser"),
+    ),
+    card=(
+        "{images:,} images in {seconds:,.0f} s ({images_per_second:.0f} images/s)",
+        "encoder {encoder_parameters:,} parameters, denoiser {denoiser_parameters:,}",
     ),
 )
