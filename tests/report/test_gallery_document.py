@@ -1,4 +1,4 @@
-"""docs/gallery.md: the pictures of shipped models beside their figures, and nothing of models that were not measured."""
+"""docs/gallery.md: the images of shipped models beside their figures, and nothing of models that were not measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from soda.report.gallery_page import COLOURS, keep_pictures, write_gallery
+from soda.report.gallery_document import COLOURS, keep_images, write_gallery
 from soda.report.parts import ReportError
 from tests.evaluation.test_novel_views import OBJECTS, VIEWS, of_objects
 from tests.support.prepared_factory import make_prepared
@@ -39,19 +39,19 @@ def write(docs: Path) -> list[str]:
     return write_gallery(docs / "gallery.md", docs / "zoo", docs / "results", docs / "images")
 
 
-def test_pictures_are_kept_small_in_the_gallery_s_order_and_replace_earlier_ones(docs: Path) -> None:
+def test_images_are_kept_small_in_the_gallery_s_order_and_replace_earlier_ones(docs: Path) -> None:
     (docs / "images/mine").mkdir(parents=True)
     (docs / "images/mine/walks.png").write_bytes(b"of an earlier run")
-    kept = keep_pictures("mine", docs / "figures", docs / "images")
+    kept = keep_images("mine", docs / "figures", docs / "images")
     assert [path.name for path in kept] == ["reconstructions.png", "mix.png"]
     assert sorted((docs / "images/mine").iterdir()) == sorted(kept)
-    with Image.open(kept[0]) as picture:
-        assert picture.size == (60, 40) and len(picture.convert("RGB").getcolors()) <= COLOURS
+    with Image.open(kept[0]) as image:
+        assert image.size == (60, 40) and len(image.convert("RGB").getcolors()) <= COLOURS
 
 
-def test_the_page_shows_each_picture_with_what_was_measured_of_it(docs: Path) -> None:
+def test_the_page_shows_each_image_with_what_was_measured_of_it(docs: Path) -> None:
     for model in ("mine", "unmeasured"):
-        keep_pictures(model, docs / "figures", docs / "images")
+        keep_images(model, docs / "figures", docs / "images")
     assert write(docs) == ["mine"]
     page = (docs / "gallery.md").read_text()
     assert "PSNR from z alone 21.3 dB, of the mean picture 11.2 dB, LPIPS-like in 10 evaluations 0.282." in page
@@ -61,7 +61,7 @@ def test_the_page_shows_each_picture_with_what_was_measured_of_it(docs: Path) ->
 
 
 def test_figures_that_are_no_json_leave_the_page_as_it_was(docs: Path) -> None:
-    keep_pictures("mine", docs / "figures", docs / "images")
+    keep_images("mine", docs / "figures", docs / "images")
     write(docs)
     before = (docs / "gallery.md").read_text()
     (docs / "results/mine.json").write_text("{")
@@ -72,7 +72,7 @@ def test_figures_that_are_no_json_leave_the_page_as_it_was(docs: Path) -> None:
 
 def test_the_sheet_of_the_objects_and_the_credits_join_the_page(docs: Path, tmp_path: Path) -> None:
     data = make_prepared(tmp_path / "prepared", n=OBJECTS * VIEWS, channels=3, edit=of_objects)
-    keep_pictures("mine", docs / "figures", docs / "images", data)
+    keep_images("mine", docs / "figures", docs / "images", data)
     (docs / "zoo/mine/credits.csv").write_text("name,author,licence\n")
     write(docs)
     page = (docs / "gallery.md").read_text()
@@ -80,6 +80,6 @@ def test_the_sheet_of_the_objects_and_the_credits_join_the_page(docs: Path, tmp_
     assert "](../zoo/mine/credits.csv)" in page
     with Image.open(docs / "images/mine/contact_sheet.png") as sheet:
         assert sheet.width > 100
-    keep_pictures("mine", docs / "figures", docs / "images")
+    keep_images("mine", docs / "figures", docs / "images")
     write(docs)
     assert "contact_sheet" not in (docs / "gallery.md").read_text()
