@@ -25,7 +25,7 @@ from flows.lock import Lock, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
-from flows.stages import StageError, StageResult, changed_stages, run_stage, stage_order
+from flows.stages import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
 from soda.common.errors import SodaError
 from soda.config import PARAMS_FILE, ConfigError, load
 
@@ -63,7 +63,7 @@ def _require_stage(root: Path, name: str | None) -> None:
     """Asked before params.yaml is touched, and therefore of dvc.yaml itself: DVC cannot read that without params.yaml."""
     if not name:
         return
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = [stage for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"] if stage != CODE]
     if name not in stages:
         raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
