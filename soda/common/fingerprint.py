@@ -23,6 +23,7 @@ import ast
 import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -44,18 +45,56 @@ def code_fingerprint(*modules: str, root: Path = ROOT) -> str:
         ModuleNotFoundError: one of the modules isn't there.
     """
     digest = hashlib.sha256()
-    for name in sorted(code_modules(*modules, root=root)):
-        file = _file_of(name, root)
-        assert file is not None
-        digest.update(f"{name}:{_tree_hash(file, file.stat().st_mtime_ns, name.startswith(VALUES))}\n".encode())
-        for data in _data_files(file):
+    for name, code in sorted(_closure(modules, root).items()):
+        digest.update(f"{name}:{code.properties if name.startswith(VALUES) else code.tree}\n".encode())
+        for data in code.data_files():
             digest.update(f"{data.relative_to(root).as_posix()}:{hashlib.sha256(data.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
 def code_modules(*modules: str, root: Path = ROOT) -> set[str]:
     """The names of the modules that `code_fingerprint` goes over."""
-    found: set[str] = set()
+    return set(_closure(modules, root))
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What one file says. tree, properties: hashes of its syntax tree and of its properties alone."""
+
+    file: Path
+    tree: str
+    properties: str
+    imports: list[ast.Import | ast.ImportFrom]
+    by_name: list[str]  # given to import_module
+    looks_inside: bool  # through its own __path__
+    texts: set[str]
+
+    def imported(self, module: str, root: Path) -> Iterator[str]:
+        """The modules that it imports, wherever in it; others' among them."""
+        yield from self.by_name
+        package = module if self.file.name == "__init__.py" else module.rpartition(".")[0]
+        for node in self.imports:
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+                continue
+            above = package.split(".")[: 1 - node.level or None] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            for name in (f"{origin}.{alias.name}" for alias in node.names):
+                yield name if _file_of(name, root) else origin
+        if self.looks_inside:
+            beside = (path.stem for path in self.file.parent.iterdir() if path.stem.isidentifier() and path.stem != "__init__")
+            yield from (f"{package}.{name}" for name in beside if _file_of(f"{package}.{name}", root))
+
+    def data_files(self) -> list[Path]:
+        """The files beside it that it names, or that are in a folder which it names."""
+        beside = {text.rpartition("/")[2] for text in self.texts} & {path.name for path in self.file.parent.iterdir()}
+        named = [self.file.parent / name for name in sorted(beside)]
+        inside = [inner for path in named if path.is_dir() for inner in sorted(path.iterdir())]
+        return [path for path in [*named, *inside] if path.suffix in DATA_SUFFIXES and path.is_file()]
+
+
+def _closure(modules: tuple[str, ...], root: Path) -> dict[str, _Code]:
+    found: dict[str, _Code] = {}
     left = list(modules)
     while left:
         name = left.pop()
@@ -64,9 +103,9 @@ def code_modules(*modules: str, root: Path = ROOT) -> set[str]:
         file = _file_of(name, root)
         if file is None:
             raise ModuleNotFoundError(f"no module {name} in {root}", name=name)
-        found.add(name)
-        further = _imported(file, name, root)
-        left += (each for each in further if each.startswith(VALUES)) if name.startswith(VALUES) else further
+        found[name] = code = _read(file, file.stat().st_mtime_ns)
+        ours = [each for each in code.imported(name, root) if each.partition(".")[0] in PACKAGES]
+        left += [each for each in ours if each.startswith(VALUES)] if name.startswith(VALUES) else ours
     return found
 
 
@@ -76,14 +115,24 @@ def _file_of(module: str, root: Path) -> Path | None:
 
 
 @cache
-def _parsed(file: Path, modified: int) -> ast.Module:
-    """The syntax tree without what never runs."""
-    tree: ast.Module = _Stripped().visit(ast.parse(file.read_bytes(), str(file)))
-    return tree
-
-
-def _parse(file: Path) -> ast.Module:
-    return _parsed(file, file.stat().st_mtime_ns)
+def _read(file: Path, modified: int) -> _Code:
+    tree = _Stripped().visit(ast.parse(file.read_bytes(), str(file)))
+    nodes = list(ast.walk(tree))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module")]
+    return _Code(
+        file,
+        tree=_hash(tree),
+        properties=_hash(
+            [each for each in functions if {"property", "cached_property"} & set(map(ast.unparse, each.decorator_list))]
+        ),
+        imports=[node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))],
+        by_name=[
+            each.value for call in calls for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        ],
+        looks_inside=any(isinstance(node, ast.Name) and node.id == "__path__" for node in nodes),
+        texts={node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)},
+    )
 
 
 class _Stripped(ast.NodeTransformer):
@@ -95,40 +144,10 @@ class _Stripped(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
-        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            return node.orelse
-        return node
+        return node.orelse if ast.unparse(node.test).endswith("TYPE_CHECKING") else node
 
 
-def _imported(file: Path, module: str, root: Path) -> Iterator[str]:
-    """The modules of ours that a file imports, wherever in it."""
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(_parse(file)):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: 1 - node.level or None] if node.level else []
-            origin = ".".join([*above, *([node.module] if node.module else [])])
-            names = [name if _file_of(name, root) else origin for name in (f"{origin}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            names = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
-        elif isinstance(node, ast.Name) and node.id == "__path__":
-            beside = {path.stem for path in file.parent.iterdir() if path.stem.isidentifier()} - {"__init__", "__pycache__"}
-            names = [f"{package}.{name}" for name in sorted(beside) if _file_of(f"{package}.{name}", root)]
-        yield from (name for name in names if name.partition(".")[0] in PACKAGES)
-
-
-@cache
-def _tree_hash(file: Path, modified: int, properties_alone: bool) -> str:
-    """The hash of a syntax tree, the same for every version of Python."""
-    tree: list[ast.AST] = [_parse(file)]
-    if properties_alone:
-        tree = [
-            node
-            for node in ast.walk(tree[0])
-            if isinstance(node, ast.FunctionDef) and {"property", "cached_property"} & set(map(ast.unparse, node.decorator_list))
-        ]
+def _hash(tree: ast.AST | list[ast.FunctionDef]) -> str:
     text = io.StringIO()
     _write(tree, text)
     return hashlib.sha256(text.getvalue().encode()).hexdigest()
@@ -137,9 +156,9 @@ def _tree_hash(file: Path, modified: int, properties_alone: bool) -> str:
 def _write(node: object, text: io.StringIO) -> None:
     # Not ast.dump, which writes empty fields in one version of Python and leaves them out in the next.
     if isinstance(node, ast.AST):
-        text.write(type(node).__name__)
-        text.write("(")
-        for name, value in ast.iter_fields(node):
+        text.write(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
             if value is not None and value != [] and name not in ("kind", "type_comment"):
                 text.write(f"{name}=")
                 _write(value, text)
@@ -151,12 +170,3 @@ def _write(node: object, text: io.StringIO) -> None:
         text.write("]")
     else:
         text.write(f"{node!r},")
-
-
-def _data_files(file: Path) -> list[Path]:
-    """The files beside a module that it names, or that are in a folder which it names."""
-    texts = {node.value for node in ast.walk(_parse(file)) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    beside = {text.rpartition("/")[2] for text in texts} & {path.name for path in file.parent.iterdir()}
-    named = [file.parent / name for name in sorted(beside)]
-    inside = [inner for path in named if path.is_dir() for inner in sorted(path.iterdir())]
-    return [path for path in [*named, *inside] if path.suffix in DATA_SUFFIXES and path.is_file()]
