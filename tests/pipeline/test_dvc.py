@@ -14,7 +14,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from flows.stages import CODE, StageError, changed_stages, run_stage, stage_order
+from flows.dvc_client import CODE, StageError, changed_stages, run_stage, stage_order
 from soda.stages import STAGES
 from tests.support.scratch_project import PROJECT, repro
 
