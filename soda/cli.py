@@ -6,86 +6,15 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from soda.commands.arguments import NAMES, add_commands
 from soda.commands.vectors_arguments import NAMES as VECTOR_NAMES
 from soda.commands.vectors_arguments import add_vector_commands
 from soda.common.errors import is_expected
 from soda.serve import command as serving
-
-if TYPE_CHECKING:  # the base package, which embeds and searches, has no YAML
-    from soda.config import Config
-
-RAW = Path("data/raw")
-PREPARED = Path("data/prepared")
-MODEL = Path("models/soda")
-ENCODER, DENOISER, VARIANTS = Path("models/encoder.onnx"), Path("models/denoiser.onnx"), Path("models/variants")
-DIRECTIONS = Path("models/directions.safetensors")
-RUNS = Path("runs")
-REPORTS = Path("reports")
-VERDICT = REPORTS / "validation.json"
-DATA_DOCS = REPORTS / "data_docs"
-LIVE = REPORTS / "live"
-FIGURES = REPORTS / "figures"
-METRICS = REPORTS / "metrics.json"
-PARTS = {stage: REPORTS / f"{stage}.json" for stage in ("train", "evaluate", "export")}
-HTML = REPORTS / "index.html"
-
-
-def _fetch(config: Config) -> dict[str, Any]:
-    from soda.data.fetch import fetch
-
-    return fetch(config.dataset, RAW)
-
-
-def _prepare(config: Config) -> dict[str, Any]:
-    from soda.data.prepare import prepare
-
-    return prepare(config.dataset, RAW, PREPARED)
-
-
-def _validate(config: Config) -> dict[str, Any]:
-    from soda.data.gate.validate import validate
-
-    return validate(config.gate, PREPARED, VERDICT, DATA_DOCS)
-
-
-def _train(config: Config) -> dict[str, Any]:
-    from soda.training.loop import train
-
-    return train(config, PREPARED, VERDICT, MODEL, RUNS, LIVE, PARTS["train"])
-
-
-def _evaluate(config: Config) -> dict[str, Any]:
-    from soda.evaluation.evaluate import evaluate
-
-    return evaluate(config.evaluate, MODEL, PREPARED, PARTS["evaluate"], FIGURES, DIRECTIONS, RUNS)
-
-
-def _export(config: Config) -> dict[str, Any]:
-    from soda.export.onnx import export
-
-    return export(config.export, MODEL, PREPARED, PARTS["evaluate"], DIRECTIONS, ENCODER, DENOISER, VARIANTS, PARTS["export"])
-
-
-def _report(config: Config) -> dict[str, Any]:
-    from soda.report.stage import report
-
-    return report(config, PREPARED, VERDICT, LIVE, list(PARTS.values()), FIGURES, ENCODER, HTML, METRICS)
-
-
-STAGES: dict[str, tuple[Callable[[Config], dict[str, Any]], str]] = {
-    "fetch": (_fetch, "get the raw data and check it"),
-    "prepare": (_prepare, "decode, resize and split it into shards and a manifest"),
-    "validate": (_validate, "the gate: Great Expectations over manifest and shards"),
-    "train": (_train, "train SODA (torchrun -m soda train for several processes)"),
-    "evaluate": (_evaluate, "probes, baselines, reconstructions"),
-    "export": (_export, "models/encoder.onnx, denoiser.onnx and variants/, held to the torch model"),
-    "report": (_report, "reports/index.html and reports/metrics.json"),
-}
+from soda.stages import STAGES, write_fingerprints
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,8 +23,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     composing = commands.add_parser("compose", help="compose conf/ into params.yaml")
     composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. train=long model.latent_dim=64")
-    for name, (_, about) in STAGES.items():
-        commands.add_parser(name, help=about)
+    commands.add_parser("code", help="write the fingerprint of each stage's code to .code/, for dvc.yaml")
+    for name, stage in STAGES.items():
+        commands.add_parser(name, help=stage.about)
     shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME and docs/, and renew gallery and README")
     shipping.add_argument("name", metavar="NAME")
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
@@ -138,6 +68,8 @@ def main(argv: list[str] | None = None) -> None:
             from soda.config import compose, write_params
 
             write_params(compose(args.overrides))
+        elif args.command == "code":
+            write_fingerprints()
         elif args.command == "ship":
             from soda.report.ship import ship
 
@@ -155,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
         else:
             from soda.config import load
 
-            result = STAGES[args.command][0](load())
+            result = STAGES[args.command].run(load())
             if int(os.environ.get("RANK", 0)) == 0:
                 print(_summary(result))
     except BrokenPipeError:  # `soda cluster ... | head`

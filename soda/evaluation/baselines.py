@@ -16,7 +16,7 @@ from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config, TrainConfig
-from soda.evaluation.kept import Keeping, code_of, train_kept
+from soda.evaluation.kept import Keeping, train_kept
 from soda.evaluation.latents import Sample, embed
 from soda.evaluation.probe import linear_probe, top1
 from soda.model.encoder import build_encoder
@@ -132,8 +132,8 @@ def train_supervised(
         optimizer.zero_grad(set_to_none=True)
 
     pictures = hashlib.sha256(train.indices[known].tobytes()).hexdigest()
-    about = [pictures, classes, code_of(__file__)]
-    train_kept("supervised", config, network, optimizer, steps, optimise, keeping=keeping, about=about)
+    about = [pictures, classes]
+    train_kept("supervised", config, network, optimizer, steps, optimise, keeping=keeping, module=__name__, about=about)
     return network.requires_grad_(False).eval()
 
 

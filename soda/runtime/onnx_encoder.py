@@ -13,13 +13,13 @@ import numpy as np
 
 from soda.common.errors import InputError
 from soda.runtime.checks import whole_number
-from soda.runtime.folder import pictures_in
 from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, MetadataError, from_props
 from soda.runtime.names import one_line
 from soda.runtime.progress import Line, Progress
 from soda.runtime.session import ModelError, nodes_of, open_session, read_props, run_session
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
+from soda.runtime.walk import pictures_in
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

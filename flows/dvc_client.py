@@ -32,6 +32,9 @@ GRACE_SECONDS = 60.0  # between asking a stage to stop (training then saves its 
 PROGRESS_SECONDS = 30.0  # between two lines of a progress bar in the log
 _LAST_LINES = 12
 
+CODE = "code"
+"""The stage that takes the fingerprints of the others' code. DVC runs it always, and so it is none of the flow's."""
+
 _NODE = re.compile(r'^"(?P<name>[^"]+)";$')
 _EDGE = re.compile(r'^"(?P<before>[^"]+)" -> "(?P<after>[^"]+)";$')
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -81,7 +84,7 @@ def _ask(root: Path, *arguments: str) -> str:
 
 
 def stage_order(root: Path) -> list[str]:
-    """The names of all stages, each after those that it depends on, as DVC's graph has them.
+    """The names of all stages but CODE, each after those that it depends on, as DVC's graph has them.
 
     Raises StageError with DVC's words when dvc.yaml cannot be read, holds a cycle, or has no stages.
     """
@@ -95,15 +98,16 @@ def stage_order(root: Path) -> list[str]:
             sorter.add(edge["after"], edge["before"])
     if not nodes:
         raise StageError("", f"{root / 'dvc.yaml'}: DVC finds no stages there")
-    return list(sorter.static_order())
+    return [stage for stage in sorter.static_order() if stage != CODE]
 
 
 def changed_stages(root: Path) -> set[str]:
-    """The stages that DVC would run again because their own dependencies, params, outputs or command changed.
+    """The stages that DVC would run again because their own code, dependencies, params, outputs or command changed.
 
     A stage missing here is up to date as long as no stage before it runs.
     """
-    return set(json.loads(_ask(root, "status", "--json") or "{}"))
+    run_stage(root, CODE, log=logger.debug)
+    return set(json.loads(_ask(root, "status", "--json") or "{}")) - {CODE}
 
 
 def _pieces(descriptor: int, deadline: float = math.inf) -> Iterator[tuple[str, bool]]:

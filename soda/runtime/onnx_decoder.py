@@ -16,8 +16,8 @@ from soda.common.errors import InputError
 from soda.runtime.checks import whole_number
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, MetadataError, from_denoiser_props
-from soda.runtime.schedule import sampling_times
 from soda.runtime.session import ModelError, nodes_of, open_session, read_props, run_session
+from soda.runtime.timesteps import sampling_times
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
