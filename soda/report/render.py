@@ -90,6 +90,7 @@ def render(
     latent_dim = encoder.latent_dim if encoder else config.model.latent_dim
     name = data.name if data else config.dataset.name
     images, charts = read_images(figures, latent_dim)
+    shown = [(each, text_tables(each, parts.metrics), every_figure(each, parts.metrics)) for each in measures()]
     return environment.get_template("page.html.j2").render(
         policy=_policy(script),
         style=_asset("page.css"),
@@ -104,7 +105,8 @@ def render(
         encoder=encoder,
         images=images,
         charts=charts,
-        measures=[(measure, text_tables(measure, parts.metrics), every_figure(measure, parts.metrics)) for measure in measures()],
+        measures=shown,
+        unmeasured=[each.title for each, _, figures in shown if each.quantities and not figures and each.key not in parts.notes],
         key_figures=key_figures(parts.metrics),
         curves=read_curves(live),
         versions=_versions(config, data, encoder),

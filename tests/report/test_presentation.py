@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from soda.evaluation.registry import measures
+from soda.report.parts import ReportError
 from soda.report.presentation import comparisons, every_figure, headline_table, key_figures, markdown_table, text_tables
 from soda.report.results import BEGIN, END, results
 from tests.support.settings import ROOT
@@ -90,6 +94,18 @@ def test_the_table_of_the_readme_is_what_the_shipped_models_reach() -> None:
     assert table == results(folder=ROOT / "docs/results"), "`soda results README.md` puts it right"
     for file in (ROOT / "docs/results").glob("*.json"):
         assert f"{100 * json.loads(file.read_text())['probe']['linear_top1']:.1f}%" in table
+
+
+def test_a_page_gets_the_table_between_its_marks_or_is_left_as_it_was(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n")
+    results(page, ROOT / "docs/results")
+    results(page, ROOT / "docs/results")
+    assert page.read_text() == f"Before.\n{BEGIN}\n{results(folder=ROOT / 'docs/results')}\n{END}\nAfter.\n"
+    page.write_text("No marks.")
+    with pytest.raises(ReportError, match=r"page\.md: has no lines"):
+        results(page, ROOT / "docs/results")
+    assert page.read_text() == "No marks."
 
 
 def test_it_loads_no_torch() -> None:
