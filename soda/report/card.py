@@ -80,7 +80,7 @@ def _files(shipped: Shipped) -> list[str]:
         if facts["written"]:
             lost = f", the probe on validation {-100 * facts['probe_val_drop']:+.2f} points" if "probe_val_drop" in facts else ""
             lines.append(
-                f"{name}: {facts['bytes'] / 1e6:.2f} MB, cosine with torch {facts['mean_cosine']:.5f} (least "
+                f"{name}: {facts['bytes']:,} bytes, cosine with torch {facts['mean_cosine']:.5f} (least "
                 f"{facts['min_cosine']:.5f}){lost}"
             )
         elif not facts["reason"].startswith("export."):  # nobody asked for it

@@ -10,18 +10,6 @@ from soda.evaluation.registry import number
 MAX_TEXT = 240  # characters of one value
 
 
-def compact(value: float) -> str:
-    """Short, for axes: 150k · 1.2M · 0.002 · 2e-5."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{letter}"
-    text = f"{value:.3g}"
-    if 0 < abs(value) < 1e-3:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        text = f"{float(mantissa):g}e{int(exponent)}"
-    return text
-
-
 def size(count: float) -> str:
     """Bytes as kB or MB (powers of ten)."""
     if count >= 1e6:

@@ -22,7 +22,7 @@ from PIL import Image
 from soda.config import Config, compose, from_dict
 from soda.report.parts import merge_parts
 from soda.report.stage import ReportError, report
-from soda.report.training_curves import MAX_POINTS, draw_curve, read_curve, ticks
+from soda.report.training_curves import read_curve
 from soda.runtime.metadata import FORMAT, to_props
 
 ROOT = Path(__file__).parents[2]
@@ -394,31 +394,3 @@ def test_a_resumed_curve_counts_the_last_line_of_a_step_and_skips_what_is_not_fi
     path = tmp_path / "loss.tsv"
     path.write_text("timestamp\tstep\tloss\n1\t0\t9\n2\t64\t8\n3\t128\tnan\n4\t64\t7\n5\t192\t6\n")
     assert read_curve(path) == [(0.0, 9.0), (64.0, 7.0), (192.0, 6.0)]
-
-
-def test_long_curves_are_thinned_and_flat_ones_drawn() -> None:
-    svg = draw_curve([(float(i), 1.0) for i in range(50_000)], "Loss", False)
-    path = re.search(r'class="line" d="M([^"]+)"', svg)
-    assert path is not None
-    points = [tuple(map(float, pair.split())) for pair in path.group(1).split("L")]
-    assert 100 < len(points) <= MAX_POINTS
-    assert len({y for _, y in points}) == 1 and all(np.diff([x for x, _ in points]) > 0)
-
-
-def test_the_picture_of_a_falling_curve_falls() -> None:
-    svg = draw_curve([(0.0, 3.0), (10.0, 2.0), (20.0, 1.0)], "Loss", True)
-    path = re.search(r'class="line" d="M([^"]+)"', svg)
-    assert path is not None
-    heights = [float(pair.split()[1]) for pair in path.group(1).split("L")]
-    assert heights == sorted(heights) and heights[0] < heights[-1]  # SVG counts from the top
-    assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=0.11)
-    assert "3 at first, 1 at the end" in svg
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.0, 7.0), (0.00021, 0.00034), (0.0, 149_999.0), (-1e-9, 1e-9)])
-def test_ticks_are_few_even_and_enclose_when_asked(low: float, high: float) -> None:
-    inner, outer = ticks(low, high), ticks(low, high, around=True)
-    step = outer[1] - outer[0]
-    assert np.allclose(np.diff(outer), step) and 2 <= len(outer) <= 8
-    assert outer[0] <= low + 1e-6 * step and outer[-1] >= high - 1e-6 * step
-    assert all(low - 1e-6 * step <= tick <= high + 1e-6 * step for tick in inner) and inner
