@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from soda.data.dataset import PreparedData
-from soda.evaluation.latents import Sample
+from soda.evaluation.samples import Sample
 
 COLUMN = "factor."
 """Manifest columns of known factors begin with it; an empty value is a missing one."""

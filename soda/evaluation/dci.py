@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from soda.evaluation.probe import fit_logistic, standardise
+from soda.evaluation.linear_probe import fit_logistic, standardise
 
 TREES = 10
 DEPTHS = (4, 8, 12)

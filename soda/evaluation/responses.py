@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soda.evaluation.sections import Draw
+from soda.evaluation.section_probes import Draw
 
 Read = Callable[[np.ndarray], dict[str, np.ndarray]]
 """Pictures (N, S, S, C) uint8 -> factor -> chances (N, values) of a classifier, each row of which sums to 1."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from soda.evaluation.factors import Factors
-from soda.evaluation.probe import Features, linear_probe
+from soda.evaluation.linear_probe import Features, linear_probe
 from soda.model.modulation import cut_sections
 
 MAX_TRAIN = 4000  # pictures that a probe is fitted on: one for every section and factor
