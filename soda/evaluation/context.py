@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from soda.common.images import to_uint8
 from soda.config import Config, EvaluateConfig
+from soda.data.columns import SPLITS
 from soda.data.dataset import PreparedData
 from soda.evaluation.baselines.supervised import SupervisedNetwork, train_supervised
 from soda.evaluation.baselines.untrained import untrained_encoder
@@ -76,7 +77,7 @@ class Context:
     @cached_property
     def samples(self) -> dict[str, Sample]:
         """The images of each split ("train", "val", "test") that are looked at."""
-        return {n: draw_sample(self.data.split(n), MAX_IMAGES, self.config.seed) for n in ("train", "val", "test")}
+        return {n: draw_sample(self.data.split(n), MAX_IMAGES, self.config.seed) for n in SPLITS}
 
     @cached_property
     def factors(self) -> Factors | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from soda.common.errors import SodaError
 from soda.common.files import whole_folder, write_json
 from soda.config import Config, EvaluateConfig
 from soda.data.dataset import PreparedData
@@ -23,7 +24,7 @@ from soda.training.distributed import choose_device
 from soda.training.fit import Keeping
 
 
-class EvaluationError(ValueError):
+class EvaluationError(SodaError, ValueError):
     """The model and the data do not fit together, or there is nothing to evaluate on; the message names what and where."""
 
 

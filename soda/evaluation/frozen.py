@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from soda.common.errors import SodaError
 from soda.common.tensors import tensors_sha256
 
 
-class FrozenError(RuntimeError):
+class FrozenError(SodaError, RuntimeError):
     """Weights changed, or could have changed, while they were being evaluated: the figures would be worthless."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.evaluation.image_metrics import FixedNetwork, feature_distance
 from soda.inference.interpolation import slerp
 
@@ -46,11 +47,11 @@ def path_length(
     """Perceptual path length (Karras et al. 2019, eq. 2) of interpolations from each latent of z (N, D) to the next, in a ring.
 
     For each one place t in [0, 1 - epsilon], the images at t and t + epsilon from the same noise, and their LPIPS-like
-    distance by `network` over epsilon^2. originals: (N, C, S, S) in [-1, 1], the images of z. Less is smoother; values compare only for the
-    same network. Raises ValueError for fewer than two latents.
+    distance by `network` over epsilon^2. originals: (N, C, S, S) in [-1, 1], the images of z. Less is smoother; values compare
+    only for the same network. Raises ValueError for fewer than two latents.
     """
     if len(z) < 2:
-        raise ValueError(f"an interpolation takes two images, not {len(z)}")
+        raise InputError(f"an interpolation takes two images, not {len(z)}")
     t = torch.from_numpy(np.random.default_rng(seed).uniform(0, 1 - epsilon, (len(z), 1))).float()
 
     def length(images_at: Callable[[Tensor], Tensor]) -> float:

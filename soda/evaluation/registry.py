@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from soda.common.errors import SodaError
+
 Better = Literal["higher", "lower", "neither"]
 Beside = tuple[tuple[str, str], ...]
 """(words, key in the same measure) of figures that stand beside another or below an image."""
 
 
-class UndeclaredError(ValueError):
+class UndeclaredError(SodaError, ValueError):
     """A figure that no measure declares."""
 
 

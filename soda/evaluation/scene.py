@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from soda.common.errors import InputError
 from soda.config import EvaluateConfig
 from soda.evaluation.baselines.factor_reader import FactorReader, train_reader
 from soda.evaluation.factors import Factors
@@ -65,9 +66,9 @@ def require_known(factors: Factors | None, config: EvaluateConfig) -> None:
     for key in ("content_factor", "style_factor"):
         named = getattr(config, key)
         if named is not None and named not in names:
-            raise ValueError(f"evaluate.{key}: {named!r} is no factor of these data; there are {', '.join(names) or 'none'}")
+            raise InputError(f"evaluate.{key}: {named!r} is no factor of these data; there are {', '.join(names) or 'none'}")
     if factors and config.style_factor and not config.content_factor and not factors.held_out:
-        raise ValueError(
+        raise InputError(
             f"evaluate.style_factor: {config.style_factor!r} alone says nothing of content, and no factor of these data is held "
             "out; set evaluate.content_factor, too"
         )

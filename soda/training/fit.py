@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from tqdm import tqdm
 
+from soda.common.fingerprint import code_fingerprint
 from soda.config import Config, to_dict
-from soda.training.checkpoint import load_checkpoint, save_checkpoint, train_settings, training_code
+from soda.training.checkpoint import load_checkpoint, save_checkpoint, train_settings
 from soda.training.optim import learning_rate
 
 SAVE_EVERY = 500  # steps
@@ -68,20 +69,22 @@ def fit(
     recipe: Recipe,
     *,
     keeping: Keeping | None = None,
+    module: str = __name__,
     about: tuple[Any, ...] = (),
 ) -> None:
     """Train `network` in place, from the loss of each step, and leave it in eval mode without gradients.
 
     loss_at: draws its batch and its noise from (seed, step) alone. With `keeping` the state is put into
     runs/<name>-<key>/checkpoint.pt every SAVE_EVERY steps; training goes on from there, to the same weights, and a finished one
-    is not trained again. The key is of the recipe, the code that trains, the data and `about`: what else decides the weights.
+    is not trained again. The key is of the recipe, the code of `module`, which calls this, the data and `about`: what else
+    decides the weights.
     """
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, betas=recipe.betas, weight_decay=recipe.weight_decay)
     schedule = recipe.schedule(optimizer)
     first, key, checkpoint = 0, "", None
     if keeping is not None:
-        parts = [name, *recipe.about, *about, keeping.data_version, training_code()]
+        parts = [name, *recipe.about, *about, keeping.data_version, code_fingerprint(module)]
         key = hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode()).hexdigest()[:16]
         checkpoint = keeping.runs / f"{name}-{key}" / "checkpoint.pt"
         if checkpoint.exists():
@@ -99,8 +102,3 @@ def fit(
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
             save_checkpoint(checkpoint, {"key": key, "step": step + 1, **state})
     network.requires_grad_(False).eval()
-
-
-def code_of(file: str) -> str:
-    """The checksum of a module: other code would train other weights."""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -22,7 +22,7 @@ from soda.evaluation.samples import Sample
 from soda.model.encoder import build_encoder
 from soda.model.network import build_model
 from soda.training.batches import Order
-from soda.training.fit import Keeping, Recipe, code_of, fit
+from soda.training.fit import Keeping, Recipe, fit
 from soda.training.step import step_loss
 
 
@@ -118,7 +118,7 @@ def train_beta_vae(
         generator = torch.Generator().manual_seed(seed_of("beta-vae", seed, step))
         return network(batch, torch.randn(size, config.model.latent_dim, generator=generator).to(device), beta)
 
-    about = (hashlib.sha256(train.indices.tobytes()).hexdigest(), beta, code_of(__file__))
+    about = (hashlib.sha256(train.indices.tobytes()).hexdigest(), beta)
     recipe = Recipe.of_run(config, -(-images // size) * size)  # whole batches
-    fit("beta-vae", network, loss_at, recipe, keeping=keeping, about=about)
+    fit("beta-vae", network, loss_at, recipe, keeping=keeping, module=__name__, about=about)
     return Means(network).eval()

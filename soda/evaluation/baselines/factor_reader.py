@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
+from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.evaluation.samples import Sample
@@ -125,7 +126,7 @@ def train_reader(
     nothing to learn.
     """
     if not values and content is None:
-        raise ValueError("a reader wants at least one factor to learn")
+        raise InputError("a reader wants at least one factor to learn")
     shape = train.gather(np.array([0])).shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("reader", seed))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config
@@ -16,7 +17,7 @@ from soda.evaluation.linear_probe import top1
 from soda.evaluation.samples import Sample
 from soda.model.encoder import build_encoder
 from soda.training.batches import Order
-from soda.training.fit import Keeping, Recipe, code_of, fit
+from soda.training.fit import Keeping, Recipe, fit
 
 
 class SupervisedNetwork(nn.Module):
@@ -46,7 +47,7 @@ def train_supervised(
     known = np.flatnonzero(labels >= 0)
     kinds = len(np.unique(labels[known]))
     if kinds < 2:
-        raise ValueError(f"a supervised network takes two labels in train, not {kinds}")
+        raise InputError(f"a supervised network takes two labels in train, not {kinds}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("weights", settings.seed))
         encoder = build_encoder(config.model, image_size=config.dataset.image_size, channels=config.dataset.channels)
@@ -59,8 +60,8 @@ def train_supervised(
         images = to_float(train.gather(chosen)).to(device)
         return F.cross_entropy(network(images), torch.from_numpy(labels[chosen]).to(device))
 
-    about = (hashlib.sha256(train.indices[known].tobytes()).hexdigest(), classes, code_of(__file__))
-    fit("supervised", network, loss_at, Recipe.of_run(config, settings.images), keeping=keeping, about=about)
+    about = (hashlib.sha256(train.indices[known].tobytes()).hexdigest(), classes)
+    fit("supervised", network, loss_at, Recipe.of_run(config, settings.images), keeping=keeping, module=__name__, about=about)
     return network
 
 

@@ -99,10 +99,11 @@ def compute(context: Context) -> dict[str, Any]:
 
 def _probe(context: Context, features: Mapping[str, Features]) -> tuple[ProbeResult, KnnResult]:
     """Both probes of one set of features."""
+    from soda.data.columns import SPLITS
     from soda.evaluation.knn import knn_probe
     from soda.evaluation.linear_probe import linear_probe
 
-    sets = [features[split] for split in ("train", "val", "test")]
+    sets = [features[split] for split in SPLITS]
     linear = linear_probe(*sets, classes=context.classes, l2=context.config.probe_l2)
     return linear, knn_probe(*sets, classes=context.classes, k=context.config.knn_k)
 

@@ -23,7 +23,7 @@ from soda.data.sources.base import Item, SourceError, UnreachableError
 from soda.data.sources.download import DownloadError, copy_from_folder, debian_package
 from soda.data.sources.drawings import sha256_of
 from soda.data.sources.objects.plan import Plan, read_plan
-from soda.data.sources.objects.store import COLUMNS, Objects, Stored, made_with, write_objects
+from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, made_with, write_objects
 from soda.data.sources.objects.sweethome import Model, Rule, label_of, read_catalogue, read_model, read_rules
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
