@@ -16,7 +16,7 @@ from soda.config import Config, EvaluateConfig
 from soda.data.dataset import PreparedData
 from soda.evaluation.context import Context, timed
 from soda.evaluation.frozen import frozen
-from soda.evaluation.registry import Measure, measures, require_declared
+from soda.evaluation.registry import measures, require_declared
 from soda.evaluation.scene import require_known
 from soda.inference.directions import save_directions
 from soda.training.checkpoint import load_model
@@ -54,14 +54,14 @@ def evaluate(
     return result
 
 
-def measure(context: Context, chosen: tuple[Measure, ...] | None = None) -> dict[str, Any]:
-    """The groups of all measures (or of those `chosen`) that apply, by key, in the order of the register.
+def measure(context: Context) -> dict[str, Any]:
+    """The groups of all measures that apply, by key, in the order of the register.
 
     Raises ValueError for settings that name unknown factors, UndeclaredError for a figure that a measure does not declare.
     """
     require_known(context.factors, context.config)
     result: dict[str, Any] = {}
-    for each in measures() if chosen is None else chosen:
+    for each in measures():
         if each.compute is not None:
             with timed(each.title.lower()):
                 group = each.compute(context)
