@@ -45,11 +45,12 @@ def evaluate(
     _require_fit(trained, model_dir, data, prepared)
     if trained.train.threads:
         torch.set_num_threads(trained.train.threads)
-    with whole_folder(figures) as folder, frozen(model) as weights:
-        keeping = Keeping(runs, data.version)
-        context = Context(model, trained, data, config, folder, model_dir, keeping=keeping, weights=weights)
-        result = measure(context)
-        save_directions(directions, context.directions)
+    with whole_folder(figures) as folder:
+        with frozen(model) as weights:
+            keeping = Keeping(runs, data.version)
+            context = Context(model, trained, data, config, folder, model_dir, keeping=keeping, weights=weights)
+            result, found = measure(context), context.directions
+        save_directions(directions, found)
         write_json(metrics, result)
     return result
 
