@@ -12,14 +12,16 @@ import torch
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config, from_dict, to_dict
-from soda.evaluation.baselines import initial_encoder
-from soda.evaluation.disentanglement import FactorData, disentanglement
+from soda.evaluation.baselines.untrained import initial_encoder
+from soda.evaluation.dci import FactorData, disentanglement
 from soda.evaluation.factors import Factors
-from soda.evaluation.latents import Sample, draw_sample, embed, latent_use
-from soda.evaluation.metrics import FixedNetwork
-from soda.evaluation.probe import Features, linear_probe
-from soda.evaluation.reconstruct import Judge, reconstruct
-from soda.evaluation.sections import probe_factor, section_probes
+from soda.evaluation.image_metrics import FixedNetwork, Judge
+from soda.evaluation.latent_use import latent_use
+from soda.evaluation.linear_probe import Features, linear_probe
+from soda.evaluation.reconstruct import reconstruct
+from soda.evaluation.samples import Sample, draw_sample, embed
+from soda.evaluation.section_probes import probe_factor, section_probes
+from soda.inference.drawer import Drawer
 from soda.model.network import SodaNetwork
 from soda.training.batches import Order
 from soda.training.step import optimise, start_run
@@ -74,8 +76,9 @@ def measure(
     few = np.arange(min(DRAWN, len(test)))
     # The same instrument for all runs: an encoder that no run trained.
     instrument = initial_encoder(varied(config, {"model.latent_dim": 128, "train.seed": 0}))
-    judge = Judge(FixedNetwork(instrument), device=CPU, batch_size=50)
-    near = judge.nearness(reconstruct(model, z["test"].x[few], seed=0, batch_size=50), test.gather(few))
+    judge = Judge(FixedNetwork(instrument), batch_size=50)
+    drawer = Drawer(model, batch_size=50, progress=False)
+    near = judge.nearness(reconstruct(drawer, z["test"].x[few], seed=0), test.gather(few))
     found |= {"psnr": float(near.psnr.mean()), "ssim": float(near.ssim.mean()), "lpips_like": float(near.lpips_like.mean())}
     found["usage_gap"] = latent_use(model, to_float(test.gather(np.arange(min(USED, len(test))))), seed=0, batch_size=64).gap
     if factors and factors.learnable:

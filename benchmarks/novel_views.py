@@ -19,8 +19,10 @@ from soda.common.images import to_float
 from soda.config import Config, load
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
-from soda.evaluation.baselines import initial_encoder
-from soda.evaluation.novel_views import measure_novel_views
+from soda.evaluation.baselines.untrained import initial_encoder
+from soda.evaluation.image_metrics import FixedNetwork
+from soda.evaluation.view_synthesis import measure_novel_views
+from soda.inference.drawer import Drawer
 from soda.layout import PREPARED
 from soda.model.network import SodaNetwork
 from soda.training.batches import Order, batches
@@ -72,13 +74,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     data, base = PreparedData(args.prepared), load()
-    instrument = initial_encoder(varied(base, {"model.cameras": {}, "model.latent_dim": 128}))
+    instrument = FixedNetwork(initial_encoder(varied(base, {"model.cameras": {}, "model.latent_dim": 128})))
     for name in args.only or list(VARIANTS):
         config = varied(base, {**VARIANTS[name], "train.device": "cpu", "train.threads": 1})
         model, images = train_for(config, data, args.seconds, name)
-        found = measure_novel_views(
-            model.eval(), data.split("train"), data.split("val"), instrument, targets=4, samples=8, seed=0, batch_size=100
-        )
+        drawer = Drawer(model.eval(), batch_size=100, progress=False)
+        found = measure_novel_views(drawer, data.split("train"), data.split("val"), instrument, targets=4, samples=8, seed=0)
         assert found is not None
         figures = {k: v for k, v in found.metrics.items() if isinstance(v, float) and ("psnr" in k or "ssim@" in k)}
         print(f"{name}: {images} images, " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)

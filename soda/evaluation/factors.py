@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
+from soda.common.errors import InputError
 from soda.data.columns import FACTOR
 from soda.data.dataset import PreparedData
-from soda.evaluation.latents import Sample
+from soda.evaluation.samples import Sample
 
 MAX_VALUES = 64
 """A factor of more values (a code point, a file name) tells pictures apart rather than describing them."""
@@ -34,9 +35,9 @@ class Factors:
     def __post_init__(self) -> None:
         for split, columns in self.codes.items():
             if set(columns) != set(self.names):
-                raise ValueError(f"factors of the {split} split: {sorted(columns)}, but the data have {sorted(self.names)}")
+                raise InputError(f"factors of the {split} split: {sorted(columns)}, but the data have {sorted(self.names)}")
             if len({len(column) for column in columns.values()}) > 1:
-                raise ValueError(f"factors of the {split} split differ in length: {[len(c) for c in columns.values()]}")
+                raise InputError(f"factors of the {split} split differ in length: {[len(c) for c in columns.values()]}")
 
     def known(self, name: str) -> np.ndarray:
         """Values of `name` that at least MIN_PICTURES training pictures have: (k,) int64."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from soda.common.errors import InputError
-from soda.evaluation.probe import Features, standardise, top1
+from soda.evaluation.linear_probe import Features, standardise, top1
 
 TEMPERATURE = 0.1
 QUERIES = 250  # a block of similarities is (QUERIES, bank): 54 MB beside a bank of 54,000

@@ -11,7 +11,7 @@ from soda.common.images import to_float
 from soda.data.dataset import Split
 from soda.evaluation.azimuth import azimuths
 from soda.evaluation.novel_tasks import OBJECT, Tasks
-from soda.evaluation.novel_views import NovelViews
+from soda.evaluation.view_synthesis import NovelViews
 from soda.geometry.cameras import COLUMNS
 from soda.inference.drawer import Drawer, Sampling
 from soda.inference.image_io import give

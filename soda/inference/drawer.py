@@ -44,9 +44,12 @@ class Drawer:
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    def noise(self, count: int, seed: int) -> Tensor:
-        """x_T (count, C, S, S), drawn on the CPU: the same on every device, and the first the same for every count."""
-        generator = torch.Generator().manual_seed(seed_of("x_T", seed, 0))
+    def noise(self, count: int, seed: int, sample: int = 0) -> Tensor:
+        """x_T (count, C, S, S), drawn on the CPU: the same on every device, and the first the same for every count.
+
+        sample: which of several noises of one seed.
+        """
+        generator = torch.Generator().manual_seed(seed_of("x_T", seed, sample))
         shape = (self.network.channels, self.network.image_size, self.network.image_size)
         return torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
 

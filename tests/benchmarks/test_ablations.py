@@ -17,11 +17,12 @@ from benchmarks.ablations import ablate
 from soda.config import ConfigError
 from soda.data.dataset import PreparedData
 from soda.evaluation.factors import read_factors
-from soda.evaluation.latents import draw_sample, weights_hash
+from soda.evaluation.frozen import weights_hash
+from soda.evaluation.samples import draw_sample
 from soda.training.step import start_run
-from tests.evaluation.test_gallery_measures import render
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import make_config
+from tests.support.shapes import render
 
 
 def test_verdicts_follow_from_means_and_spreads() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from soda.report.gallery_document import COLOURS, keep_images, write_gallery
 from soda.report.parts import ReportError
-from tests.evaluation.test_novel_views import OBJECTS, VIEWS, of_objects
+from tests.support.objects import OBJECTS, VIEWS, of_objects
 from tests.support.prepared_factory import make_prepared
 
 METRICS = {

@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from soda.evaluation.registry import Headline, Measure, Quantity
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from soda.evaluation.context import Context
+
+USE_IMAGES = 512
+
+
+def compute(context: Context) -> dict[str, Any]:
+    """Measure the use of z and its effective dimensions."""
+    from soda.common.images import to_float
+    from soda.evaluation.latent_use import latent_use
+    from soda.evaluation.samples import draw_positions, held_at_once
+
+    config, test, found = context.config, context.samples["test"], {}
+    notes = ["effective_dim: participation ratio of the covariance of z over the test split."]
+    chosen = draw_positions(test, held_at_once(test, USE_IMAGES), config.seed)
+    if len(chosen) > 1:
+        images = to_float(test.gather(chosen)).to(context.device)
+        use = latent_use(context.model, images, seed=config.seed, batch_size=config.batch_size)
+        found = {"usage_gap": use.gap, "loss": use.loss, "loss_shuffled": use.loss_shuffled}
+        notes.append(
+            f"usage_gap: denoising loss with another picture's z over that with the right z, minus 1, on {len(chosen)} test "
+            "pictures, the same noise for both, averaged over evenly spread timesteps."
+        )
+    else:
+        notes.append("usage_gap was not measured: it takes two test pictures.")
+    notes.append(f"The weights are the same after the evaluation as before: sha256 {context.weights}.")
+    return {**found, "effective_dim": effective_dim(context.latents["test"].x), "notes": notes}
+
+
+def effective_dim(z: Tensor) -> float:
+    """Participation ratio of the covariance's eigenvalues, (sum l)^2 / sum l^2: how many directions carry z. z: (N, D)."""
+    centred = (z - z.mean(0)).double()
+    covariance = centred.T @ centred / max(1, len(z) - 1)
+    total = float(covariance.square().sum())
+    return float(covariance.trace()) ** 2 / total if total else 0.0
+
 
 MEASURE = Measure(
     key="latent",
     title="The latent",
     place=40,
+    compute=compute,
     quantities=(
         Quantity(
             "usage_gap",

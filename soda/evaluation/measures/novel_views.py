@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from soda.evaluation.registry import Better, Figure, Headline, Measure, Quantity, Row, Table
+
+if TYPE_CHECKING:
+    from soda.evaluation.context import Context
 
 COUNTS = (1, 2, 4)
 """Source views that are given."""
@@ -54,10 +59,68 @@ _FIRST = Quantity(
     ),
 )
 
+
+def compute(context: Context) -> dict[str, Any]:
+    """Measure and draw novel views of the held-out objects; of a model that is told of cameras alone."""
+    import torch
+
+    from soda.data.dataset import DatasetError
+    from soda.evaluation.azimuth import CHANCE, azimuth_error
+    from soda.evaluation.novel_figures import novel_sheet, spinning, turntables
+    from soda.evaluation.view_synthesis import measure_novel_views
+
+    if not context.model.takes_cameras:
+        return {}
+    config, folder = context.config, context.folder
+    try:
+        cameras = {name: torch.from_numpy(each.split.cameras[each.indices]) for name, each in context.samples.items()}
+    except DatasetError as error:
+        return {"notes": [f"Novel views were not measured: {error}."]}
+    found = measure_novel_views(
+        context.drawer,
+        context.data.split("train"),
+        context.data.split("test"),
+        context.network,
+        targets=config.view_targets,
+        samples=config.view_samples,
+        seed=config.seed,
+    )
+    if found is None:
+        return {"notes": [f"Novel views were not measured: that takes two test objects of {max(COUNTS) + 1} views or more."]}
+    novel_sheet(found, folder / "novel_views.png")
+    turntables(context.model, found, folder / "turntables.png", config.seed)
+    spinning(context.model, found, folder / "turntable.gif", config.seed)
+    read = azimuth_error({name: each.x for name, each in context.latents.items()}, cameras)
+    notes = _notes(context, found.metrics, CHANCE)
+    return {**found.metrics, "azimuth_error": read, "azimuth_chance": CHANCE, "notes": notes}
+
+
+def _notes(context: Context, metrics: dict[str, Any], chance: float) -> list[str]:
+    settings = context.model.diffusion
+    return [
+        f"Novel views: {metrics['tasks']:,} views of {metrics['objects']} held-out objects, drawn from 1, 2 and 4 other views of "
+        f"it, taken at random; {settings.sampler}, {settings.sampling_steps} steps, guidance {settings.guidance_scale:g}. "
+        f"psnr@n, ssim@n and lpips_like@n are of the mean of {context.config.view_samples} samples, an estimate of the expected "
+        f"view, which is blurred where the sources leave the view open; sample_… are of single samples, which are sharp and "
+        f"need not be the right ones. lpips_like is in {context.network_name}.",
+        "unposed_…: the cameras of the sources are not given. wrong_pose_psnr@1: drawn for the camera of another task. "
+        "shuffled_psnr@1: from a view of another object.",
+        "Baselines: mean_view is the mean of all training objects, each seen by its camera nearest to the target's "
+        f"(baseline_angle: these are {metrics['baseline_angle']:.1f} degrees off in the mean); "
+        "nearest_object the view nearest to the target's of the training object with the view that is nearest in z; copy the "
+        "first source itself; copy_nearest_of_n that of n sources which is nearest to the target.",
+        "by_angle: by the angle in degrees between the viewing directions of target and source. other_set: procedural meshes as "
+        "sources, which the model was not trained on unless its data are these.",
+        "azimuth_error: median error in degrees of the camera's azimuth as ridge regression reads it off z of unposed test "
+        f"views; {chance:g} is chance.",
+    ]
+
+
 MEASURE = Measure(
     key="novel_view",
     title="Novel views",
     place=20,
+    compute=compute,
     quantities=(
         Quantity("tasks", "Views that were asked for"),
         Quantity("objects", "Held-out objects"),

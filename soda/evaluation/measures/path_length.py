@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from soda.evaluation.registry import Figure, Measure, Quantity
+
+if TYPE_CHECKING:
+    from soda.evaluation.context import Context
+
+SHOWN, FRAMES = 5, 10
+
+
+def compute(context: Context) -> dict[str, Any]:
+    """Measure the path length of interpolations between test images, and draw some between others."""
+    from soda.common.images import to_float
+    from soda.evaluation.perceptual_path import EPSILON, path_length
+    from soda.evaluation.samples import draw_positions
+
+    _draw_some(context)
+    config, test = context.config, context.samples["test"]
+    chosen = draw_positions(test, config.curve_images, config.seed + 1)
+    if len(chosen) < 2:
+        return {"notes": ["No path length: a walk takes two test pictures."]}
+    z, originals = context.latents["test"].x[chosen], to_float(test.gather(chosen))
+    found = path_length(z, originals, context.draw, context.network, seed=config.seed)
+    return {
+        "path_length": found.linear,
+        "path_length_spherical": found.spherical,
+        "path_length_crossfade": found.crossfade,
+        "walks": found.count,
+        "notes": [
+            f"path_length: StyleGAN's perceptual path length: LPIPS-like distance, on {context.network_name}, of two pictures "
+            f"{EPSILON:g} of a walk apart, over {EPSILON:g}^2, mean of {found.count} walks between test pictures, from the same "
+            "noise. Less is smoother. path_length_crossfade: the two pictures faded into one another.",
+        ],
+    }
+
+
+def _draw_some(context: Context) -> None:
+    from soda.viz.sheets import grid, save_sheet
+
+    rows = [
+        list(context.soda.interpolate(pair, frames=FRAMES - 1, seed=context.config.seed))
+        for pair in zip(*context.shown_pairs, strict=True)
+    ]
+    if rows:
+        save_sheet(grid(rows), context.folder / "walks.png")
+
 
 MEASURE = Measure(
     key="interpolation",
     title="Interpolation",
     place=50,
+    compute=compute,
     quantities=(
         Quantity(
             "path_length",

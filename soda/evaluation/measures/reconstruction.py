@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
 from soda.evaluation.registry import Better, Figure, Headline, Measure, Quantity, Row, Table
+
+if TYPE_CHECKING:
+    from soda.evaluation.context import Context
+    from soda.inference.drawer import Drawer
 
 NEAR: dict[str, tuple[str, str, Better, str]] = {
     "psnr": ("PSNR, dB", "{:.2f}", "higher", "{:.1f} dB"),
@@ -39,10 +47,111 @@ def _quantities(name: str) -> tuple[Quantity, ...]:
     )
 
 
+COMPARED = 250  # images on which a wrong z and the mean image are judged, for comparison
+GRID, GRID_SAMPLES = 24, 3
+EVALUATIONS, EXACT_STEPS = (5, 10, 20, 50, 100), (10, 20, 100)
+
+
+def compute(context: Context) -> dict[str, Any]:
+    """Draw test images from z alone and exactly, judge them, and show some."""
+    from soda.inference.drawer import Drawer
+
+    drawer = Drawer(context.model, batch_size=context.config.batch_size, progress=True)
+    alone, cost = _from_z_alone(context, drawer), _against_cost(context, drawer)
+    return {**alone, **cost, "notes": [*alone["notes"], *cost["notes"]]}
+
+
+def _from_z_alone(context: Context, drawer: Drawer) -> dict[str, Any]:
+    """Reconstructions with the model's own steps beside a wrong z, the mean image and real images."""
+    from soda.evaluation.reconstruct import reconstruct
+    from soda.evaluation.samples import draw_positions, held_at_once, shuffled
+    from soda.viz.grids import reconstruction_grid, spread_picks
+
+    config, judge, seed = context.config, context.judge, context.config.seed
+    train, test = context.samples["train"], context.samples["test"]
+    chosen = draw_positions(test, held_at_once(test, max(config.reconstructions, config.fid_images)), seed)
+    originals, z = test.gather(chosen), context.latents["test"].x[chosen]
+    drawn = reconstruct(drawer, z, seed=seed)
+    count, fid_count, few = (min(n, len(chosen)) for n in (config.reconstructions, config.fid_images, COMPARED))
+    near = judge.nearness(drawn[:count], originals[:count])
+    real = train.gather(draw_positions(train, held_at_once(train, fid_count), seed))
+    found: dict[str, Any] = {
+        "psnr": float(near.psnr.mean()),
+        "psnr_std": float(near.psnr.std()),
+        "ssim": float(near.ssim.mean()),
+        "lpips_like": float(near.lpips_like.mean()),
+        "fid_like": judge.fid_like(drawn[:fid_count], originals[:fid_count]),
+        "fid_like_train": judge.fid_like(real, originals[:fid_count]),
+        "pictures": count,
+        "sampling_steps": context.model.diffusion.sampling_steps,
+    }
+    others = {"mean_picture": np.repeat(real.mean(0, keepdims=True).round().astype(np.uint8), few, axis=0)}
+    if few > 1:
+        others["shuffled_z"] = reconstruct(drawer, z[:few][shuffled(few, seed)], seed=seed)
+    for name, images in others.items():
+        base = judge.nearness(images, originals[:few])
+        found |= {f"{measure}_{name}": float(getattr(base, measure).mean()) for measure in EXACT}
+    picks = spread_picks(test.labels[chosen], GRID, seed)
+    more = [reconstruct(drawer, z[picks], seed=seed, sample=k) for k in range(1, GRID_SAMPLES)]
+    reconstruction_grid(originals[picks], [drawn[picks], *more], context.folder / "reconstructions.png")
+    return {**found, "notes": _notes(context, count, fid_count, few)}
+
+
+def _notes(context: Context, count: int, fid_count: int, few: int) -> list[str]:
+    settings = context.model.diffusion
+    return [
+        f"Reconstructions of {count:,} test pictures from z and seeded noise alone (no inversion): {settings.sampler}, "
+        f"{settings.sampling_steps} steps, guidance {settings.guidance_scale:g}. psnr is the mean over pictures, psnr_std their "
+        "spread.",
+        f"lpips_like and fid_like use the formulas of LPIPS and FID on {context.network_name}, not on a network trained on "
+        "ImageNet: they compare runs of the same settings, never with published figures. lpips_like weighs all channels alike. "
+        f"fid_like is between {fid_count:,} reconstructions and their originals; fid_like_train, for scale, between as many "
+        "training pictures and these originals.",
+        f"Baselines, on {few:,} pictures: shuffled_z is drawn from another picture's z, mean_picture is the mean of training.",
+    ]
+
+
+def _against_cost(context: Context, drawer: Drawer) -> dict[str, Any]:
+    """The same against the number of evaluations, from z alone and from the inverted noise; their curves."""
+    from soda.evaluation.reconstruct import evaluations_a_step, exact_cost, stochastic_cost
+    from soda.evaluation.samples import draw_positions
+    from soda.viz.charts import cost_curves
+
+    config, test, a_step = context.config, context.samples["test"], evaluations_a_step(context.model)
+    chosen = draw_positions(test, config.curve_images, config.seed)
+    z, originals, few = context.latents["test"].x[chosen], test.gather(chosen), min(config.exact_images, len(chosen))
+    most = context.model.schedule.num_timesteps
+    asked = tuple(count for count in EVALUATIONS if count // a_step <= most)
+    costs = stochastic_cost(drawer, z, originals, context.judge, asked, seed=config.seed)
+    exact_steps = tuple(count for count in EXACT_STEPS if count <= most)
+    exact = exact_cost(drawer, z[:few], originals[:few], context.judge, exact_steps)
+    curves = {"z alone": costs, "z and inverted noise": exact}
+    cost_curves(
+        {k: [vars(cost) for cost in line.values()] for k, line in curves.items()}, context.folder / "reconstruction_cost.png"
+    )
+    best = exact[max(exact)]
+    guided = ", two a step with this model's guidance" if a_step > 1 else ""
+    return {
+        **{f"{name}@{count}": getattr(cost, name) for count, cost in costs.items() for name in NEAR},
+        **{f"exact_{name}@{count}": getattr(cost, name) for count, cost in exact.items() for name in EXACT},
+        "exact_psnr": best.psnr,
+        "exact_evaluations": best.evaluations,
+        "notes": [
+            f"measure@n: {len(chosen):,} test pictures drawn from z alone in n evaluations of the denoiser{guided}, the same "
+            f"noise for every n; LPIPS-like and FID-like on {context.network_name}; FID-like of so few pictures is too high and "
+            "compares with other n only.",
+            f"exact_...@n: {few:,} of them from z and the inverted x_T, n DDIM steps each way, with the model's own guidance; "
+            f"exact_psnr is that of {max(exact)} steps ({best.evaluations} evaluations a picture, inversion and drawing "
+            "together).",
+        ],
+    }
+
+
 MEASURE = Measure(
     key="reconstruction",
     title="Reconstruction",
     place=30,
+    compute=compute,
     quantities=(
         *(quantity for name in NEAR for quantity in _quantities(name)),
         *(

@@ -26,17 +26,10 @@ from soda.data.sources.objects import random_objects
 from soda.geometry.cameras import COLUMNS, project
 from soda.geometry.cameras import Camera as CameraOf
 from soda.report.contact_sheet import contact_sheet
+from tests.support.objects import PLAN
 from tests.support.prepared_factory import make_prepared, read_manifest
 from tests.support.samples import MakeConfig, snapshot
-from tests.support.settings import ROOT
 
-PLAN = {
-    **yaml.safe_load((ROOT / "conf/dataset/objects/random.yaml").read_text()),
-    "objects": 12,
-    "views": 6,
-    "variants": 2,
-    "variant_views": 3,
-}
 GATE = GateConfig(
     min_train=10,
     min_val=6,

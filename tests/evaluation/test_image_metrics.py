@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from soda.evaluation.metrics import MAX_PSNR, FixedNetwork, feature_distance, frechet_distance, psnr, ssim
+from soda.evaluation.baselines.untrained import initial_encoder
+from soda.evaluation.image_metrics import MAX_PSNR, FixedNetwork, Judge, feature_distance, frechet_distance, psnr, ssim
+from tests.support.settings import make_config
+from tests.support.shapes import bars_and_dots
 
 
 def pictures(count: int = 3, size: int = 32, channels: int = 1, seed: int = 0) -> Tensor:
@@ -97,3 +100,16 @@ def test_feature_distance_grows_with_blur_and_is_nought_for_the_picture_itself()
     assert same.abs().max() < 1e-6
     assert (little > 0).all()
     assert (much > little).all()
+
+
+def test_the_judge_finds_a_picture_nearest_to_itself() -> None:
+    encoder = initial_encoder(make_config("dataset.channels=3"))
+    judge = Judge(FixedNetwork(encoder), batch_size=7)
+    images = bars_and_dots(20)
+    noisy = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
+    same, far = judge.nearness(images, images), judge.nearness(noisy, images)
+    assert same.psnr.shape == (20,)
+    assert (same.psnr > far.psnr).all()
+    assert (same.ssim > far.ssim).all()
+    assert (same.lpips_like < far.lpips_like).all()
+    assert judge.fid_like(images, images) < 1e-3 < judge.fid_like(noisy, images)

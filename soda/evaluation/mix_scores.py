@@ -13,8 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from soda.common.seeds import seed_of
-from soda.evaluation.factor_reader import Codes, FactorReader, Reading, read
-from soda.evaluation.sections import Draw, cuts
+from soda.evaluation.baselines.factor_reader import Codes, FactorReader, Reading, read
+from soda.evaluation.section_probes import Draw, cuts
 from soda.inference.mixing import mix
 
 CLEAR = 2.0

@@ -18,12 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config
-from soda.evaluation.kept import Keeping, train_kept
-from soda.evaluation.latents import Sample
+from soda.evaluation.samples import Sample
 from soda.model.encoder import build_encoder
 from soda.model.network import build_model
 from soda.training.batches import Order
-from soda.training.optim import learning_rate
+from soda.training.fit import Keeping, Recipe, fit
 from soda.training.step import step_loss
 
 
@@ -103,47 +102,23 @@ def train_beta_vae(
     device: torch.device,
     keeping: Keeping | None = None,
 ) -> nn.Module:
-    """Train on `images` pictures of `train` and return the encoder of the means, in eval mode.
+    """Train on `images` images of `train` and return the encoder of the means, in eval mode.
 
     Batch size, rates, warm-up, weight decay, clipping and seed are the SODA run's, with cosine decay; the last weights count;
-    nothing is tuned. keeping: as `train_kept` has it.
+    nothing is tuned. keeping: as `fit` has it.
     """
-    settings = config.train
+    seed, size = config.train.seed, config.train.batch_size
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of("weights", settings.seed))
-        network = BetaVAE(config).to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
-    steps = -(-images // settings.batch_size)
-    order = Order(len(train), seed_of("beta-vae", settings.seed))
-    about = [hashlib.sha256(train.indices.tobytes()).hexdigest(), images, beta]
+        torch.manual_seed(seed_of("weights", seed))
+        network = BetaVAE(config).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    order = Order(len(train), seed_of("beta-vae", seed))
 
-    def optimise(step: int) -> None:
-        _optimise(config, network, optimizer, train, order, step, steps, beta, device)
+    def loss_at(step: int) -> Tensor:
+        batch = to_float(train.gather(order.indices(step * size, size))).to(device)
+        generator = torch.Generator().manual_seed(seed_of("beta-vae", seed, step))
+        return network(batch, torch.randn(size, config.model.latent_dim, generator=generator).to(device), beta)
 
-    train_kept("beta-vae", config, network, optimizer, steps, optimise, keeping=keeping, module=__name__, about=about)
-    return Means(network).requires_grad_(False).eval()
-
-
-def _optimise(
-    config: Config,
-    network: BetaVAE,
-    optimizer: torch.optim.Optimizer,
-    train: Sample,
-    order: Order,
-    step: int,
-    steps: int,
-    beta: float,
-    device: torch.device,
-) -> None:
-    settings = config.train
-    seen = step * settings.batch_size
-    batch = to_float(train.gather(order.indices(seen, settings.batch_size))).to(device)
-    rate = learning_rate(replace(settings, images=steps * settings.batch_size, lr_decay="cosine"), seen)
-    for group in optimizer.param_groups:
-        group["lr"] = rate * settings.encoder_lr_factor
-    generator = torch.Generator().manual_seed(seed_of("beta-vae", settings.seed, step))
-    noise = torch.randn(len(batch), config.model.latent_dim, generator=generator).to(device)
-    network(batch, noise, beta).backward()
-    nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    about = (hashlib.sha256(train.indices.tobytes()).hexdigest(), beta)
+    recipe = Recipe.of_run(config, -(-images // size) * size)  # whole batches
+    fit("beta-vae", network, loss_at, recipe, keeping=keeping, module=__name__, about=about)
+    return Means(network).eval()

@@ -7,18 +7,21 @@ classifier can name it; an embedding that brings pictures of one content togethe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
+from torch.optim.lr_scheduler import OneCycleLR
 
+from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
-from soda.evaluation.latents import Sample
+from soda.evaluation.samples import Sample
 from soda.model.encoder import TinyEncoder
 from soda.training.batches import Order
+from soda.training.fit import Recipe, fit
 
 WIDTH, FEATURES, EMBEDDING = 32, 128, 64
 BATCH, RATE, TEMPERATURE = 64, 2e-3, 0.1
@@ -123,17 +126,15 @@ def train_reader(
     nothing to learn.
     """
     if not values and content is None:
-        raise ValueError("a reader wants at least one factor to learn")
+        raise InputError("a reader wants at least one factor to learn")
     shape = train.gather(np.array([0])).shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("reader", seed))
         reader = FactorReader(channels=shape[3], image_size=shape[1], values=values, embeds=content is not None)
-    reader = reader.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(reader.parameters(), lr=RATE, weight_decay=0.01)
-    steps = max(1, images // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + 1)
-    order = Order(len(train), seed_of("reader", seed))
-    for step in tqdm(range(steps), desc="factor reader", unit="step", leave=False):
+    reader = reader.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps, order = max(1, images // BATCH), Order(len(train), seed_of("reader", seed))
+
+    def loss_at(step: int) -> Tensor:
         half = BATCH // 2 if content is not None else BATCH
         chosen = order.indices(step * half, half)
         if content is not None:
@@ -148,9 +149,8 @@ def train_reader(
                 loss = loss + F.cross_entropy(scores, wanted, ignore_index=-1)
         if content is not None and embedded is not None:
             loss = loss + _contrast(embedded, torch.from_numpy(codes[content][chosen]).to(device))
-        loss.backward()
-        nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad(set_to_none=True)
-    return reader.requires_grad_(False).eval()
+        return loss
+
+    schedule = partial(OneCycleLR, max_lr=RATE, total_steps=steps + 1)
+    fit("factor reader", reader, loss_at, Recipe(steps, schedule, weight_decay=0.01, clip=1.0))
+    return reader

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soda.evaluation.sections import Draw
+from soda.common.errors import InputError
+from soda.evaluation.section_probes import Draw
 
 Read = Callable[[np.ndarray], dict[str, np.ndarray]]
 """Pictures (N, S, S, C) uint8 -> factor -> chances (N, values) of a classifier, each row of which sums to 1."""
@@ -52,7 +53,7 @@ def responses(z: Tensor, steps: Tensor, draw: Draw, read: Read, *, reach: float 
     steps: one standard deviation along each direction. draw: the same noise at both ends, or noise would be read as change.
     """
     if steps.ndim != 2 or steps.shape[1] != z.shape[1]:
-        raise ValueError(f"directions have shape {tuple(steps.shape)}; these latents want (K, {z.shape[1]})")
+        raise InputError(f"directions have shape {tuple(steps.shape)}; these latents want (K, {z.shape[1]})")
     names: list[str] = []
     shift, changed = [], []
     for step in steps.to(z):

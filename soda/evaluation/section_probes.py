@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.data.columns import SPLITS
 from soda.evaluation.factors import Factors
-from soda.evaluation.probe import Features, linear_probe
+from soda.evaluation.linear_probe import Features, linear_probe
 from soda.model.modulation import cut_sections
 
 MAX_TRAIN = 4000  # pictures that a probe is fitted on: one for every section and factor
@@ -37,7 +38,7 @@ class SectionProbes:
 
 def probe_factor(z: dict[str, Tensor], factors: Factors, name: str, l2: tuple[float, ...]) -> float:
     """Test accuracy of the linear probe of one factor. z: split -> (n, D) beside the factors' codes."""
-    sets = [Features(z[split].float(), torch.from_numpy(factors.codes[split][name])) for split in ("train", "val", "test")]
+    sets = [Features(z[split].float(), torch.from_numpy(factors.codes[split][name])) for split in SPLITS]
     sets[0] = Features(sets[0].x[:MAX_TRAIN], sets[0].y[:MAX_TRAIN])
     return linear_probe(*sets, classes=len(factors.names[name]), l2=l2).test_top1
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from soda.common.errors import InputError
-from soda.evaluation.probe import fit_logistic, standardise
+from soda.evaluation.linear_probe import fit_logistic, standardise
 
 TREES = 10
 DEPTHS = (4, 8, 12)

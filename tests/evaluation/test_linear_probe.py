@@ -10,7 +10,7 @@ from torch import Tensor
 
 from soda.evaluation import knn
 from soda.evaluation.knn import knn_probe, neighbours, vote
-from soda.evaluation.probe import Features, ci95, fit_logistic, linear_probe, standardise
+from soda.evaluation.linear_probe import Features, ci95, fit_logistic, linear_probe, standardise
 
 L2 = (1e-4, 1e-2)
 

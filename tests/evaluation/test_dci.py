@@ -12,7 +12,7 @@ from sklearn.feature_selection import mutual_info_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from soda.evaluation.disentanglement import (
+from soda.evaluation.dci import (
     FactorData,
     dci_scores,
     disentanglement,

@@ -6,6 +6,7 @@ on another network, hence "LPIPS-like" and "FID-like": their values compare runs
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,25 +14,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MAX_PSNR = 100.0  # dB; what two equal pictures get
+from soda.common.images import to_float
+
+MAX_PSNR = 100.0  # dB; what two equal images get
 
 
-def psnr(pictures: Tensor, originals: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB, data range 1. (N, C, S, S) in [0, 1] each -> (N,), at most MAX_PSNR."""
-    error = (pictures - originals).square().flatten(1).mean(1)
+def psnr(images: Tensor, originals: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image in dB, data range 1. (N, C, S, S) in [0, 1] each -> (N,), at most MAX_PSNR."""
+    error = (images - originals).square().flatten(1).mean(1)
     return -10 * error.clamp(min=10 ** (-MAX_PSNR / 10)).log10()
 
 
-def ssim(pictures: Tensor, originals: Tensor) -> Tensor:
-    """Structural similarity of each picture (Wang et al. 2004), data range 1. (N, C, S, S) in [0, 1] each -> (N,).
+def ssim(images: Tensor, originals: Tensor) -> Tensor:
+    """Structural similarity of each image (Wang et al. 2004), data range 1. (N, C, S, S) in [0, 1] each -> (N,).
 
-    The usual Gaussian window of 11 px (sigma 1.5); pictures under 16 px get one of 5 px (sigma 0.5), which fits into them.
+    The usual Gaussian window of 11 px (sigma 1.5); images under 16 px get one of 5 px (sigma 0.5), which fits into them.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    sigma = 1.5 if pictures.shape[-1] >= 16 else 0.5
-    values: Any = structural_similarity_index_measure(pictures, originals, sigma=sigma, reduction="none", data_range=1.0)
-    return values.reshape(len(pictures))
+    sigma = 1.5 if images.shape[-1] >= 16 else 0.5
+    values: Any = structural_similarity_index_measure(images, originals, sigma=sigma, reduction="none", data_range=1.0)
+    return values.reshape(len(images))
 
 
 def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:
@@ -58,11 +61,11 @@ class FixedNetwork:
     """A frozen encoder as an instrument: its output, and its last feature map at every resolution, as LPIPS taps each stage."""
 
     def __init__(self, encoder: nn.Module) -> None:
-        self.encoder = encoder.eval()
+        self.encoder, self.device = encoder.eval(), next(encoder.parameters()).device
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """images: (B, C, S, S) in [-1, 1] -> output (B, D) and maps (B, C_i, S_i, S_i), the finest first."""
+        """images: (B, C, S, S) in [-1, 1], on any device -> output (B, D) and maps (B, C_i, S_i, S_i), the finest first."""
         maps: dict[int, Tensor] = {}
 
         def keep(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -71,7 +74,7 @@ class FixedNetwork:
 
         hooks = [module.register_forward_hook(keep) for module in self.encoder.modules()]
         try:
-            vector = self.encoder(images)
+            vector = self.encoder(images.to(self.device))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -87,3 +90,41 @@ def feature_distance(maps: list[Tensor], others: list[Tensor]) -> Tensor:
         for a, b in zip(maps, others, strict=True)
     ]
     return torch.stack(layers).mean(0)
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """Each image against its original: (N,) float64 each."""
+
+    psnr: np.ndarray  # dB
+    ssim: np.ndarray
+    lpips_like: np.ndarray
+
+
+class Judge:
+    """Compares uint8 images (N, S, S, C) as 8-bit images, in [0, 1] and in the features of a fixed network."""
+
+    def __init__(self, network: FixedNetwork, *, batch_size: int) -> None:
+        self.network, self.device, self.batch_size = network, network.device, batch_size
+
+    def _blocks(self, images: np.ndarray) -> list[np.ndarray]:
+        return [images[i : i + self.batch_size] for i in range(0, len(images), self.batch_size)]
+
+    @torch.no_grad()
+    def nearness(self, images: np.ndarray, originals: np.ndarray) -> Nearness:
+        """Every image against its original."""
+        columns: list[list[Tensor]] = [[], [], []]
+        for ours_8bit, theirs_8bit in zip(self._blocks(images), self._blocks(originals), strict=True):
+            ours, theirs = to_float(ours_8bit).to(self.device), to_float(theirs_8bit).to(self.device)
+            unit = ((ours + 1) / 2).clamp(0, 1), ((theirs + 1) / 2).clamp(0, 1)
+            features = feature_distance(self.network(ours)[1], self.network(theirs)[1])
+            for column, value in zip(columns, (psnr(*unit), ssim(*unit), features), strict=True):
+                column.append(value.cpu())
+        return Nearness(*(torch.cat(column).double().numpy() for column in columns))
+
+    def fid_like(self, images: np.ndarray, originals: np.ndarray) -> float:
+        """Frechet distance between the network's outputs for two sets."""
+        return frechet_distance(self._describe(images), self._describe(originals))
+
+    def _describe(self, images: np.ndarray) -> np.ndarray:
+        return np.concatenate([self.network(to_float(block))[0].cpu().numpy() for block in self._blocks(images)])

@@ -8,21 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from soda.common.images import to_float, to_uint8
 from soda.data.dataset import Split
 from soda.data.rendering.procedural import random_object
-from soda.data.rendering.views import drawer, picture
-from soda.evaluation.metrics import FixedNetwork
+from soda.data.rendering.views import drawer as renderer
+from soda.data.rendering.views import picture
+from soda.evaluation.baselines.lookup import lookups
+from soda.evaluation.image_metrics import FixedNetwork, Judge, Nearness
+from soda.evaluation.measures.novel_views import COUNTS
 from soda.evaluation.novel_tasks import OBJECT, Tasks, Views, angles_between, choose_tasks
-from soda.evaluation.reconstruct import Judge, Nearness
 from soda.geometry.cameras import camera, focal_length, upper_half_sphere
 from soda.inference.drawer import Drawer, Sampling
 from soda.model.network import SodaNetwork
 
-COUNTS = (1, 2, 4)
-"""Source views that are given."""
 ANGLES = (0, 30, 60, 90, 180)
 """Degrees between source and target: the bounds of the table by angle."""
 OTHER_OBJECTS = 72  # procedural meshes, which no training set has
@@ -48,11 +47,11 @@ class NovelViews:
     psnr: np.ndarray  # (T,) of the mean views from one posed source
 
 
-class ViewPainter:
+class ViewSampler:
     """Draws the target views of tasks, `samples` times each, always from the same noise."""
 
-    def __init__(self, model: SodaNetwork, *, samples: int, seed: int, batch_size: int) -> None:
-        self.drawer, self.samples, self.seed = Drawer(model, batch_size=batch_size, progress=False), samples, seed
+    def __init__(self, drawer: Drawer, *, samples: int, seed: int) -> None:
+        self.drawer, self.samples, self.seed = drawer, samples, seed
 
     def __call__(self, sources: np.ndarray, targets: np.ndarray, source_cameras: np.ndarray | None) -> Drawn:
         """sources: (T, V, S, S, C) uint8; targets: (T, 16), cameras; source_cameras: (T, V, 16), None: not known."""
@@ -67,15 +66,7 @@ class ViewPainter:
 
 
 def measure_novel_views(
-    model: SodaNetwork,
-    train: Split,
-    test: Split,
-    network: torch.nn.Module,
-    *,
-    targets: int,
-    samples: int,
-    seed: int,
-    batch_size: int,
+    drawer: Drawer, train: Split, test: Split, network: FixedNetwork, *, targets: int, samples: int, seed: int
 ) -> NovelViews | None:
     """Draw `targets` views of every held-out object from 1, 2 and 4 others, posed and unposed, and judge them.
 
@@ -84,30 +75,29 @@ def measure_novel_views(
     tasks = choose_tasks(test, targets=targets, sources=max(COUNTS), seed=seed)
     if tasks is None:
         return None
-    device = next(model.parameters()).device
-    judge = Judge(FixedNetwork(network), device=device, batch_size=batch_size)
-    paint = ViewPainter(model, samples=samples, seed=seed, batch_size=batch_size)
+    judge = Judge(network, batch_size=drawer.batch_size)
+    draw = ViewSampler(drawer, samples=samples, seed=seed)
     truth, at = test.gather(tasks.targets), test.cameras[tasks.targets]
     given = test.gather(tasks.sources.ravel()).reshape(*tasks.sources.shape, *truth.shape[1:])  # (T, V, S, S, C)
     cameras = test.cameras[tasks.sources]
     found: Metrics = {"tasks": len(tasks), "objects": len(set(test.column(OBJECT)[tasks.targets].tolist()))}
     drawn, near = {}, {}
     for count in COUNTS:
-        drawn[count] = paint(given[:, :count], at, cameras[:, :count])
+        drawn[count] = draw(given[:, :count], at, cameras[:, :count])
         near[count] = judge.nearness(drawn[count].mean, truth)
         found |= _named(near[count], f"@{count}") | _named(judge.nearness(drawn[count].sample, truth), f"@{count}", "sample_")
-        found |= _named(judge.nearness(paint(given[:, :count], at, None).mean, truth), f"@{count}", "unposed_")
+        found |= _named(judge.nearness(draw(given[:, :count], at, None).mean, truth), f"@{count}", "unposed_")
     wrong = np.roll(at, 1 + len(at) // 2, axis=0)
-    found["wrong_pose_psnr@1"] = _psnr(judge.nearness(paint(given[:, :1], wrong, cameras[:, :1]).mean, truth))
+    found["wrong_pose_psnr@1"] = _psnr(judge.nearness(draw(given[:, :1], wrong, cameras[:, :1]).mean, truth))
     strangers = test.gather(tasks.strangers)[:, None], test.cameras[tasks.strangers][:, None]
-    found["shuffled_psnr@1"] = _psnr(judge.nearness(paint(strangers[0], at, strangers[1]).mean, truth))
+    found["shuffled_psnr@1"] = _psnr(judge.nearness(draw(strangers[0], at, strangers[1]).mean, truth))
     views = Views(train, seed)
     nearest = np.stack([views.nearest(each) for each in at])  # (T, O)
-    bases = _baselines(paint.drawer, views, nearest, tasks, judge, truth)
+    bases = {name: judge.nearness(answers, truth) for name, answers in lookups(drawer, views, nearest, tasks, COUNTS).items()}
     found["baselines"] = {name: _named(each) for name, each in bases.items()}
     found["baseline_angle"] = float(np.degrees(angles_between(train.cameras[nearest], at[:, None])).mean())
     found["by_angle"] = _by_angle(tasks.angles, near[1].psnr, bases["copy"].psnr)
-    found["other_set"] = _other_set(paint, judge, model, seed)
+    found["other_set"] = _other_set(draw, judge, drawer.network, seed)
     return NovelViews(found, tasks, drawn, near[1].psnr)
 
 
@@ -120,38 +110,6 @@ def _psnr(near: Nearness) -> float:
     return float(near.psnr.mean())
 
 
-def _baselines(
-    encode: Drawer, views: Views, nearest: np.ndarray, tasks: Tasks, judge: Judge, truth: np.ndarray
-) -> dict[str, Nearness]:
-    """What answers without drawing: copies of sources, the mean of all training objects at the pose, the object nearest in z.
-
-    nearest: (T, O), of each training object the view that is nearest to the target's camera.
-    """
-    split, train = tasks.split, views.split
-    mean = np.stack([train.gather(row).mean(0).round().astype(np.uint8) for row in nearest])
-    bank = _latents(encode, train, views.positions)
-    queries = _latents(encode, split, tasks.sources[:, 0])
-    centre, spread = bank.mean(0), bank.std(0).clamp(min=1e-6)
-    bank, queries = (torch.nn.functional.normalize((each - centre) / spread) for each in (bank, queries))
-    alike = views.objects[(queries @ bank.T).argmax(1).numpy()]
-    found = {
-        "mean_view": judge.nearness(mean, truth),
-        "nearest_object": judge.nearness(train.gather(nearest[np.arange(len(tasks)), alike]), truth),
-        "copy": judge.nearness(split.gather(tasks.sources[:, 0]), truth),
-    }
-    for count in COUNTS[1:]:
-        angles = angles_between(split.cameras[tasks.sources[:, :count]], split.cameras[tasks.targets][:, None])
-        copied = tasks.sources[np.arange(len(tasks)), angles.argmin(1)]
-        found[f"copy_nearest_of_{count}"] = judge.nearness(split.gather(copied), truth)
-    return found
-
-
-def _latents(encode: Drawer, split: Split, positions: np.ndarray) -> Tensor:
-    """z with the cameras known, (n, D)."""
-    blocks = [positions[i : i + 500] for i in range(0, len(positions), 500)]
-    return torch.cat([encode.encode(to_float(split.gather(b)), torch.from_numpy(split.cameras[b])) for b in blocks])
-
-
 def _by_angle(angles: np.ndarray, psnr: np.ndarray, copied: np.ndarray) -> Metrics:
     found = {}
     for low, high in pairwise(ANGLES):
@@ -162,14 +120,14 @@ def _by_angle(angles: np.ndarray, psnr: np.ndarray, copied: np.ndarray) -> Metri
     return found
 
 
-def _other_set(paint: ViewPainter, judge: Judge, model: SodaNetwork, seed: int) -> Metrics:
+def _other_set(draw: ViewSampler, judge: Judge, model: SodaNetwork, seed: int) -> Metrics:
     """Procedural meshes as sources: one view each, drawn from the next camera and from that of no object of its kind."""
     generator = np.random.default_rng(seed)
     pictures, cameras = _procedural(generator, model)
     source, truth = pictures[:, 0], pictures[:, 1]
-    drawn = paint(source[:, None], cameras[:, 1], cameras[:, :1])
+    drawn = draw(source[:, None], cameras[:, 1], cameras[:, :1])
     wrong = np.roll(np.arange(len(source)), 1)
-    strange = paint(source[wrong][:, None], cameras[:, 1], cameras[wrong][:, :1])
+    strange = draw(source[wrong][:, None], cameras[:, 1], cameras[wrong][:, :1])
     return {
         "objects": len(source),
         "psnr@1": _psnr(judge.nearness(drawn.mean, truth)),
@@ -184,10 +142,10 @@ def _procedural(generator: np.random.Generator, model: SodaNetwork) -> tuple[np.
     focal = focal_length(45)
     pictures, cameras = [], []
     for _ in range(OTHER_OBJECTS):
-        draw = drawer(random_object(generator)[0], "numpy")
+        shape = renderer(random_object(generator)[0], "numpy")
         poses = upper_half_sphere(2, generator, elevation=(0, 85), distance=(2.65, 2.95))
         pair = [camera(pose, focal) for pose in poses]
-        pictures.append([picture(draw, each, model.image_size)[0] for each in pair])
+        pictures.append([picture(shape, each, model.image_size)[0] for each in pair])
         cameras.append([each.numbers for each in pair])
     drawn = np.array(pictures)
     if model.channels == 1:
