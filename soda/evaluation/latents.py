@@ -17,7 +17,9 @@ from soda.common.seeds import seed_of
 from soda.common.tensors import tensors_sha256
 from soda.data.dataset import Split
 from soda.evaluation.probe import Features
+from soda.model.batch import ViewBatch
 from soda.model.network import SodaNetwork
+from soda.training.usage import LatentUse, measure_use
 
 MAX_PIXEL_SIDE = 32  # px; larger pictures are averaged down to it before their pixels are probed
 TIMESTEPS = 8  # at which the use of z is measured, spread evenly over all
@@ -113,39 +115,12 @@ def shuffled(count: int, seed: int) -> np.ndarray:
     return out
 
 
-@dataclass(frozen=True)
-class LatentUse:
-    """Denoising loss with the right z and with another picture's; `gap` = shuffled / right - 1: 0 means that z is ignored."""
-
-    loss: float
-    loss_shuffled: float
-
-    @property
-    def gap(self) -> float:
-        return self.loss_shuffled / max(self.loss, 1e-12) - 1
-
-
-@torch.no_grad()
 def latent_use(model: SodaNetwork, images: Tensor, *, seed: int, batch_size: int) -> LatentUse:
-    """Measure on images (N, C, S, S) in [-1, 1], N > 1, each its own source and target, at TIMESTEPS evenly spread t.
-
-    Both losses meet the same noise, drawn from `seed`, so that their ratio is about z alone.
-    """
+    """The use of z on images (N, C, S, S) in [-1, 1], N > 1, each its own source and target, at TIMESTEPS evenly spread t."""
     _require_eval(model)
-    z = torch.cat([model.encode(block) for block in images.split(batch_size)])
-    other = z[torch.from_numpy(shuffled(len(z), seed)).to(z.device)]
-    steps = model.schedule.num_timesteps
-    generator = torch.Generator().manual_seed(seed_of("usage", seed))
-    sums = {"right": 0.0, "shuffled": 0.0}
-    for k in range(TIMESTEPS):
-        step = max(1, round((k + 0.5) / TIMESTEPS * steps))
-        for block, mine, theirs in zip(images.split(batch_size), z.split(batch_size), other.split(batch_size), strict=True):
-            t = torch.full((len(block),), step, device=block.device)
-            noise = torch.randn(block.shape, generator=generator).to(block.device, memory_format=torch.channels_last)
-            for name, latent in (("right", mine), ("shuffled", theirs)):
-                sums[name] += float(model.loss(None, block, t, noise, z=latent, reduction="none").sum(dtype=torch.float64))
-    count = TIMESTEPS * len(images)
-    return LatentUse(loss=sums["right"] / count, loss_shuffled=sums["shuffled"] / count)
+    strangers = torch.from_numpy(shuffled(len(images), seed))
+    batch, chance = ViewBatch.of(images), seed_of("usage", seed)
+    return measure_use(model, batch, chance, times=TIMESTEPS, strangers=strangers, batch_size=batch_size)
 
 
 def effective_dim(z: Tensor) -> float:

@@ -19,7 +19,7 @@ from soda.config import Config, ConfigError, from_dict, to_dict
 from soda.model.network import SodaNetwork, build_model
 
 FORMAT = 1
-_CODE = ("config.py", "files.py", "data/dataset.py", "data/pairs.py", "data/views.py", "diffusion", "model", "training")
+_CODE = ("config.py", "common", "data/dataset.py", "data/pairs.py", "data/augment.py", "diffusion", "model", "training")
 _NOT_PART_OF_A_RUN = ("device", "threads", "log_every_images", "checkpoint_every_images")
 
 
