@@ -34,7 +34,7 @@ from soda.evaluation.probe import Features, linear_probe
 from soda.evaluation.reconstruct import Judge, reconstruct
 from soda.evaluation.sections import probe_factor, section_probes
 from soda.model.network import SodaNetwork
-from soda.training.batches import Order
+from soda.training.batches import Reader
 from soda.training.step import optimise, start_run
 
 CPU = torch.device("cpu")
@@ -64,7 +64,7 @@ def train_for(config: Config, split: Any, seconds: float) -> tuple[SodaNetwork, 
     run = start_run(config, "ablation", CPU)
     run.model.train()
     size, threads = config.train.batch_size, torch.get_num_threads()
-    order, started = Order(len(split), config.train.seed), time.process_time()
+    reader, started = Reader(split, None, seed=config.train.seed, batch_size=size), time.process_time()
     while True:
         share = (time.process_time() - started) / threads / seconds
         if share >= 1 and run.step:
@@ -72,7 +72,7 @@ def train_for(config: Config, split: Any, seconds: float) -> tuple[SodaNetwork, 
         images = round(run.step * size / share) if run.step else config.train.images
         warmup = min(config.train.warmup_images, images // 10)
         settings = replace(config, train=replace(config.train, images=max(size, images), warmup_images=warmup))
-        optimise(run, run.model, settings, to_float(split.gather(order.indices(run.step * size, size))), 0)
+        optimise(run, run.model, settings, reader.at(run.step))
 
 
 def measure(

@@ -21,7 +21,7 @@ from soda.geometry.cameras import camera, focal_length, orbit
 from soda.inference.directions import DirectionError, Directions, NoDirectionsError
 from soda.inference.discovery import MAX_LATENTS
 from soda.inference.image_io import give, read_pictures
-from soda.inference.novel_view import ring
+from soda.inference.novel_view import orbit_cameras
 from soda.inference.soda import SODA
 from soda.training.checkpoint import model_metadata
 from soda.viz.animation import SUFFIXES as ANIMATIONS
@@ -122,7 +122,7 @@ def _turntable(args: argparse.Namespace, model: SODA) -> None:
         raise ValueError(f"--pose: given {len(args.pose)} times for {len(args.pictures)} pictures; give one for each, or none")
     focal = focal_length(args.field_of_view)
     poses = [camera(orbit(*parse_pose(text, args.distance)), focal) for text in args.pose] or None
-    cameras = ring(args.frames, azimuth=args.azimuth, elevation=args.elevation, distance=args.distance, focal=focal)
+    cameras = orbit_cameras(args.frames, azimuth=args.azimuth, elevation=args.elevation, distance=args.distance, focal=focal)
     frames = model.novel_view(args.pictures, poses, cameras, pose_guidance=args.pose_guidance, **args.drawing)
     _save_frames(frames, target, args.fps)
 

@@ -146,9 +146,7 @@ def draw_shown(batch: int, sources: int, generator: torch.Generator) -> Tensor:
     return torch.arange(sources)[None] < counts
 
 
-def view_pair(
-    of_source: Tensor, of_target: Tensor, config: ViewsConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def view_pair(of_source: Tensor, of_target: Tensor, config: ViewsConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(source, target), each (B, C, S, S), drawn independently of one another from the images of either.
 
     Two views of one image that came out the same are drawn again, unless reconstruction is trained.

@@ -139,6 +139,11 @@ def find_file(model_folder: Path) -> Path:
     raise NoDirectionsError(f"{model_folder}: no directions were found for this model yet; `soda attributes` finds them")
 
 
+def directions_of(model_folder: Path, latent_dim: int) -> Directions:
+    """Those of `find_file`. Raises DirectionError when there are none, or they were found with other weights."""
+    return load_directions(find_file(model_folder), model=weights_sha256(model_folder), latent_dim=latent_dim)
+
+
 def usable_file(model_folder: Path, latent_dim: int) -> Path | None:
     """The file of `find_file` when it is about the folder's weights, None without any. Raises DirectionError for others."""
     try:

@@ -135,12 +135,11 @@ def test_a_fresh_denoiser_does_not_use_z_and_one_that_draws_z_does(small_config:
     assert latent_use(fresh, images, seed=0, batch_size=4).gap == 0
 
     class Copier(SodaNetwork):
-        def encode(self, images: Tensor) -> Tensor:
+        def encode(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
             return images.flatten(1)
 
-        def loss(self, source: Any, target: Tensor, *args: Any, z: Tensor | None = None, **kwargs: Any) -> Tensor:
-            assert z is not None
-            return (z - target.flatten(1)).square().mean(1) + 0.01
+        def loss(self, batch: Any, draws: Any, *, encoded: Any = None, reduction: str = "mean") -> Tensor:
+            return (encoded[0] - batch.target.flatten(1)).square().mean(1) + 0.01
 
     copier = Copier(model=small_config.model, diffusion=small_config.diffusion, image_size=16, channels=1).eval()
     use = latent_use(copier, images, seed=0, batch_size=3)

@@ -438,7 +438,7 @@ def test_attributes_are_found_in_prepared_data(here: Path, capsys: pytest.Captur
         (["reconstruct", "a.png", "a.png"], "two of the pictures would be written to it"),
         (["reconstruct", "a.png", "--guidance", "lots"], "--guidance: 'lots' is not possible"),
         (["reconstruct", "a.png", "--steps", "1000"], "steps 1000 is not in 1 .. 50"),
-        (["interpolate", "a.png", "-o", "w.gif"], "a walk wants two pictures or more"),
+        (["interpolate", "a.png", "-o", "w.gif"], "interpolation takes two images or more"),
         (["mix", "--style", "a.png", "--content", "b.png", "--cut", "7"], "cut: 7 is not possible"),
         (["mix", "--style", "a.png", "--content", "b.png", "--sections", "7"], "section 7 does not exist"),
         (["attributes", "--name", "hat"], "--name: 'hat' is not possible"),
