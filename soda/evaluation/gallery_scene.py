@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from soda.common.images import to_uint8
-from soda.common.seeds import seed_of
 from soda.config import Config, EvaluateConfig
 from soda.evaluation.factor_reader import FactorReader
 from soda.evaluation.factors import Factors
@@ -18,6 +17,7 @@ from soda.evaluation.kept import Keeping
 from soda.evaluation.latents import Sample, embed, pixels
 from soda.evaluation.mixing import Roles
 from soda.evaluation.probe import Features
+from soda.inference.drawer import Drawer, Sampling
 from soda.model.network import SodaNetwork
 
 Latents = dict[str, Tensor]
@@ -39,15 +39,8 @@ class Painter:
     @torch.no_grad()
     def floats(self, z: Tensor, *, alike: bool = False) -> Tensor:
         """(N, C, S, S) in [-1, 1] on the model's device, of z (N, D). alike: all from the first noise."""
-        model, device = self.model, next(self.model.parameters()).device
-        generator = torch.Generator().manual_seed(seed_of("x_T", self.seed, 0))
-        shape = (model.channels, model.image_size, model.image_size)
-        noise = torch.randn((1 if alike else len(z), *shape), generator=generator).expand(len(z), -1, -1, -1)
-        blocks = []
-        for latents, x_T in zip(z.split(self.batch_size), noise.split(self.batch_size), strict=True):
-            again = torch.Generator(device=device).manual_seed(seed_of("sampling", self.seed))
-            blocks.append(model.decode(latents.to(device), x_T=x_T.to(device), generator=again))
-        return torch.cat(blocks)
+        drawer = Drawer(self.model, batch_size=self.batch_size)
+        return drawer.draw(z, sampling=Sampling(self.seed), alike=alike).to(drawer.device)
 
     def __call__(self, z: Tensor) -> np.ndarray:
         """(N, S, S, C) uint8."""

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from soda.common.images import to_float, to_uint8
-from soda.common.seeds import seed_of
 from soda.evaluation.metrics import FixedNetwork, feature_distance, frechet_distance, psnr, ssim
+from soda.inference.drawer import Drawer, Sampling
 from soda.model.network import SodaNetwork
 
 
@@ -21,14 +20,8 @@ def reconstruct(model: SodaNetwork, z: Tensor, *, seed: int, sample: int = 0, ba
 
     No inversion: nothing of the original but z enters. Returns (N, S, S, C) uint8.
     """
-    device = next(model.parameters()).device
-    generator = torch.Generator(device=device).manual_seed(seed_of("x_T", seed, sample))
-    blocks = []
-    with tqdm(total=len(z), desc="reconstruct", unit="img", leave=False) as bar:
-        for block in z.split(batch_size):
-            blocks.append(to_uint8(model.decode(block.to(device), generator=generator)))
-            bar.update(len(block))
-    return np.concatenate(blocks)
+    drawer = Drawer(model, batch_size=batch_size, progress=True)
+    return to_uint8(drawer.draw(z, sampling=Sampling(seed, sample=sample), label="reconstruct"))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from soda.common.images import to_float, to_uint8
-from soda.common.seeds import seed_of
 from soda.diffusion.inversion import ROUNDS
 from soda.evaluation.reconstruct import Judge
 from soda.inference.drawer import Drawer, Sampling
@@ -49,15 +48,12 @@ def stochastic_cost(
 
     originals: (N, S, S, C) uint8.
     """
-    device, a_step = next(model.parameters()).device, evaluations_a_step(model)
+    drawer, a_step = Drawer(model, batch_size=judge.batch_size), evaluations_a_step(model)
     found = {}
     for asked in evaluations:
         count = max(1, asked // a_step)
-        generator = torch.Generator(device=device).manual_seed(seed_of("x_T", seed, 0))
-        blocks = [
-            to_uint8(model.decode(block.to(device), generator=generator, steps=count)) for block in z.split(judge.batch_size)
-        ]
-        found[asked] = _judge(judge, np.concatenate(blocks), originals, count * a_step)
+        drawn = to_uint8(drawer.draw(z, sampling=Sampling(seed, steps=count)))
+        found[asked] = _judge(judge, drawn, originals, count * a_step)
     return found
 
 
