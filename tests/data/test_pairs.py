@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from prepared_factory import make_prepared
 
 from soda.common.images import to_float
 from soda.config import AugmentConfig, PairsConfig, ViewsConfig
@@ -17,6 +16,7 @@ from soda.data.augment import view_pair
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import PairsError, Partners, find_partners
 from soda.training.batches import Order, batches
+from tests.support.prepared_factory import make_prepared
 
 BY_CONTENT = PairsConfig(by="column", column="factor.content", differ="factor.style")
 OFF = AugmentConfig(
