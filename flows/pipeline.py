@@ -19,14 +19,16 @@ from prefect.logging import get_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
-from flows.artifacts import REPORT, publish
+from flows.artifacts import publish
+from flows.dvc_client import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
 from flows.folder import require_hashable
-from flows.lock import Lock, WorkspaceBusyError, workspace_lock
+from flows.lock import Lock, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
-from flows.stages import StageError, StageResult, changed_stages, run_stage, stage_order
+from soda.common.errors import SodaError
 from soda.config import PARAMS_FILE, ConfigError, load
+from soda.layout import HTML
 
 HOUR = 3600.0
 TIMEOUTS = {"prepare": 12 * HOUR, "train": 14 * 24 * HOUR, "evaluate": 12 * HOUR}
@@ -53,7 +55,7 @@ def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) ->
     except StageError as error:
         publish(stage, root, log, since=started)
         # Not raised: Prefect would put a page of traceback over the stage's own words.
-        return Failed(message=str(error), name="Unreachable" if error.exit_code == UNREACHABLE else "Failed")
+        return Failed(message=str(error), name="Unreachable" if error.status == UNREACHABLE else "Failed")
     publish(stage, root, log)
     return result
 
@@ -62,7 +64,7 @@ def _require_stage(root: Path, name: str | None) -> None:
     """Asked before params.yaml is touched, and therefore of dvc.yaml itself: DVC cannot read that without params.yaml."""
     if not name:
         return
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = [stage for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"] if stage != CODE]
     if name not in stages:
         raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
@@ -114,7 +116,7 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
             stages = stage_order(root)
             return _run_stages(root, stages[stages.index(from_stage) :] if from_stage else stages, lock, force)
-    except (ConfigError, StageError, WorkspaceBusyError) as error:
+    except SodaError as error:
         return Failed(message=str(error))
 
 
@@ -132,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
         overrides = [*split_overrides(given.overrides), *given.settings]
         with project_server():
             state = pipeline(overrides, given.from_stage or None, given.force, return_state=True)
-    except ConfigError as error:
+    except SodaError as error:
         log.error("%s", error)
         return 2
     except KeyboardInterrupt:
@@ -140,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not state.is_completed():
         log.error("%s", state.message)
         return 1
-    log.info("%s: %s", state.message, (Path.cwd() / REPORT).as_uri())
+    log.info("%s: %s", state.message, (Path.cwd() / HTML).as_uri())
     return 0
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from soda.common.errors import SodaError
 
-class ConfigError(ValueError):
+
+class ConfigError(SodaError, ValueError):
     """A setting that is unknown, missing or impossible; the message names its key and its value."""
 
 

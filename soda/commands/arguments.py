@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-MODEL = Path("models/soda")
-PREPARED = Path("data/prepared")
+from soda.common.errors import InputError
+from soda.layout import MODEL, PREPARED
+
 NAMES = ("reconstruct", "interpolate", "mix", "edit", "attributes", "turntable")
 
 
@@ -55,7 +56,7 @@ def add_commands(commands: Any) -> None:
         "pictures", nargs="*", type=Path, metavar="PICTURE", help="to show them on (else some of the test split)"
     )
     command.add_argument("--find", action="store_true", help="find new ones, although some were found before")
-    command.add_argument("--data", type=Path, default=PREPARED, help="prepared data to find them in (data/prepared)")
+    command.add_argument("--data", type=Path, default=PREPARED, help=f"prepared data to find them in ({PREPARED})")
     command.add_argument("--top", type=int, default=12, help="how many to show, those that change most first (12)")
     command.add_argument("--name", action="append", default=[], metavar="NUMBER=NAME", help="give a name (NUMBER= takes it away)")
     _add_stochastic(command)
@@ -85,7 +86,7 @@ def add_commands(commands: Any) -> None:
 
 def _add_common(command: argparse.ArgumentParser, output: str) -> None:
     command.add_argument("-o", "--output", type=Path, help=output)
-    command.add_argument("--model", type=Path, default=MODEL, help="folder of a trained model (models/soda)")
+    command.add_argument("--model", type=Path, default=MODEL, help=f"folder of a trained model ({MODEL})")
     command.add_argument(
         "--steps", type=int, help="of the sampler, one evaluation of the denoiser each, two with guidance (the model's own)"
     )
@@ -116,7 +117,7 @@ def parse_guidance(text: str | None) -> Any:
             return weights
         return float(text) if len(parts) == 1 else [float(part) for part in parts]
     except ValueError:
-        raise ValueError(f"--guidance: {text!r} is not possible; it wants 1.5, or 1,1,2,1, or 0=2,3=0.5") from None
+        raise InputError(f"--guidance: {text!r} is not possible; it wants 1.5, or 1,1,2,1, or 0=2,3=0.5") from None
 
 
 def parse_amounts(texts: Sequence[str]) -> dict[int | str, float]:
@@ -125,13 +126,13 @@ def parse_amounts(texts: Sequence[str]) -> dict[int | str, float]:
     for text in texts:
         key, equals, amount = text.rpartition("=")
         if key.strip() in amounts:
-            raise ValueError(f"--direction: {key.strip()} is given twice; it moves by one amount")
+            raise InputError(f"--direction: {key.strip()} is given twice; it moves by one amount")
         try:
             amounts[key.strip()] = float(amount)
         except ValueError:
             equals = ""
         if not equals:
-            raise ValueError(f"--direction: {text!r} is not possible; it wants a number or a name, and sigmas, e.g. 3=+2")
+            raise InputError(f"--direction: {text!r} is not possible; it wants a number or a name, and sigmas, e.g. 3=+2")
     return amounts
 
 
@@ -142,7 +143,7 @@ def parse_pose(text: str, distance: float) -> tuple[float, float, float]:
         azimuth, elevation, *rest = numbers
         (further,) = rest or [distance]
     except ValueError:
-        raise ValueError(
+        raise InputError(
             f"--pose: {text!r} is not possible; it wants azimuth and elevation in degrees, e.g. 30,20 or 30,20,2.8"
         ) from None
     return azimuth, elevation, further
@@ -153,4 +154,4 @@ def parse_sections(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"--sections: {text!r} is not possible; it wants numbers such as 0,2") from None
+        raise InputError(f"--sections: {text!r} is not possible; it wants numbers such as 0,2") from None

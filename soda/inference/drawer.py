@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from soda.common.errors import InputError
 from soda.common.seeds import seed_of
 from soda.diffusion.inversion import ROUNDS, invert_exactly
 from soda.diffusion.sampler import Denoise, sample
@@ -37,7 +38,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.pose_guidance):
-            raise ValueError(f"pose_guidance: {self.pose_guidance!r} is not possible; a weight is a finite number")
+            raise InputError(f"pose_guidance: {self.pose_guidance!r} is not possible; a weight is a finite number")
 
     def noise_seed(self) -> int:
         """Of the noise that a stochastic sampler adds on the way."""
@@ -49,7 +50,7 @@ class Drawer:
 
     def __init__(self, network: SodaNetwork, *, batch_size: int = 64, progress: bool = False) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size: {batch_size!r} is not possible; it must be 1 or more")
+            raise InputError(f"batch_size: {batch_size!r} is not possible; it must be 1 or more")
         self.network, self.batch_size, self.progress = network, batch_size, progress
 
     @property
@@ -128,7 +129,7 @@ class Drawer:
     def invert(self, images: Tensor, z: Tensor, sampling: Sampling) -> Tensor:
         """The x_T from which `draw(z, x_T, exact=True)` gives `images`. Raises ValueError for unequal numbers of them."""
         if len(images) != len(z):
-            raise ValueError(f"{len(z)} latents for {len(images)} images")
+            raise InputError(f"{len(z)} latents for {len(images)} images")
         blocks, steps = [], self._steps(sampling)
         with self._bar("invert", steps * ROUNDS * len(z)) as bar:
             for block, latents in zip(images.split(self.batch_size), z.split(self.batch_size), strict=True):

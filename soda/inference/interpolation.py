@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
+
 MODES = ("linear", "spherical")
 
 
@@ -40,11 +42,11 @@ def interpolate(points: Tensor, frames: int, *, mode: str = "linear", ring: bool
     an unknown mode.
     """
     if mode not in MODES:
-        raise ValueError(f"mode: {mode!r} is not possible; it must be one of {', '.join(MODES)}")
+        raise InputError(f"mode: {mode!r} is not possible; it must be one of {', '.join(MODES)}")
     if frames < 1:
-        raise ValueError(f"frames: {frames!r} is not possible; it must be 1 or more from an image to the next")
+        raise InputError(f"frames: {frames!r} is not possible; it must be 1 or more from an image to the next")
     if len(points) < 2:
-        raise ValueError(f"interpolation takes two images or more, not {len(points)}")
+        raise InputError(f"interpolation takes two images or more, not {len(points)}")
     between = slerp if mode == "spherical" else lerp
     share = torch.arange(frames, dtype=points.dtype, device=points.device) / frames
     ends = torch.roll(points, -1, 0)

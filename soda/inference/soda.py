@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.config import Config
 from soda.geometry.cameras import Camera
 from soda.inference.directions import Directions, directions_file, directions_of, save_directions, weights_sha256
@@ -193,7 +194,7 @@ class SODA:
         Raises ValueError for a cut or a section that does not exist, and for a model whose latent has no sections.
         """
         if not self.network.denoiser.layer_modulation:
-            raise ValueError("this model was trained without layer modulation: its latent has no sections to mix")
+            raise InputError("this model was trained without layer modulation: its latent has no sections to mix")
         styles, contents = self._drawer.encode(self._read(style)), self._drawer.encode(self._read(content))
         z = mixes(styles, contents, self.sections, cut=cut, chosen=sections, every_cut=every_cut)
         drawn = self._drawer.draw(z, sampling=Sampling(seed, steps, guidance), alike=True)
@@ -218,7 +219,7 @@ class SODA:
         """
         several = [amounts] if isinstance(amounts, Mapping) else list(amounts)
         if not several:
-            raise ValueError("there is nothing to edit: no amounts were given")
+            raise InputError("there is nothing to edit: no amounts were given")
         directions, sampling, x_0 = self.directions, Sampling(seed, steps, guidance), self._read(images)
         z = self._drawer.encode(x_0)
         moved = torch.cat([directions.move(z, each) for each in several])
@@ -279,7 +280,7 @@ class SODA:
         equal ones.
         """
         if (z is None) == (images is None):
-            raise ValueError("directions are found from images or from their latents z: give one of the two")
+            raise InputError("directions are found from images or from their latents z: give one of the two")
         z = self._drawer.encode(self._read(images)) if z is None else read_latents(z, self.latent_dim)[0]  # type: ignore[arg-type]
         settings = {"count": count, "per_section": per_section, "shown": shown, "steps": steps, "seed": seed}
         ranked = discover(self._drawer, z, methods=methods, **settings)

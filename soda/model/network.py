@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from soda.common.errors import InputError
 from soda.config import Config, DiffusionConfig, ModelConfig
 from soda.diffusion.sampler import Denoise, prediction_target, split_prediction
 from soda.diffusion.schedule import Schedule
@@ -81,7 +82,7 @@ class SodaNetwork(nn.Module):
 
     def _cameras(self, cameras: Tensor) -> Tensor:
         if not self.takes_cameras:
-            raise ValueError("this model was trained without cameras (model.cameras.rays=false) and cannot be given any")
+            raise InputError("this model was trained without cameras (model.cameras.rays=false) and cannot be given any")
         return cameras
 
     def loss(
@@ -129,7 +130,7 @@ class SodaNetwork(nn.Module):
         scales = {k: w for k, w in (section_scales or {}).items() if w != 1.0}
         for k in scales:
             if not 0 <= k < self.sections:
-                raise ValueError(f"section {k} does not exist; this model has sections 0 to {self.sections - 1}")
+                raise InputError(f"section {k} does not exist; this model has sections 0 to {self.sections - 1}")
         by_pose = pose_scale != 1.0 and cameras is not None
         if guidance_scale == 1.0 and not scales and not by_pose:
             return lambda x_t, t: self.predict(x_t, t, z, cameras, context)

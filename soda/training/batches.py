@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import ViewsConfig
@@ -23,7 +24,7 @@ class Order:
 
     def __init__(self, count: int, seed: int) -> None:
         if count < 1:
-            raise ValueError("the train split is empty: nothing to train on")
+            raise InputError("the train split is empty: nothing to train on")
         self.count, self.seed = count, seed
         self._epoch, self._permutation = -1, np.empty(0, dtype=np.int64)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from soda.common.errors import SodaError
 from soda.model.batch import LossDraws, ViewBatch
 from soda.model.conditions import Context
 from soda.model.network import SodaNetwork
@@ -16,7 +17,7 @@ from soda.model.network import SodaNetwork
 Encoded = tuple[Tensor, Context | None]
 
 
-class UnusedLatentError(RuntimeError):
+class UnusedLatentError(SodaError, RuntimeError):
     """The denoiser draws as well with another image's z as with the right one: the encoder learns nothing."""
 
 
