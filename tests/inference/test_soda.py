@@ -162,7 +162,7 @@ def test_names_are_kept_beside_the_model(model: SODA, home: Path) -> None:
 
 def test_directions_inside_the_folder_are_used_until_the_person_has_their_own(model: SODA, home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "model", tmp_path / "m")
-    with pytest.raises(DirectionError, match=r"no directions were found for this model yet; `soda attributes`"):
+    with pytest.raises(DirectionError, match=r"no directions were found for this model yet; `soda directions`"):
         _ = SODA.from_pretrained(tmp_path / "m", device="cpu").directions
     shutil.copy(home / "model.directions.safetensors", tmp_path / "m" / "model.directions.safetensors")
     shipped = SODA.from_pretrained(tmp_path / "m", device="cpu")
