@@ -1,7 +1,7 @@
 """The commands of `soda` on files. Each module here is a family of them, the parser beside the action, and is found by itself.
 
 A family has `add_commands(subparsers)`, which gives every parser its `action`. Every `soda` command reads all families, also
-where only the base package is installed: what is heavy is imported where it is used. Modules named with _ are what families share.
+where only the base package is installed: what is heavy is imported where it is used. Modules named with _ are what they share.
 """
 
 from __future__ import annotations
