@@ -9,9 +9,7 @@ import sys
 from typing import Any
 
 from soda import layout as at
-from soda.commands.arguments import NAMES, add_commands
-from soda.commands.vectors_arguments import NAMES as VECTOR_NAMES
-from soda.commands.vectors_arguments import add_vector_commands
+from soda.commands import add_commands
 from soda.common.errors import is_expected
 from soda.serve import command as serving
 from soda.stages import STAGES, write_fingerprints
@@ -54,7 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME, docs/results/NAME.json and docs/gallery.md")
     shipping.add_argument("name", metavar="NAME")
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
-    add_vector_commands(commands)
     add_commands(commands)
     serving.add_command(commands)
     return parser
@@ -81,10 +78,8 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        if args.command in VECTOR_NAMES:
-            from soda.commands.vectors import run
-
-            run(args)
+        if "action" in args:  # of a family of commands
+            args.action(args)
         elif args.command == "compose":
             from soda.config import compose, write_params
 
@@ -95,10 +90,6 @@ def main(argv: list[str] | None = None) -> None:
             print(_summary(_ship(args.name, args.made_by)))
         elif args.command == "serve":
             serving.run(args)
-        elif args.command in NAMES:
-            from soda.commands.run import run as run_on_files
-
-            run_on_files(args)
         else:
             from soda.config import load
 
