@@ -16,14 +16,14 @@ from soda.evaluation.baselines.untrained import initial_encoder
 from soda.evaluation.dci import FactorData, disentanglement
 from soda.evaluation.factors import Factors
 from soda.evaluation.image_metrics import FixedNetwork, Judge
-from soda.evaluation.latent_use import latent_use
 from soda.evaluation.linear_probe import Features, linear_probe
+from soda.evaluation.measures.latent import use_of_z
 from soda.evaluation.reconstruct import reconstruct
 from soda.evaluation.samples import Sample, draw_sample, embed
 from soda.evaluation.section_probes import probe_factor, section_probes
 from soda.inference.drawer import Drawer
 from soda.model.network import SodaNetwork
-from soda.training.batches import Order
+from soda.training.batches import Reader
 from soda.training.step import optimise, start_run
 
 LIMITS = {"train": 6000, "val": 1000, "test": 2000}
@@ -53,7 +53,7 @@ def train_for(config: Config, split: Any, seconds: float) -> tuple[SodaNetwork, 
     run = start_run(config, "ablation", CPU)
     run.model.train()
     size, threads = config.train.batch_size, torch.get_num_threads()
-    order, started = Order(len(split), config.train.seed), time.process_time()
+    reader, started = Reader(split, None, seed=config.train.seed, batch_size=size), time.process_time()
     while True:
         share = (time.process_time() - started) / threads / seconds
         if share >= 1 and run.step:
@@ -61,7 +61,7 @@ def train_for(config: Config, split: Any, seconds: float) -> tuple[SodaNetwork, 
         images = round(run.step * size / share) if run.step else config.train.images
         warmup = min(config.train.warmup_images, images // 10)
         settings = replace(config, train=replace(config.train, images=max(size, images), warmup_images=warmup))
-        optimise(run, run.model, settings, to_float(split.gather(order.indices(run.step * size, size))), 0)
+        optimise(run, run.model, settings, reader.at(run.step))
 
 
 def measure(
@@ -80,7 +80,8 @@ def measure(
     drawer = Drawer(model, batch_size=50, progress=False)
     near = judge.nearness(reconstruct(drawer, z["test"].x[few], seed=0), test.gather(few))
     found |= {"psnr": float(near.psnr.mean()), "ssim": float(near.ssim.mean()), "lpips_like": float(near.lpips_like.mean())}
-    found["usage_gap"] = latent_use(model, to_float(test.gather(np.arange(min(USED, len(test))))), seed=0, batch_size=64).gap
+    used = to_float(test.gather(np.arange(min(USED, len(test)))))
+    found["usage_gap"] = use_of_z(model, used, seed=0, batch_size=64).gap
     if factors and factors.learnable:
         found |= _measure_factors(model, z, factors)
     return found

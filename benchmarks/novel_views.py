@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from benchmarks.ablation_run import CPU, varied
-from soda.common.images import to_float
 from soda.config import Config, load
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
@@ -25,10 +24,10 @@ from soda.evaluation.view_synthesis import measure_novel_views
 from soda.inference.drawer import Drawer
 from soda.layout import PREPARED
 from soda.model.network import SodaNetwork
-from soda.training.batches import Order, batches
-from soda.training.held_out import PairCameras, read_held_out
+from soda.training.batches import Reader
+from soda.training.held_out import read_held_out
 from soda.training.step import optimise, start_run
-from soda.training.usage import measure_use
+from soda.training.usage import measure_use_of_pose
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "pooled": {"model.cameras.view_attention": []},
@@ -45,23 +44,21 @@ def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> 
     """(EMA model, images seen) after so many seconds of processor time; the learning rate decays over them."""
     run, settings = start_run(config, "novel views", CPU), config.train
     run.model.train()
-    split, held_out = data.split("train"), read_held_out(data, config, 486, CPU)
+    split, held_out = data.split("train"), read_held_out(data, config, 486)
     partners = find_partners(data, split, config.views.pairs)
     assert partners is not None
-    size, share, started = settings.batch_size, slice(0, settings.batch_size), time.process_time()
-    cameras = PairCameras(split, Order(len(partners), settings.seed), size, share, partners)
-    order, reported = Order(len(partners), settings.seed), 0
-    for batch in batches(split, order, batch_size=size, share=share, first_step=0, last_step=sys.maxsize, partners=partners):
+    size, started, reported = settings.batch_size, time.process_time(), 0
+    for batch in Reader(split, partners, seed=settings.seed, batch_size=size, posed=True).stream(0, sys.maxsize):
         done = (time.process_time() - started) / seconds
         if done * REPORTS >= reported + 1 or done >= 1:
             reported += 1
-            use = measure_use(run.ema, held_out.targets, 0, held_out.sources, held_out.cameras)
-            print(f"  {name} {run.step * size:7d} images: " + ", ".join(f"{k} {v:.2f}" for k, v in use.pose.items()), flush=True)
+            use = measure_use_of_pose(run.ema, held_out, 0)
+            print(f"  {name} {run.step * size:7d} images: " + ", ".join(f"{k} {v:.2f}" for k, v in use.items()), flush=True)
         if done >= 1:
             break
         images = round(run.step * size / done) if run.step and done else settings.images
         train = replace(settings, images=max(size, images), warmup_images=min(settings.warmup_images, images // 10))
-        optimise(run, run.model, replace(config, train=train), to_float(batch), 0, cameras.at(run.step))
+        optimise(run, run.model, replace(config, train=train), batch)
     return run.ema, run.step * size
 
 

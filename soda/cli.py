@@ -6,12 +6,9 @@ import argparse
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
-from soda.commands.arguments import NAMES, add_commands
-from soda.commands.vectors_arguments import NAMES as VECTOR_NAMES
-from soda.commands.vectors_arguments import add_vector_commands
+from soda.commands import add_commands
 from soda.common.errors import is_expected
 from soda.serve import command as serving
 from soda.stages import STAGES, write_fingerprints
@@ -26,14 +23,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("code", help="write the fingerprint of each stage's code to .code/, for dvc.yaml")
     for name, stage in STAGES.items():
         commands.add_parser(name, help=stage.about)
-    shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME and docs/, and renew gallery and README")
-    shipping.add_argument("name", metavar="NAME")
-    shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")
-    showing = commands.add_parser("results", help="the table of what the shipped models reach, from docs/results")
-    showing.add_argument(
-        "page", nargs="?", type=Path, metavar="PAGE", help="a Markdown file with the marks that it stands between"
-    )
-    add_vector_commands(commands)
     add_commands(commands)
     serving.add_command(commands)
     return parser
@@ -60,30 +49,16 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        if args.command in VECTOR_NAMES:
-            from soda.commands.vectors import run
-
-            run(args)
+        if "action" in args:  # of a family of commands
+            args.action(args)
         elif args.command == "compose":
             from soda.config import compose, write_params
 
             write_params(compose(args.overrides))
         elif args.command == "code":
             write_fingerprints()
-        elif args.command == "ship":
-            from soda.report.ship import ship
-
-            print(_summary(ship(args.name, made_by=args.made_by)))
-        elif args.command == "results":
-            from soda.report.results import results
-
-            print(results(args.page))
         elif args.command == "serve":
             serving.run(args)
-        elif args.command in NAMES:
-            from soda.commands.run import run as run_on_files
-
-            run_on_files(args)
         else:
             from soda.config import load
 

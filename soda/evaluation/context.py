@@ -144,13 +144,11 @@ class Context:
     def drawer(self) -> Drawer:
         """Draws from z."""
         size = 100 if self.device.type == "cpu" else 500  # larger ones leave the processor's cache
-        return Drawer(self.model, batch_size=size, progress=False)
+        return Drawer(self.model, batch_size=size)
 
     def draw(self, z: Tensor, *, alike: bool = False) -> Tensor:
         """(N, C, S, S) in [-1, 1] of z (N, D), the n-th always from the n-th noise; alike: all from the first."""
-        seed = self.trained.train.seed
-        noise = self.drawer.noise(1 if alike else len(z), seed).expand(len(z), -1, -1, -1)
-        return self.drawer.draw(z, noise, Sampling(seed), alike=alike)
+        return self.drawer.draw(z, sampling=Sampling(self.trained.train.seed), alike=alike)
 
     def paint(self, z: Tensor) -> np.ndarray:
         """What `draw` draws, as (N, S, S, C) uint8."""

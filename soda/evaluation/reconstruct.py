@@ -19,8 +19,7 @@ def reconstruct(drawer: Drawer, z: Tensor, *, seed: int, sample: int = 0, steps:
 
     No inversion: nothing of the original but z enters. Returns (N, S, S, C) uint8.
     """
-    noise = drawer.noise(len(z), seed, sample)
-    return to_uint8(drawer.draw(z, noise, Sampling(seed + sample, steps), label="reconstruct"))
+    return to_uint8(drawer.draw(z, sampling=Sampling(seed, steps, sample=sample), label="reconstruct"))
 
 
 @dataclass(frozen=True)

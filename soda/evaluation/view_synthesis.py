@@ -59,8 +59,7 @@ class ViewSampler:
         z, context = self.drawer.encode_views(views, None if source_cameras is None else torch.from_numpy(source_cameras))
         mean, first = torch.zeros(()), torch.zeros(())
         for k in range(self.samples):
-            noise = self.drawer.noise(len(z), self.seed + k)
-            drawn = self.drawer.draw(z, noise, Sampling(self.seed + k), cameras=torch.from_numpy(targets), context=context)
+            drawn = self.drawer.draw(z, sampling=Sampling(self.seed + k), cameras=torch.from_numpy(targets), context=context)
             mean, first = mean + drawn / self.samples, drawn if k == 0 else first
         return Drawn(to_uint8(mean), to_uint8(first))
 

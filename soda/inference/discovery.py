@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from soda.common.errors import InputError
 from soda.inference.directions import Direction
+from soda.inference.drawer import Drawer, Sampling
 from soda.inference.mixing import require_sections
 
 METHODS = ("pca", "section", "sparse", "ica")
@@ -107,6 +108,37 @@ def _along(column: np.ndarray, kind: str, z: np.ndarray) -> Iterator[Found]:
     if length > 1e-9:
         vector = _signed(column / length, z)
         yield Found(vector, float((z @ vector).std(ddof=1)), kind)
+
+
+def discover(
+    drawer: Drawer,
+    z: Tensor,
+    *,
+    methods: Sequence[str] | None,
+    count: int,
+    per_section: int,
+    shown: int,
+    steps: int,
+    seed: int,
+) -> list[Direction]:
+    """Directions of latents (N, D), ranked by how much they change `shown` of the images, drawn in so many steps.
+
+    methods: None: all (section only where sections divide z); else, like count and per_section, as `candidates` has it.
+    """
+    if shown < 1:
+        raise InputError(f"shown: {shown!r} is not possible; it must be 1 or more")
+    sections = drawer.network.sections
+    if methods is None:
+        methods = [method for method in METHODS if method != "section" or z.shape[1] % sections == 0]
+    found = candidates(z, sections=sections, count=count, per_section=per_section, methods=tuple(methods), seed=seed)
+    some = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:shown]]
+    noise = drawer.noise(len(some), seed)
+
+    def draw(ends: Tensor) -> Tensor:
+        again = noise.repeat(len(ends) // len(some), 1, 1, 1)
+        return drawer.draw(ends, again, Sampling(seed, steps), alike=True, label="rank")
+
+    return rank(found, some, draw, float(z.double().var(0).sum()))
 
 
 def candidates(z: Tensor, *, sections: int, count: int, per_section: int, methods: tuple[str, ...], seed: int) -> list[Found]:

@@ -127,6 +127,15 @@ def read_latents(z: Any, latent_dim: int) -> tuple[Tensor, bool]:
     return batch, latents.ndim == 1
 
 
+def read_noise(x_T: Any, shape: tuple[int, ...]) -> Tensor:
+    """x_T, a tensor, array or list, as `shape`; of one image the batch dimension may be missing. Raises ValueError for others."""
+    noise = torch.as_tensor(x_T, dtype=torch.float32)
+    noise = noise[None] if noise.ndim == 3 else noise
+    if tuple(noise.shape) != shape:
+        raise InputError(f"x_T has shape {tuple(noise.shape)}; for these z it is {shape}")
+    return noise
+
+
 def require_output(output: str) -> None:
     if output not in OUTPUTS:
         raise InputError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -57,3 +57,20 @@ def mix_grid(styles: Tensor, contents: Tensor, chosen: Iterable[int], sections: 
     """Every content with every style: (S, D) and (K, D) -> (K * S, D), a row of S for each content."""
     rows = styles.repeat(len(contents), 1), contents.repeat_interleave(len(styles), 0)
     return mix(*rows, chosen, sections)
+
+
+def mixes(
+    styles: Tensor, contents: Tensor, sections: int, *, cut: int | None, chosen: Sequence[int] | None, every_cut: bool
+) -> Tensor:
+    """Every content (K, D) with every style (S, D): by the finest sections up to `cut` (half of them), by the `chosen` ones, or
+    one of each at every cut. Raises ValueError when more than one way is asked for.
+    """
+    if (cut is not None) + (chosen is not None) + every_cut > 1:
+        raise InputError("cut, sections and every_cut exclude one another: give one of them")
+    if every_cut:
+        if len(styles) != 1 or len(contents) != 1:
+            raise InputError(f"every_cut takes one style and one content, not {len(styles)} and {len(contents)}")
+        return mix_every_cut(styles[0], contents[0], sections)
+    if chosen is None:
+        chosen = fine_sections(default_cut(sections) if cut is None else cut, sections)
+    return mix_grid(styles, contents, chosen, sections)

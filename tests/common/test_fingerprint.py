@@ -46,7 +46,7 @@ def prints(root: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("soda/geometry/rays.py", {"train", "evaluate", "export"}),
+        ("soda/geometry/rays.py", {"train", "evaluate", "export", "report"}),
         ("soda/data/prepare.py", {"prepare"}),
         ("soda/data/gate/data_docs.css", {"validate"}),
         ("soda/report/templates/page.html.j2", {"report"}),

@@ -30,8 +30,7 @@ from soda.geometry.cameras import COLUMNS, camera, look_at
 from soda.inference.drawer import Drawer
 from soda.model.encoder import build_encoder
 from soda.model.network import SodaNetwork
-from soda.training.batches import Order, batches
-from soda.training.held_out import PairCameras
+from soda.training.batches import Reader
 from soda.training.step import optimise, start_run
 from tests.support.models import awake
 from tests.support.objects import FOCAL, OBJECTS, PLAN, VIEWS, of_objects, places
@@ -281,10 +280,7 @@ def test_objects_at_64_px_are_prepared_trained_on_and_turned(tmp_path: Path) -> 
     partners = find_partners(data, split, config.views.pairs)
     assert partners is not None
     run = start_run(config, "key", torch.device("cpu"))
-    order = Order(len(partners), 0)
-    cameras = PairCameras(split, order, 8, slice(0, 8), partners)
-    stream = batches(split, order, batch_size=8, share=slice(0, 8), first_step=0, last_step=3, partners=partners)
-    for step, batch in enumerate(stream):
-        assert torch.isfinite(optimise(run, run.model, config, to_float(batch), 0, cameras.at(step)))
+    for batch in Reader(split, partners, seed=0, batch_size=8, posed=True).stream(0, 3):
+        assert torch.isfinite(optimise(run, run.model, config, batch))
     found = measured(run.ema.eval(), split, data.split("test"), config, targets=1, samples=1, batch_size=8)
     assert found.drawn[2].mean.shape[1:] == (64, 64, 3) and np.isfinite(found.metrics["psnr@1"])

@@ -22,7 +22,8 @@ from tqdm import tqdm
 from soda.config import DatasetConfig
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.sources.base import Item, SourceError
-from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, sha256_of, write_drawings
+from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, write_drawings
+from soda.data.sources.places import sum_of
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
@@ -166,4 +167,4 @@ def _version(package: str) -> str:
 
 
 def _made_with(config: DatasetConfig) -> dict[str, str]:
-    return {"dataset.path SHA-256": sha256_of(Path(config.path), "dataset.path"), "dataset.seed": str(config.seed)}
+    return {"dataset.path SHA-256": sum_of(Path(config.path), setting="dataset.path"), "dataset.seed": str(config.seed)}

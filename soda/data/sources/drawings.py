@@ -5,7 +5,6 @@ So one fetch serves every size, and the painting is spread over the workers like
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -123,11 +122,3 @@ class Drawings:
                     factors=factors,
                     group=row["group"],
                 )
-
-
-def sha256_of(path: Path, setting: str) -> str:
-    """SHA-256 (hex) of a file that a setting names. Raises SourceError."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise SourceError(f"{setting}: {path} cannot be read ({error.strerror})") from None

@@ -25,19 +25,13 @@ from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
 from soda.data.sources.base import Item, SourceError, open_fetched
 from soda.data.sources.labels import folder_labels
+from soda.runtime.walk import EXTENSIONS
 
 logger = logging.getLogger(__name__)
 
 COLUMNS: Mapping[str, pa.DataType] = {}
 LICENCE = "the owner's"
 INVENTORY = "inventory.parquet"
-# Formats that cannot be read here are in it too (HEIC where Pillow has no decoder): such files are listed, not passed over.
-EXTENSIONS = frozenset(
-    {
-        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
-        *(".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".avifs", ".heic", ".heif"),
-    }
-)
 _SCHEMA = pa.schema(
     {"path": pa.string(), "size": pa.int64(), "sha256": pa.string(), "label": pa.string(), "problem": pa.string()}
 )

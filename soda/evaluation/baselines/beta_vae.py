@@ -19,6 +19,7 @@ from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config
 from soda.evaluation.samples import Sample
+from soda.model.batch import ViewBatch
 from soda.model.encoder import build_encoder
 from soda.model.network import build_model
 from soda.training.batches import Order
@@ -75,21 +76,28 @@ def _step_flops(network: nn.Module, loss_of: Any) -> int:
     return counter.get_total_flops()
 
 
+def _some_batch(config: Config, count: int) -> ViewBatch:
+    """Noise with as many views as the training has: one for both sides, or pairs with a style or further sources beside them."""
+    size, pairs = config.dataset.image_size, config.views.pairs
+    target, *sources = torch.rand(1 + pairs.sources, count, config.dataset.channels, size, size) * 2 - 1
+    if pairs.by == "picture":
+        return ViewBatch.of(target)
+    style = sources[0] if pairs.style_sections else None
+    return ViewBatch(torch.stack(sources, 1), target, style, pairs.style_sections)
+
+
 def images_of_equal_compute(config: Config, share: float = 1.0) -> int:
     """Pictures on which the VAE may train so that its steps take `share` of the operations of the SODA run of `config`.
 
     Counted, not clocked (forward and backward, one batch of each, SODA's with all the views that its training encodes): the
     same number on every machine, and the same time where the machine does both equally well.
     """
-    size, channels, pairs, count = config.dataset.image_size, config.dataset.channels, config.views.pairs, 4
-    # One picture for both views; or source and target, and a style or further sources beside them.
-    views = 1 if pairs.by == "picture" else 2 + (1 if pairs.style_sections else pairs.sources - 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         soda, vae = build_model(config), BetaVAE(config)
-        images = torch.rand(count, views * channels, size, size) * 2 - 1
-        soda_flops = _step_flops(soda, lambda: step_loss(soda, config, images, 0))
-        vae_flops = _step_flops(vae, lambda: vae(images[:, :channels], torch.randn(count, config.model.latent_dim), 1.0))
+        batch = _some_batch(config, 4)
+        soda_flops = _step_flops(soda, lambda: step_loss(soda, config, batch, 0))
+        vae_flops = _step_flops(vae, lambda: vae(batch.target, torch.randn(len(batch), config.model.latent_dim), 1.0))
     return max(config.train.batch_size, round(share * config.train.images * soda_flops / vae_flops))
 
 

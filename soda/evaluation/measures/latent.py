@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from soda.evaluation.context import Context
+    from soda.model.network import SodaNetwork
+    from soda.training.usage import LatentUse
 
 USE_IMAGES = 512
+TIMESTEPS = 8  # at which the use of z is measured, spread evenly over all
 
 
 def compute(context: Context) -> dict[str, Any]:
     """Measure the use of z and its effective dimensions."""
     from soda.common.images import to_float
-    from soda.evaluation.latent_use import latent_use
     from soda.evaluation.samples import draw_positions, held_at_once
 
     config, test, found = context.config, context.samples["test"], {}
@@ -25,7 +27,7 @@ def compute(context: Context) -> dict[str, Any]:
     chosen = draw_positions(test, held_at_once(test, USE_IMAGES), config.seed)
     if len(chosen) > 1:
         images = to_float(test.gather(chosen)).to(context.device)
-        use = latent_use(context.model, images, seed=config.seed, batch_size=config.batch_size)
+        use = use_of_z(context.model, images, seed=config.seed, batch_size=config.batch_size)
         found = {"usage_gap": use.gap, "loss": use.loss, "loss_shuffled": use.loss_shuffled}
         notes.append(
             f"usage_gap: denoising loss with another picture's z over that with the right z, minus 1, on {len(chosen)} test "
@@ -35,6 +37,19 @@ def compute(context: Context) -> dict[str, Any]:
         notes.append("usage_gap was not measured: it takes two test pictures.")
     notes.append(f"The weights are the same after the evaluation as before: sha256 {context.weights}.")
     return {**found, "effective_dim": effective_dim(context.latents["test"].x), "notes": notes}
+
+
+def use_of_z(model: SodaNetwork, images: Tensor, *, seed: int, batch_size: int) -> LatentUse:
+    """The use of z on images (N, C, S, S) in [-1, 1], N > 1, each its own source and target, and another's z drawn at random."""
+    import torch
+
+    from soda.common.seeds import seed_of
+    from soda.evaluation.samples import shuffled
+    from soda.model.batch import ViewBatch
+    from soda.training.usage import measure_use
+
+    strangers, draws = torch.from_numpy(shuffled(len(images), seed)), seed_of("usage", seed)
+    return measure_use(model, ViewBatch.of(images), draws, times=TIMESTEPS, strangers=strangers, batch_size=batch_size)
 
 
 def effective_dim(z: Tensor) -> float:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from prepared_factory import make_prepared, read_manifest, sha256_of, write_manifest
 
 from soda.config import ConfigError, GateConfig, compose, from_dict
 from soda.data.gate.validate import validate
 from soda.data.gate.verdict import GateError, require_verdict
+from tests.support.prepared_factory import make_prepared, read_manifest, sha256_of, write_manifest
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,4 +1,4 @@
-"""820 textured models of furniture and other things (https://www.sweethome3d.com), of Debian's package sweethome3d-furniture.
+"""818 textured models of furniture and other things (https://www.sweethome3d.com), of Debian's package sweethome3d-furniture.
 
 `dataset.path` is a YAML file: the archives with their checksums and licences, how models are classed, and what every source of
 meshes is told (plan.py). `fetch` turns the models into meshes; preparation draws them on OpenGL.
@@ -6,9 +6,8 @@ meshes is told (plan.py). `fetch` turns the models into meshes; preparation draw
 
 from __future__ import annotations
 
-import logging
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ from soda.config import DatasetConfig
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.rendering.gl import gl_renderer
 from soda.data.rendering.mesh import MeshError, pack
-from soda.data.sources.base import Item, SourceError, UnreachableError
-from soda.data.sources.download import DownloadError, copy_from_folder, debian_package
-from soda.data.sources.drawings import sha256_of
+from soda.data.sources.base import Item, SourceError
+from soda.data.sources.download import copy_from_folder, debian_package
 from soda.data.sources.objects.plan import Plan, read_plan
 from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, made_with, write_objects
 from soda.data.sources.objects.sweethome import Model, Rule, label_of, read_catalogue, read_model, read_rules
+from soda.data.sources.places import Place, first_place
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
@@ -33,8 +32,6 @@ PACKAGE = "sweethome3d-furniture"
 FOLDER = Path("/usr/share/sweethome3d/furniture")
 _OWN = ("category",)
 _JOB = 10  # models
-
-logger = logging.getLogger(__name__)
 
 
 def _read(config: DatasetConfig) -> tuple[Plan, dict[str, Any], list[Rule], set[str]]:
@@ -62,7 +59,9 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     """
     _, archives, rules, leave_out = _read(config)
     gl_renderer()
-    place = _get_archives(archives, raw, earlier)
+    sums = {name: entry["sha256"] for name, entry in archives.items()}
+    remedy = f"\nEither let one of them be reached, or put {', '.join(archives)} into {FOLDER} by hand."
+    place = first_place("the furniture", places(earlier), sums, raw, "sha256", remedy)
     jobs = []
     for name, entry in archives.items():
         with _archive(raw / name) as archive:
@@ -85,35 +84,13 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     return {"objects": total, "bytes": sum(path.stat().st_size for path in raw.iterdir()), "from": place}
 
 
-def places(earlier: Path) -> list[tuple[str, Callable[[list[str], Path], None]]]:
+def places(earlier: Path) -> list[Place]:
     """Where to look, in order: (name, function that puts the named files into a folder)."""
     return [
         ("an earlier fetch", partial(copy_from_folder, earlier)),
         (str(FOLDER), partial(copy_from_folder, FOLDER)),
         (f"the Debian package {PACKAGE}", partial(debian_package, PACKAGE, FOLDER)),
     ]
-
-
-def _get_archives(archives: dict[str, Any], raw: Path, earlier: Path) -> str:
-    failures = []
-    for place, get in places(earlier):
-        try:
-            get(list(archives), raw)
-            for name, entry in archives.items():
-                found = sha256_of(raw / name, "archives")
-                if found != entry["sha256"]:
-                    raise SourceError(f"{name}: its SHA-256 is {found}, it should be {entry['sha256']}; it is another version")
-        except (DownloadError, SourceError) as error:
-            failures.append(f"  {place}: {error}")
-            logger.info("not from %s: %s", place, error)
-            continue
-        logger.info("furniture from %s", place)
-        return place
-    raise UnreachableError(
-        "the furniture could not be had from any of these places:\n"
-        + "\n".join(failures)
-        + f"\nEither let one of them be reached, or put {', '.join(archives)} into {FOLDER} by hand."
-    )
 
 
 def _archive(path: Path) -> zipfile.ZipFile:

@@ -19,9 +19,9 @@ from soda.data.pixels import ChangedError, PixelSettings
 from soda.data.rendering.mesh import MeshError, unpack
 from soda.data.rendering.views import Draw, drawer, picture
 from soda.data.sources.base import Item, SourceError, split_of
-from soda.data.sources.drawings import sha256_of
 from soda.data.sources.objects.plan import Plan
 from soda.data.sources.objects.variation import Variant, draw_variant
+from soda.data.sources.places import sum_of
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.geometry.cameras import Camera
 from soda.runtime.preprocess import PictureError
@@ -83,7 +83,7 @@ def _drawer(meshes: Path, offset: int, length: int, variant: Variant, renderer: 
 
 def made_with(config: DatasetConfig, *settings: str) -> dict[str, str]:
     """What the stored objects depend on: the file dataset.path, and these settings."""
-    digest = {"dataset.path SHA-256": sha256_of(Path(config.path), "dataset.path")}
+    digest = {"dataset.path SHA-256": sum_of(Path(config.path), setting="dataset.path")}
     return digest | {f"dataset.{name}": str(getattr(config, name)) for name in settings}
 
 

@@ -11,10 +11,15 @@ from PIL import Image
 
 from soda.common.errors import InputError
 from soda.common.files import whole_file
-from soda.inference.image_io import to_pil
-from soda.viz.sheets import grid
+from soda.inference.image_io import give, read_pictures, to_pil
+from soda.inference.soda import SODA
+from soda.viz.animation import SUFFIXES as ANIMATIONS
+from soda.viz.animation import save_animation
+from soda.viz.sheets import grid, strip
 
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+FRAMES = (*ANIMATIONS, *SUFFIXES)
+"""An animation, or a strip of its frames."""
 
 
 def target_of(path: Path, inputs: Sequence[Path], suffixes: Sequence[str]) -> Path:
@@ -59,3 +64,17 @@ def save(image: Image.Image, target: Path) -> None:
     with whole_file(target) as temporary:
         image.save(temporary, format=Image.registered_extensions()[target.suffix.lower()], **settings)
     print(target)
+
+
+def save_frames(frames: np.ndarray, target: Path, fps: float, *, back: bool = False) -> None:
+    """An animation or a strip, as the suffix says."""
+    if target.suffix.lower() in ANIMATIONS:
+        save_animation(frames, target, fps=fps, back=back)
+        print(target)
+    else:
+        save(strip(frames), target)
+
+
+def as_array(model: SODA, pictures: Sequence[Path]) -> np.ndarray:
+    """What the model sees of the files: (N, S, S, C) uint8."""
+    return give(read_pictures(pictures, model.form), "array", single=False)

@@ -1,0 +1,61 @@
+"""What a loss is about: the views of a batch of pairs, and what chance decides of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """B pairs of views in [-1, 1]: the encoder sees the sources, the denoiser draws the target.
+
+    sources: (B, V, C, S, S), one view or several of a thing; target: (B, C, S, S); style: (B, C, S, S), a view whose latent gives
+    the `style_sections` finest sections in place of the source's; source_cameras: (B, V, 16) and target_cameras: (B, 16) in the
+    order of cameras.COLUMNS, rows of zeros where one is not known, None where a model is not told of them.
+    """
+
+    sources: Tensor
+    target: Tensor
+    style: Tensor | None = None
+    style_sections: int = 0
+    source_cameras: Tensor | None = None
+    target_cameras: Tensor | None = None
+
+    @staticmethod
+    def of(images: Tensor) -> ViewBatch:
+        """Images (B, C, S, S), each its own source and target."""
+        return ViewBatch(images[:, None], images)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, rows: slice) -> ViewBatch:
+        """Some of the pairs."""
+        return replace(self, **{name: each[rows] for name, each in self._tensors().items()})
+
+    def to(self, device: torch.device) -> ViewBatch:
+        return replace(self, **{name: each.to(device, non_blocking=True) for name, each in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+@dataclass(frozen=True)
+class LossDraws:
+    """What chance decides of a batch. t: (B,) in 1 .. T; noise: (B, C, S, S); keep: (B, sections), the layer mask, None: all;
+    shown: (B, V) of booleans, the sources that count, None: all.
+    """
+
+    t: Tensor
+    noise: Tensor
+    keep: Tensor | None = None
+    shown: Tensor | None = None
+
+    def __getitem__(self, rows: slice) -> LossDraws:
+        """Those of some of the pairs."""
+        keep, shown = (None if each is None else each[rows] for each in (self.keep, self.shown))
+        return LossDraws(self.t[rows], self.noise[rows], keep, shown)
