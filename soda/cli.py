@@ -1,4 +1,4 @@
-"""`soda <stage>`: one line a stage. The only reader of params.yaml; every stage gets the part it needs, and paths."""
+"""`soda <stage>`: one line a stage, which gets its part of params.yaml and its paths; and the commands beside them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,23 @@ _ERRORS: dict[str, Any] = {
     "503": "busy; try again after Retry-After seconds",
     "504": "no answer in time",
 }
-_ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def _array(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _tensor(data: dict[str, Any]) -> dict[str, Any]:
+    return _object(name=_TEXT, shape=_array({"type": "integer"}), datatype=_TEXT, data=data)
+
+
+_TEXT, _BYTES = {"type": "string"}, {"type": "string", "format": "binary"}
+_NUMBERS = _array({"type": "number"})
+_ERROR = _object(error=_TEXT) | {"required": ["error"]}
 
 
 def _responses(about: str, schema: dict[str, Any], **more: str) -> dict[str, Any]:
@@ -28,12 +44,9 @@ def path_parameters(path: str) -> list[dict[str, Any]]:
     """The parts of an address such as /v2/models/{model}/infer that a client fills in."""
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     about = {"model": "its name, which /docs shows", "version": "1"}
-    string = {"required": True, "schema": {"type": "string"}}
+    string = {"required": True, "schema": _TEXT}
     return [{"name": name, "in": "path", "description": about[name]} | string for name in names]
 
-
-_NUMBERS = {"type": "array", "items": {"type": "number"}}
-_TENSOR = {"name": {"type": "string"}, "shape": {"type": "array", "items": {"type": "integer"}}, "datatype": {"type": "string"}}
 
 INFER: dict[str, Any] = {
     "description": "Input `images` UINT8 [N, H, W, 3], flat or nested; output `z` FP32 [N, D]. With the header "
@@ -44,34 +57,18 @@ INFER: dict[str, Any] = {
         "content": {
             "application/json": {
                 "schema": {
-                    "type": "object",
+                    **_object(id=_TEXT, parameters={"type": "object"}, inputs=_array(_tensor(_array({})))),
                     "required": ["inputs"],
-                    "properties": {
-                        "id": {"type": "string"},
-                        "parameters": {"type": "object"},
-                        "inputs": {
-                            "type": "array",
-                            "items": {"type": "object", "properties": _TENSOR | {"data": {"type": "array", "items": {}}}},
-                        },
-                    },
                 },
                 "example": {
                     "inputs": [{"name": "images", "shape": [1, 1, 2, 3], "datatype": "UINT8", "data": [0, 0, 0, 255, 255, 255]}]
                 },
             },
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/octet-stream": {"schema": _BYTES},
         },
     },
     "responses": _responses(
-        "z of every picture",
-        {
-            "type": "object",
-            "properties": {
-                "model_name": {"type": "string"},
-                "model_version": {"type": "string"},
-                "outputs": {"type": "array", "items": {"type": "object", "properties": _TENSOR | {"data": _NUMBERS}}},
-            },
-        },
+        "z of every picture", _object(model_name=_TEXT, model_version=_TEXT, outputs=_array(_tensor(_NUMBERS)))
     ),
 }
 
@@ -87,32 +84,10 @@ EMBED: dict[str, Any] = {
             "schema": {"type": "string", "enum": ["l2", "stats", "stats+l2"]},
         }
     ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                }
-            }
-        },
-    },
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _object(files=_array(_BYTES))}}},
     "responses": _responses(
         "a row for every file",
-        {
-            "type": "object",
-            "properties": {
-                "model": {"type": "string"},
-                "pictures": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {"file": {"type": "string"}, "z": _NUMBERS, "error": {"type": "string"}},
-                    },
-                },
-            },
-        },
+        _object(model=_TEXT, pictures=_array(_object(file=_TEXT, z=_NUMBERS, error=_TEXT))),
         **{"422": "no file is a picture that can be read"},
     ),
 }

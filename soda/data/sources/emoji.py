@@ -18,7 +18,7 @@ from soda.config import DatasetConfig
 from soda.data.sources.base import Item, SourceError
 from soda.data.sources.download import copy_from_folder, download, npm_packages
 from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, write_drawings
-from soda.data.sources.places import Place, first_place, read_sums, sum_of
+from soda.data.sources.places import Place, first_place, made_with, read_sums
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
@@ -60,7 +60,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     place = first_place("the emoji", places(earlier), sums, raw, "sha512")
     styles = [read_package(raw / name) for name in sums]
     common = sorted(set.intersection(*(set(style.bodies) for style in styles)))
-    total = write_drawings(raw, _drawings(styles, common), FACTORS, _made_with(config))
+    total = write_drawings(raw, _drawings(styles, common), FACTORS, made_with(config))
     return {"emoji": total, "code_points": len(common), "styles": [style.name for style in styles], "from": place}
 
 
@@ -84,12 +84,12 @@ def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
-    return len(Drawings(raw, _made_with(config)))
+    return len(Drawings(raw, made_with(config)))
 
 
 def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     """Every code point in every style. Raises SourceError when `raw` was fetched with another list of packages."""
-    return Drawings(raw, _made_with(config)).items(config)
+    return Drawings(raw, made_with(config)).items(config)
 
 
 def family(code: str) -> str:
@@ -173,7 +173,3 @@ def read_checksums(path: Path) -> dict[str, str]:
     if len(sums) < 2:
         raise SourceError(f"{path}: it names {len(sums)} packages; content and style take at least two")
     return sums
-
-
-def _made_with(config: DatasetConfig) -> dict[str, str]:
-    return {"dataset.path SHA-256": sum_of(Path(config.path), setting="dataset.path")}

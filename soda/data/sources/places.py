@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from soda.data.sources.base import SourceError, UnreachableError
+from soda.config import DatasetConfig
+from soda.data.sources.base import SourceError, UnreachableError, settings_of
 from soda.data.sources.download import DownloadError
 
 Place = tuple[str, Callable[[list[str], Path], None]]
@@ -60,6 +61,11 @@ def sum_of(path: Path, algorithm: str = "sha256", setting: str = "") -> str:
             return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise SourceError(f"{setting + ': ' if setting else ''}{path}: cannot be read ({error.strerror})") from None
+
+
+def made_with(config: DatasetConfig, *settings: str) -> dict[str, str]:
+    """What is drawn or built depends on: the content of the file dataset.path, and these settings of `dataset`."""
+    return {"dataset.path SHA-256": sum_of(Path(config.path), setting="dataset.path")} | settings_of(config, *settings)
 
 
 def read_sums(path: Path, algorithm: str, form: str = "<file name>", pattern: str = r"[^/]+") -> dict[str, str]:

@@ -12,18 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from soda.config import DatasetConfig
-from soda.data.parallel import ordered_map, process_pool, worker_count
+from soda.data.parallel import spread
 from soda.data.rendering.gl import gl_renderer
 from soda.data.rendering.mesh import MeshError, pack
 from soda.data.sources.base import Item, SourceError
 from soda.data.sources.download import copy_from_folder, debian_package
 from soda.data.sources.objects.plan import Plan, read_plan
-from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, made_with, write_objects
+from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, write_objects
 from soda.data.sources.objects.sweethome import Model, Rule, label_of, read_catalogue, read_model, read_rules
-from soda.data.sources.places import Place, first_place
+from soda.data.sources.places import Place, first_place, made_with
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
@@ -66,21 +64,10 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     for name, entry in archives.items():
         with _archive(raw / name) as archive:
             models = [model for model in read_catalogue(archive, raw / name) if model.id not in leave_out]
-        jobs += [
-            (None, (raw / name, entry["licence"], rules, models[start : start + _JOB])) for start in range(0, len(models), _JOB)
-        ]
-    workers = min(worker_count(config.workers), len(jobs))
-
-    def converted() -> Iterator[Stored]:
-        with (
-            process_pool(workers) as pool,
-            tqdm(total=sum(len(job[1][3]) for job in jobs), desc="convert", unit="model", leave=False) as bar,
-        ):
-            for _, stored in ordered_map(pool if workers > 1 else None, convert, jobs, workers * 3):
-                yield from stored
-                bar.update(len(stored))
-
-    total = write_objects(raw, converted(), _OWN, made_with(config))
+        jobs += [(raw / name, entry["licence"], rules, models[start : start + _JOB]) for start in range(0, len(models), _JOB)]
+    count_of_models = sum(len(job[3]) for job in jobs)
+    converted = spread(convert, jobs, config.workers, total=count_of_models, desc="convert", unit="model")
+    total = write_objects(raw, converted, _OWN, made_with(config))
     return {"objects": total, "bytes": sum(path.stat().st_size for path in raw.iterdir()), "from": place}
 
 

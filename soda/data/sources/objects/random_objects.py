@@ -16,7 +16,8 @@ from soda.data.rendering.mesh import pack
 from soda.data.rendering.procedural import random_object
 from soda.data.sources.base import Item
 from soda.data.sources.objects.plan import Plan, object_seed, read_plan
-from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, made_with, write_objects
+from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, write_objects
+from soda.data.sources.places import made_with
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
