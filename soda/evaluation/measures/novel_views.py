@@ -8,7 +8,7 @@ from soda.evaluation.measures.reconstruction import EXACT, NEAR
 from soda.evaluation.registry import Figure, Headline, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
 
 COUNTS = (1, 2, 4)
 """Source views that are given."""
@@ -54,7 +54,7 @@ _FIRST = Quantity(
 )
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Measure and draw novel views of the held-out objects; of a model that is told of cameras alone."""
     import torch
 
@@ -89,7 +89,7 @@ def compute(context: Context) -> dict[str, Any]:
     return {**found.metrics, "azimuth_error": read, "azimuth_chance": CHANCE, "notes": notes}
 
 
-def _notes(context: Context, metrics: dict[str, Any], chance: float) -> list[str]:
+def _notes(context: EvaluationContext, metrics: dict[str, Any], chance: float) -> list[str]:
     settings = context.model.diffusion
     return [
         f"Novel views: {metrics['tasks']:,} views of {metrics['objects']} held-out objects, drawn from 1, 2 and 4 other views of "
