@@ -15,7 +15,7 @@ from soda.config import Config, from_dict, to_dict
 from soda.evaluation.baselines.untrained import initial_encoder
 from soda.evaluation.dci import FactorData, disentanglement
 from soda.evaluation.factors import Factors
-from soda.evaluation.image_metrics import FixedNetwork, Judge
+from soda.evaluation.image_metrics import FixedNetwork, ImageJudge
 from soda.evaluation.linear_probe import Features, linear_probe
 from soda.evaluation.measures.latent import use_of_z
 from soda.evaluation.reconstruct import reconstruct
@@ -76,7 +76,7 @@ def measure(
     few = np.arange(min(DRAWN, len(test)))
     # The same instrument for all runs: an encoder that no run trained.
     instrument = initial_encoder(varied(config, {"model.latent_dim": 128, "train.seed": 0}))
-    judge = Judge(FixedNetwork(instrument), batch_size=50)
+    judge = ImageJudge(FixedNetwork(instrument), batch_size=50)
     drawer = Drawer(model, batch_size=50, progress=False)
     near = judge.nearness(reconstruct(drawer, z["test"].x[few], seed=0), test.gather(few))
     found |= {"psnr": float(near.psnr.mean()), "ssim": float(near.ssim.mean()), "lpips_like": float(near.lpips_like.mean())}

@@ -21,7 +21,7 @@ from soda.data.dataset import PreparedData
 from soda.evaluation.baselines.supervised import SupervisedNetwork, train_supervised
 from soda.evaluation.baselines.untrained import untrained_encoder
 from soda.evaluation.factors import Factors, read_factors
-from soda.evaluation.image_metrics import FixedNetwork, Judge
+from soda.evaluation.image_metrics import FixedNetwork, ImageJudge
 from soda.evaluation.linear_probe import Features
 from soda.evaluation.samples import Sample, draw_sample, embed
 from soda.evaluation.scene import FactorScene, make_scene
@@ -48,7 +48,7 @@ def timed(what: str) -> Iterator[None]:
 
 
 @dataclass(eq=False)
-class Context:
+class EvaluationContext:
     """One evaluation: a model in eval mode with the settings of its training, the data, the protocol.
 
     folder: where figures are drawn; model_dir: what the model was read from; keeping: where the baselines' trainings are kept;
@@ -136,9 +136,9 @@ class Context:
         return "the supervised network's encoder" if self.supervised else "the untrained encoder"
 
     @cached_property
-    def judge(self) -> Judge:
+    def judge(self) -> ImageJudge:
         """Compares images by `network`."""
-        return Judge(self.network, batch_size=self.config.batch_size)
+        return ImageJudge(self.network, batch_size=self.config.batch_size)
 
     @cached_property
     def drawer(self) -> Drawer:

@@ -14,7 +14,7 @@ from soda.common.errors import SodaError
 from soda.common.files import whole_folder, write_json
 from soda.config import Config, EvaluateConfig
 from soda.data.dataset import PreparedData
-from soda.evaluation.context import Context, timed
+from soda.evaluation.context import EvaluationContext, timed
 from soda.evaluation.frozen import frozen
 from soda.evaluation.registry import measures, require_declared
 from soda.evaluation.scene import require_known
@@ -48,14 +48,14 @@ def evaluate(
     with whole_folder(figures) as folder:
         with frozen(model) as weights:
             keeping = Keeping(runs, data.version)
-            context = Context(model, trained, data, config, folder, model_dir, keeping=keeping, weights=weights)
+            context = EvaluationContext(model, trained, data, config, folder, model_dir, keeping=keeping, weights=weights)
             result, found = measure(context), context.directions
         save_directions(directions, found)
         write_json(metrics, result)
     return result
 
 
-def measure(context: Context) -> dict[str, Any]:
+def measure(context: EvaluationContext) -> dict[str, Any]:
     """The groups of all measures that apply, by key, in the order of the register.
 
     Raises ValueError for settings that name unknown factors, UndeclaredError for a figure that a measure does not declare.

@@ -66,10 +66,6 @@ class Factors:
                 found.append(name)
         return found
 
-    def at(self, split: str, positions: np.ndarray) -> dict[str, np.ndarray]:
-        """The codes at `positions` of a split: factor -> (len(positions),)."""
-        return {name: column[positions] for name, column in self.codes[split].items()}
-
     def only(self, names: list[str], positions: dict[str, np.ndarray]) -> Factors:
         """`names` alone, at `positions` of each split."""
         codes = {split: {name: self.codes[split][name][here] for name in names} for split, here in positions.items()}

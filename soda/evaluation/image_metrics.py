@@ -101,7 +101,7 @@ class Nearness:
     lpips_like: np.ndarray
 
 
-class Judge:
+class ImageJudge:
     """Compares uint8 images (N, S, S, C) as 8-bit images, in [0, 1] and in the features of a fixed network."""
 
     def __init__(self, network: FixedNetwork, *, batch_size: int) -> None:

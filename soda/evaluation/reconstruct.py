@@ -9,7 +9,7 @@ from torch import Tensor
 
 from soda.common.images import to_float, to_uint8
 from soda.diffusion.inversion import ROUNDS
-from soda.evaluation.image_metrics import Judge
+from soda.evaluation.image_metrics import ImageJudge
 from soda.inference.drawer import Drawer, Sampling
 from soda.model.network import SodaNetwork
 
@@ -33,7 +33,7 @@ class Cost:
     fid_like: float
 
 
-def _judge(judge: Judge, drawn: np.ndarray, originals: np.ndarray, evaluations: int) -> Cost:
+def _judge(judge: ImageJudge, drawn: np.ndarray, originals: np.ndarray, evaluations: int) -> Cost:
     near = judge.nearness(drawn, originals)
     fid = judge.fid_like(drawn, originals) if len(drawn) > 1 else float("nan")
     return Cost(evaluations, float(near.psnr.mean()), float(near.ssim.mean()), float(near.lpips_like.mean()), fid)
@@ -45,7 +45,7 @@ def evaluations_a_step(model: SodaNetwork) -> int:
 
 
 def stochastic_cost(
-    drawer: Drawer, z: Tensor, originals: np.ndarray, judge: Judge, evaluations: tuple[int, ...], *, seed: int
+    drawer: Drawer, z: Tensor, originals: np.ndarray, judge: ImageJudge, evaluations: tuple[int, ...], *, seed: int
 ) -> dict[int, Cost]:
     """evaluations -> measures of images drawn from z (N, D) alone, with the model's own sampler and guidance and always from
     the same noise, in as many steps as so many evaluations allow.
@@ -59,7 +59,7 @@ def stochastic_cost(
     return found
 
 
-def exact_cost(drawer: Drawer, z: Tensor, originals: np.ndarray, judge: Judge, steps: tuple[int, ...]) -> dict[int, Cost]:
+def exact_cost(drawer: Drawer, z: Tensor, originals: np.ndarray, judge: ImageJudge, steps: tuple[int, ...]) -> dict[int, Cost]:
     """steps -> measures of images inverted and drawn again (DDIM, eta 0, nothing clipped) in so many steps each way.
 
     As `soda.inference.soda.SODA.reconstruct(exact=True)` does it, with the model's own guidance.

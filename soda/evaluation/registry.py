@@ -122,7 +122,7 @@ class Figure:
 class Measure:
     """A group of figures under one key, and the function that computes them.
 
-    place: where it comes in the metrics and on the page, the least first. compute: takes the evaluation's Context and returns the
+    place: where it comes in the metrics and on the page, the least first. compute: takes the EvaluationContext and returns the
     group with `notes` in sentences, or nothing where the measure does not apply; None where another stage makes the figures. It
     draws its images into the context's folder. card: sentences of a model card; `{key:format}` is a figure of this measure, and a
     sentence that lacks one is left out.

@@ -17,7 +17,7 @@ from soda.evaluation.mix_scores import Roles, style_of
 from soda.evaluation.samples import Sample, draw_positions, embed, pixels
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
 
 MAX_IMAGES = {"train": 4000, "val": 1000, "test": 2000}  # that probes, forests and mixes look at
 
@@ -91,7 +91,7 @@ def _roles(factors: Factors, names: list[str], config: EvaluateConfig) -> Roles 
     return Roles(style, (content,), held_out=content not in factors.learnable) if style else None
 
 
-def make_scene(context: Context, factors: Factors) -> FactorScene:
+def make_scene(context: EvaluationContext, factors: Factors) -> FactorScene:
     """Choose images and factors, and train the classifier that reads them."""
     config, train = context.config, context.samples["train"]
     names = measured_factors(factors, config)

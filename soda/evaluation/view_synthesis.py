@@ -15,7 +15,7 @@ from soda.data.rendering.procedural import random_object
 from soda.data.rendering.views import drawer as renderer
 from soda.data.rendering.views import picture
 from soda.evaluation.baselines.lookup import lookups
-from soda.evaluation.image_metrics import FixedNetwork, Judge, Nearness
+from soda.evaluation.image_metrics import FixedNetwork, ImageJudge, Nearness
 from soda.evaluation.measures.novel_views import COUNTS
 from soda.evaluation.novel_tasks import OBJECT, Tasks, Views, angles_between, choose_tasks
 from soda.geometry.cameras import camera, focal_length, upper_half_sphere
@@ -74,7 +74,7 @@ def measure_novel_views(
     tasks = choose_tasks(test, targets=targets, sources=max(COUNTS), seed=seed)
     if tasks is None:
         return None
-    judge = Judge(network, batch_size=drawer.batch_size)
+    judge = ImageJudge(network, batch_size=drawer.batch_size)
     draw = ViewSampler(drawer, samples=samples, seed=seed)
     truth, at = test.gather(tasks.targets), test.cameras[tasks.targets]
     given = test.gather(tasks.sources.ravel()).reshape(*tasks.sources.shape, *truth.shape[1:])  # (T, V, S, S, C)
@@ -119,7 +119,7 @@ def _by_angle(angles: np.ndarray, psnr: np.ndarray, copied: np.ndarray) -> Metri
     return found
 
 
-def _other_set(draw: ViewSampler, judge: Judge, model: SodaNetwork, seed: int) -> Metrics:
+def _other_set(draw: ViewSampler, judge: ImageJudge, model: SodaNetwork, seed: int) -> Metrics:
     """Procedural meshes as sources: one view each, drawn from the next camera and from that of no object of its kind."""
     generator = np.random.default_rng(seed)
     pictures, cameras = _procedural(generator, model)

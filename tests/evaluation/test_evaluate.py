@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from soda.config import Config
-from soda.evaluation.context import Context
+from soda.evaluation.context import EvaluationContext
 from soda.evaluation.evaluate import EvaluationError, evaluate
 from soda.evaluation.frozen import FrozenError
 from soda.evaluation.registry import Measure, UndeclaredError
@@ -153,7 +153,7 @@ def test_a_failure_half_way_leaves_the_earlier_result(tmp_path: Path, monkeypatc
 def test_an_encoder_changed_on_the_way_stops_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(*FAST, "evaluate.supervised=false")
 
-    def meddle(context: Context) -> dict[str, Any]:
+    def meddle(context: EvaluationContext) -> dict[str, Any]:
         with torch.no_grad():
             next(context.model.encoder.parameters()).mul_(1.001)
         return {}

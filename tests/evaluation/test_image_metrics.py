@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from soda.evaluation.baselines.untrained import initial_encoder
-from soda.evaluation.image_metrics import MAX_PSNR, FixedNetwork, Judge, feature_distance, frechet_distance, psnr, ssim
+from soda.evaluation.image_metrics import MAX_PSNR, FixedNetwork, ImageJudge, feature_distance, frechet_distance, psnr, ssim
 from tests.support.settings import make_config
 from tests.support.shapes import bars_and_dots
 
@@ -104,7 +104,7 @@ def test_feature_distance_grows_with_blur_and_is_nought_for_the_picture_itself()
 
 def test_the_judge_finds_a_picture_nearest_to_itself() -> None:
     encoder = initial_encoder(make_config("dataset.channels=3"))
-    judge = Judge(FixedNetwork(encoder), batch_size=7)
+    judge = ImageJudge(FixedNetwork(encoder), batch_size=7)
     images = bars_and_dots(20)
     noisy = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
     same, far = judge.nearness(images, images), judge.nearness(noisy, images)

@@ -13,7 +13,7 @@ import pytest
 
 from soda.config import Config
 from soda.data.dataset import PreparedData
-from soda.evaluation.context import Context
+from soda.evaluation.context import EvaluationContext
 from soda.evaluation.evaluate import measure
 from soda.evaluation.frozen import frozen
 from soda.evaluation.registry import flatten, measures
@@ -45,13 +45,13 @@ FEW = (
 ALWAYS = {"reconstructions", "reconstruction_cost", "neighbours", "latent_map", "walks", "mix_cuts", "directions"}
 
 
-def context_of(config: Config, prepared: Path, folder: Path, **settings: Any) -> Context:
+def context_of(config: Config, prepared: Path, folder: Path, **settings: Any) -> EvaluationContext:
     """What the evaluation stage measures, of a model as the train stage leaves it. Figures go into folder/figures."""
     model, data = shaken(config), PreparedData(prepared)
     save_model(folder / "model", model, config, data_version=data.version, images=1)
     (folder / "figures").mkdir()
     protocol = dataclasses.replace(config.evaluate, **settings)
-    return Context(model, config, data, protocol, folder / "figures", folder / "model")
+    return EvaluationContext(model, config, data, protocol, folder / "figures", folder / "model")
 
 
 @pytest.fixture(scope="module")

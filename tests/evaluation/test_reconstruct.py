@@ -12,7 +12,7 @@ import torch
 from soda.common.images import to_float
 from soda.config import Config
 from soda.evaluation.baselines.untrained import initial_encoder
-from soda.evaluation.image_metrics import FixedNetwork, Judge
+from soda.evaluation.image_metrics import FixedNetwork, ImageJudge
 from soda.evaluation.reconstruct import exact_cost, reconstruct, stochastic_cost
 from soda.inference.drawer import Drawer
 from soda.inference.soda import SODA
@@ -41,7 +41,7 @@ def test_reconstructions_follow_from_z_and_the_seed(small_config: Config) -> Non
 def test_costs_count_evaluations_and_a_perfect_inversion_is_exact() -> None:
     config = make_config("dataset.channels=3")
     model, pictures = shaken(config), render(np.arange(6) % 3, np.arange(6) % 4)
-    judge = Judge(FixedNetwork(initial_encoder(config)), batch_size=4)
+    judge = ImageJudge(FixedNetwork(initial_encoder(config)), batch_size=4)
     with torch.no_grad():
         z = model.encode(to_float(pictures))
     seen: list[int] = []
@@ -72,7 +72,7 @@ def test_exact_reconstruction_is_measured_with_the_models_own_guidance() -> None
     with torch.no_grad():  # z must count for more than in a model that is hardly shaken
         for parameter in model.denoiser.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
-    judge = Judge(FixedNetwork(initial_encoder(config)), batch_size=4)
+    judge = ImageJudge(FixedNetwork(initial_encoder(config)), batch_size=4)
     with torch.no_grad():
         z = model.encode(to_float(pictures))
     measured = exact_cost(drawer_of(model), z, pictures, judge, (5,))[5]

@@ -12,7 +12,7 @@ from soda.evaluation.registry import Figure, Measure, Quantity, Row, Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
     from soda.evaluation.scene import FactorScene
 
 _SHARE, _SPOKEN = "{:.1%}", "{:.0%}"
@@ -21,7 +21,7 @@ STRIP_IMAGES, STRIP_STEPS, STRIP_ENDS = 2, 7, 3.0
 DIRECTIONS = 8  # on the sheet
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """The direction that moves each factor best, its score, how much else moves; beside as many directions drawn at random."""
     import torch
 
@@ -69,7 +69,7 @@ def compute(context: Context) -> dict[str, Any]:
     }
 
 
-def _draw_strips(context: Context, scene: FactorScene, steps: Tensor, best: dict[str, int]) -> None:
+def _draw_strips(context: EvaluationContext, scene: FactorScene, steps: Tensor, best: dict[str, int]) -> None:
     """attributes.png: test images moved along the best direction of each factor."""
     import torch
 
@@ -86,7 +86,7 @@ def _draw_strips(context: Context, scene: FactorScene, steps: Tensor, best: dict
     attribute_strips(np.stack(strips), titles, STRIP_ENDS, context.folder / "attributes.png")
 
 
-def _draw_directions(context: Context) -> None:
+def _draw_directions(context: EvaluationContext) -> None:
     """directions.png: test images moved along the directions that change images most."""
     from soda.viz.sheets import direction_sheet, save_sheet
 

@@ -9,7 +9,7 @@ from soda.evaluation.registry import Figure, Measure, Quantity, Row, Table
 if TYPE_CHECKING:
     from torch import nn
 
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
 
 SCORES = {
     "dci_d": "Disentanglement",
@@ -25,7 +25,7 @@ BASELINES = {
 }
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """DCI, modularity and explicitness of z, of PCA of pixels, of the untrained encoder and of a beta-VAE."""
     import torch
 
@@ -57,7 +57,7 @@ def compute(context: Context) -> dict[str, Any]:
     return {**table.pop("SODA"), "by_factor": scores["SODA"].accuracy, "baselines": table, "notes": notes}
 
 
-def _beta_vae(context: Context) -> tuple[nn.Module | None, int]:
+def _beta_vae(context: EvaluationContext) -> tuple[nn.Module | None, int]:
     """The encoder of a beta-VAE, and the images that it trained on; none where the settings give it no share."""
     from soda.evaluation.baselines.beta_vae import images_of_equal_compute, train_beta_vae
 
@@ -70,7 +70,7 @@ def _beta_vae(context: Context) -> tuple[nn.Module | None, int]:
     return vae, images
 
 
-def _notes(context: Context, factors: int, counts: tuple[int, ...], seen: int) -> list[str]:
+def _notes(context: EvaluationContext, factors: int, counts: tuple[int, ...], seen: int) -> list[str]:
     from soda.evaluation.dci import BINS, DEPTHS, TREES
 
     config = context.config

@@ -9,7 +9,7 @@ from soda.evaluation.registry import Headline, Measure, Quantity
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
     from soda.model.network import SodaNetwork
     from soda.training.usage import LatentUse
 
@@ -17,7 +17,7 @@ USE_IMAGES = 512
 TIMESTEPS = 8  # at which the use of z is measured, spread evenly over all
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Measure the use of z and its effective dimensions."""
     from soda.common.images import to_float
     from soda.evaluation.samples import draw_positions, held_at_once

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from soda.evaluation.registry import Figure, Measure
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Draw the latents of test images in the plane."""
     from soda.evaluation.samples import draw_positions, held_at_once
     from soda.viz.maps import MAX_MAP, can_be_coloured, latent_map, picture_map, plane

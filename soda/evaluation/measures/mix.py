@@ -9,7 +9,7 @@ import numpy as np
 from soda.evaluation.registry import Figure, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
     from soda.evaluation.mix_scores import Choice, MixScore
     from soda.evaluation.scene import FactorScene
 
@@ -28,7 +28,7 @@ def _shares(name: str, title: str, *chance: tuple[str, str]) -> tuple[Quantity, 
 GRID = 6
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Style of one image, content of another: the cut chosen on validation, figures and grid on test."""
     from soda.evaluation.baselines.factor_reader import accuracy, read
     from soda.evaluation.mix_scores import Mixer, choose, measure_mixes
@@ -102,7 +102,7 @@ def _notes(scene: FactorScene, choice: Choice, sections: int) -> list[str]:
     ]
 
 
-def _draw_grid(context: Context, scene: FactorScene, chosen: tuple[int, ...]) -> None:
+def _draw_grid(context: EvaluationContext, scene: FactorScene, chosen: tuple[int, ...]) -> None:
     """mix.png: test images that give the style above, others that give the content at the left."""
     from soda.common.images import to_uint8
     from soda.evaluation.mix_scores import draw_pairs
@@ -125,7 +125,7 @@ def _draw_grid(context: Context, scene: FactorScene, chosen: tuple[int, ...]) ->
     mix_grid(real.gather(styles), real.gather(contents), np.stack(rows), context.folder / "mix.png")
 
 
-def _draw_every_cut(context: Context) -> None:
+def _draw_every_cut(context: EvaluationContext) -> None:
     """mix_cuts.png: pairs of test images mixed at every cut."""
     from soda.viz.sheets import grid, save_sheet
 

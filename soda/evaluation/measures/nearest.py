@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from soda.evaluation.registry import Figure, Measure
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
 
 QUERIES, NEIGHBOURS = 12, 8
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Draw test images beside the training images nearest in z."""
     from soda.evaluation.knn import neighbours
     from soda.evaluation.linear_probe import standardise

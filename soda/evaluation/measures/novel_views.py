@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from soda.evaluation.registry import Better, Figure, Headline, Measure, Quantity, Row, Table
+from soda.evaluation.measures.reconstruction import EXACT, NEAR
+from soda.evaluation.registry import Figure, Headline, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
 
 COUNTS = (1, 2, 4)
 """Source views that are given."""
@@ -19,19 +20,12 @@ BASELINES = {
     "copy_nearest_of_2": "Copy of the nearer of two sources",
     "copy_nearest_of_4": "Copy of the nearest of four sources",
 }
-_NEAR: dict[str, tuple[str, str, Better, str]] = {
-    "psnr": ("PSNR, dB", "{:.2f}", "higher", "{:.1f} dB"),
-    "ssim": ("SSIM", "{:.3f}", "higher", ""),
-    "lpips_like": ("LPIPS-like", "{:.3f}", "lower", ""),
-}
 _DRAWN = {"": "expected view", "sample_": "one sample", "unposed_": "expected view, sources unposed"}
 
 
-def _near(key: str, title: str, names: tuple[str, ...] = tuple(_NEAR)) -> tuple[Quantity, ...]:
+def _near(key: str, title: str, names: tuple[str, ...] = EXACT) -> tuple[Quantity, ...]:
     """Quantities `key` with the name of each measure in the place of {}."""
-    return tuple(
-        Quantity(key.format(name), f"{_NEAR[name][0]}: {title}", _NEAR[name][1], _NEAR[name][2], _NEAR[name][3]) for name in names
-    )
+    return tuple(Quantity(key.format(name), f"{NEAR[name][0]}: {title}", *NEAR[name][1:]) for name in names)
 
 
 def _sources(count: int) -> str:
@@ -39,7 +33,7 @@ def _sources(count: int) -> str:
 
 
 def _cells(key: str) -> tuple[str, ...]:
-    return tuple(key.format(name) for name in _NEAR)
+    return tuple(key.format(name) for name in EXACT)
 
 
 _FIRST = Quantity(
@@ -60,7 +54,7 @@ _FIRST = Quantity(
 )
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Measure and draw novel views of the held-out objects; of a model that is told of cameras alone."""
     import torch
 
@@ -95,7 +89,7 @@ def compute(context: Context) -> dict[str, Any]:
     return {**found.metrics, "azimuth_error": read, "azimuth_chance": CHANCE, "notes": notes}
 
 
-def _notes(context: Context, metrics: dict[str, Any], chance: float) -> list[str]:
+def _notes(context: EvaluationContext, metrics: dict[str, Any], chance: float) -> list[str]:
     settings = context.model.diffusion
     return [
         f"Novel views: {metrics['tasks']:,} views of {metrics['objects']} held-out objects, drawn from 1, 2 and 4 other views of "

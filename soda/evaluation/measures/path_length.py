@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from soda.evaluation.registry import Figure, Measure, Quantity
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
 
 SHOWN, FRAMES = 5, 10
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Measure the path length of interpolations between test images, and draw some between others."""
     from soda.common.images import to_float
     from soda.evaluation.perceptual_path import EPSILON, path_length
@@ -38,7 +38,7 @@ def compute(context: Context) -> dict[str, Any]:
     }
 
 
-def _draw_some(context: Context) -> None:
+def _draw_some(context: EvaluationContext) -> None:
     from soda.viz.sheets import grid, save_sheet
 
     rows = [

@@ -11,7 +11,7 @@ import numpy as np
 from soda.evaluation.registry import Figure, Headline, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
     from soda.evaluation.knn import KnnResult
     from soda.evaluation.linear_probe import Features, ProbeResult
 
@@ -45,7 +45,7 @@ def _probes(prefix: str, name: str) -> tuple[Quantity, ...]:
     )
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Probe z, raw pixels and the untrained encoder alike, train the supervised network, and draw bars and confusions."""
     from soda.evaluation.linear_probe import ci95
     from soda.evaluation.samples import pixels
@@ -97,7 +97,7 @@ def compute(context: Context) -> dict[str, Any]:
     return {**found, "notes": notes}
 
 
-def _probe(context: Context, features: Mapping[str, Features]) -> tuple[ProbeResult, KnnResult]:
+def _probe(context: EvaluationContext, features: Mapping[str, Features]) -> tuple[ProbeResult, KnnResult]:
     """Both probes of one set of features."""
     from soda.data.columns import SPLITS
     from soda.evaluation.knn import knn_probe
@@ -114,7 +114,7 @@ def _majority(train: np.ndarray, test: np.ndarray) -> float:
     return float((test[test >= 0] == commonest).mean())
 
 
-def _supervised(context: Context) -> dict[str, float]:
+def _supervised(context: EvaluationContext) -> dict[str, float]:
     from soda.evaluation.baselines.supervised import accuracy
 
     assert context.supervised is not None
@@ -124,7 +124,7 @@ def _supervised(context: Context) -> dict[str, float]:
     return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
-def _about_supervised(context: Context) -> str:
+def _about_supervised(context: EvaluationContext) -> str:
     settings = context.trained.train
     return (
         f"Supervised network: the same encoder with a linear layer, from the same initial weights, "
@@ -133,7 +133,7 @@ def _about_supervised(context: Context) -> str:
     )
 
 
-def _notes(context: Context) -> list[str]:
+def _notes(context: EvaluationContext) -> list[str]:
     from soda.evaluation.baselines.untrained import CALIBRATION_IMAGES
     from soda.evaluation.samples import MAX_PIXEL_SIDE
 

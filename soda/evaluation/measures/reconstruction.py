@@ -9,7 +9,7 @@ import numpy as np
 from soda.evaluation.registry import Better, Figure, Headline, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
     from soda.inference.drawer import Drawer
 
 NEAR: dict[str, tuple[str, str, Better, str]] = {
@@ -52,7 +52,7 @@ GRID, GRID_SAMPLES = 24, 3
 EVALUATIONS, EXACT_STEPS = (5, 10, 20, 50, 100), (10, 20, 100)
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """Draw test images from z alone and exactly, judge them, and show some."""
     from soda.inference.drawer import Drawer
 
@@ -61,7 +61,7 @@ def compute(context: Context) -> dict[str, Any]:
     return {**alone, **cost, "notes": [*alone["notes"], *cost["notes"]]}
 
 
-def _from_z_alone(context: Context, drawer: Drawer) -> dict[str, Any]:
+def _from_z_alone(context: EvaluationContext, drawer: Drawer) -> dict[str, Any]:
     """Reconstructions with the model's own steps beside a wrong z, the mean image and real images."""
     from soda.evaluation.reconstruct import reconstruct
     from soda.evaluation.samples import draw_positions, held_at_once, shuffled
@@ -97,7 +97,7 @@ def _from_z_alone(context: Context, drawer: Drawer) -> dict[str, Any]:
     return {**found, "notes": _notes(context, count, fid_count, few)}
 
 
-def _notes(context: Context, count: int, fid_count: int, few: int) -> list[str]:
+def _notes(context: EvaluationContext, count: int, fid_count: int, few: int) -> list[str]:
     settings = context.model.diffusion
     return [
         f"Reconstructions of {count:,} test pictures from z and seeded noise alone (no inversion): {settings.sampler}, "
@@ -111,7 +111,7 @@ def _notes(context: Context, count: int, fid_count: int, few: int) -> list[str]:
     ]
 
 
-def _against_cost(context: Context, drawer: Drawer) -> dict[str, Any]:
+def _against_cost(context: EvaluationContext, drawer: Drawer) -> dict[str, Any]:
     """The same against the number of evaluations, from z alone and from the inverted noise; their curves."""
     from soda.evaluation.reconstruct import evaluations_a_step, exact_cost, stochastic_cost
     from soda.evaluation.samples import draw_positions

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from soda.evaluation.registry import Figure, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
-    from soda.evaluation.context import Context
+    from soda.evaluation.context import EvaluationContext
 
 _OF = {
     "linear_top1": "SODA latent",
@@ -21,7 +21,7 @@ PIXEL_COMPONENTS = 256  # of the pixel probes: nearly all of the variance, at a 
 COMMON = 4  # factors whose probes stand beside those of pixels and of the untrained encoder
 
 
-def compute(context: Context) -> dict[str, Any]:
+def compute(context: EvaluationContext) -> dict[str, Any]:
     """How well each section, and z, tell each factor; for the commonest ones beside pixels and the untrained encoder."""
     from soda.evaluation.section_probes import MAX_TRAIN, probe_factor, section_probes
     from soda.viz.charts import section_matrix
