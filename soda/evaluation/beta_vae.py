@@ -20,6 +20,7 @@ from soda.common.seeds import seed_of
 from soda.config import Config
 from soda.evaluation.kept import Keeping, train_kept
 from soda.evaluation.latents import Sample
+from soda.model.batch import ViewBatch
 from soda.model.encoder import build_encoder
 from soda.model.network import build_model
 from soda.training.batches import Order
@@ -82,15 +83,15 @@ def images_of_equal_compute(config: Config, share: float = 1.0) -> int:
     Counted, not clocked (forward and backward, one batch of each, SODA's with all the views that its training encodes): the
     same number on every machine, and the same time where the machine does both equally well.
     """
-    size, channels, pairs, count = config.dataset.image_size, config.dataset.channels, config.views.pairs, 4
-    # One picture for both views; or source and target, and a style or further sources beside them.
-    views = 1 if pairs.by == "picture" else 2 + (1 if pairs.style_sections else pairs.sources - 1)
+    size, pairs, count = config.dataset.image_size, config.views.pairs, 4
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         soda, vae = build_model(config), BetaVAE(config)
-        images = torch.rand(count, views * channels, size, size) * 2 - 1
-        soda_flops = _step_flops(soda, lambda: step_loss(soda, config, images, 0))
-        vae_flops = _step_flops(vae, lambda: vae(images[:, :channels], torch.randn(count, config.model.latent_dim), 1.0))
+        images = torch.rand(count, config.dataset.channels, size, size) * 2 - 1
+        sources, style = images[:, None].expand(-1, pairs.sources, -1, -1, -1), images if pairs.style_sections else None
+        batch = ViewBatch(sources, images, style, pairs.style_sections)
+        soda_flops = _step_flops(soda, lambda: step_loss(soda, config, batch, 0))
+        vae_flops = _step_flops(vae, lambda: vae(images, torch.randn(count, config.model.latent_dim), 1.0))
     return max(config.train.batch_size, round(share * config.train.images * soda_flops / vae_flops))
 
 

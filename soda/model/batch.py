@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -34,14 +35,14 @@ class ViewBatch:
 
     def __getitem__(self, rows: slice) -> ViewBatch:
         """Some of the pairs."""
-        return replace(self, **{name: each[rows] for name, each in self._tensors().items()})
+        return self._each(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device) -> ViewBatch:
-        return replace(self, **{name: each.to(device, non_blocking=True) for name, each in self._tensors().items()})
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _each(self, change: Callable[[Tensor], Tensor]) -> ViewBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        return ViewBatch(**{name: change(each) if isinstance(each, Tensor) else each for name, each in values.items()})
 
 
 @dataclass(frozen=True)

@@ -316,7 +316,7 @@ def test_costs_count_evaluations_and_a_perfect_inversion_is_exact() -> None:
     costs = stochastic_cost(model, z, pictures, judge, (2, 5), seed=0)
     assert [cost.evaluations for cost in costs.values()] == [2, 5]
     assert len(seen) == 2 * (2 + 5)  # two batches
-    guided = SODA(
+    guided = SodaNetwork(
         model=config.model,
         diffusion=dataclasses.replace(config.diffusion, guidance_scale=2.0),
         image_size=16,
@@ -343,7 +343,7 @@ def test_exact_reconstruction_is_measured_with_the_models_own_guidance() -> None
     with torch.no_grad():
         z = model.encode(to_float(pictures))
     measured = exact_cost(model, z, pictures, judge, (5,))[5]
-    facade = SodaNetwork(model, config, Path("nowhere"), output="array")
+    facade = SODA(model, config, Path("nowhere"), output="array")
     again = judge.nearness(facade.reconstruct(pictures, exact=True, steps=5), pictures)
     assert measured.psnr == pytest.approx(float(again.psnr.mean()), abs=0.02)
     plain = judge.nearness(facade.reconstruct(pictures, exact=True, steps=5, guidance=1), pictures)
