@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,8 @@ class ViewBatch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> ViewBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ViewBatch(**{name: change(each) if isinstance(each, Tensor) else each for name, each in values.items()})
+        changed: dict[str, Any] = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
