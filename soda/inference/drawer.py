@@ -107,7 +107,8 @@ class Drawer:
         with self._bar(label, steps * len(z)) as bar:
             for start in range(0, len(z), self.batch_size):
                 rows = slice(start, start + self.batch_size)
-                posed, views = (None if each is None else each[rows].to(self.device) for each in (cameras, context))
+                posed = None if cameras is None else cameras[rows].to(self.device)
+                views = None if context is None else context[rows].to(self.device)
                 if alike:
                     generator.manual_seed(sampling.noise_seed())
                 drawn = sample(

@@ -47,6 +47,7 @@ class SODA:
     folder: where the model came from, and beside which its directions are kept. output: what images come out as. fit: prepare
     images of another size or mode as the training images were, instead of refusing them. progress: show a bar while sampling.
     batch_size: images denoised at once; with a stochastic sampler (ddpm, or eta above 0) it is part of what a seed decides.
+    latent_dim: D, the length of z; sections: how many equal parts it has, the finest first.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class SODA:
     ) -> None:
         require_output(output)
         self.network, self.config, self.folder, self.output = network, config, folder, output
+        self.latent_dim, self.sections = network.latent_dim, network.sections
         self.form = Format(network.image_size, network.channels, config.dataset.resize, fit)
         self._drawer = Drawer(network, batch_size=batch_size, progress=progress)
         self._directions: Directions | None = None
@@ -78,16 +80,6 @@ class SODA:
     def __repr__(self) -> str:
         sizes = f"latent_dim={self.latent_dim}, sections={self.sections}, image_size={self.form.size}"
         return f"SODA({os.fspath(self.folder)!r}, {sizes})"
-
-    @property
-    def latent_dim(self) -> int:
-        """D, the length of z."""
-        return self.network.latent_dim
-
-    @property
-    def sections(self) -> int:
-        """How many equal parts z has: 0 is the finest, the last the coarsest."""
-        return self.network.sections
 
     def encode(self, images: Images) -> Tensor:
         """z (B, D) float32 on the CPU; (D,) of one image. Raises what `read_pictures` raises."""

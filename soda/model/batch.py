@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,14 +36,15 @@ class ViewBatch:
 
     def __getitem__(self, rows: slice) -> ViewBatch:
         """Some of the pairs."""
-        return replace(self, **{name: each[rows] for name, each in self._tensors().items()})
+        return self._each(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device) -> ViewBatch:
-        return replace(self, **{name: each.to(device, non_blocking=True) for name, each in self._tensors().items()})
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _each(self, change: Callable[[Tensor], Tensor]) -> ViewBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        changed: dict[str, Any] = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
