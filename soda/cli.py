@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     composing = commands.add_parser("compose", help="compose conf/ into params.yaml")
-    composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. train=long model.latent_dim=64")
+    composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. experiment=emoji model.latent_dim=64")
     for name, (_, about) in STAGES.items():
         commands.add_parser(name, help=about)
     shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME, docs/results/NAME.json and docs/gallery.md")
@@ -162,9 +162,11 @@ def main(argv: list[str] | None = None) -> None:
 
             run(args)
         elif args.command == "compose":
-            from soda.config import compose, write_params
+            from soda.config import advice, compose, write_params
 
             write_params(compose(args.overrides))
+            if hint := advice(args.overrides):
+                print(hint, file=sys.stderr)
         elif args.command == "ship":
             print(_summary(_ship(args.name, args.made_by)))
         elif args.command == "serve":

@@ -14,9 +14,12 @@ import grimp
 import pytest
 import yaml
 from dvc.repo import Repo
+from dvc.utils.hydra import compose_and_dump
 
 from flows.stages import StageError, changed_stages, run_stage, stage_order
+from soda.config import compose, write_params
 from tests.support.scratch_project import PROJECT, repro
+from tests.support.settings import experiment_overrides
 
 ORDER = ["fetch", "prepare", "validate", "train", "evaluate", "export", "report"]
 STAGE_MODULES = {
@@ -28,15 +31,8 @@ STAGE_MODULES = {
     "export": "soda.export.onnx",
     "report": "soda.report.stage",
 }
-CARRIED_BY_PARAMS = {
-    "soda.config",
-    "soda.common.files",
-    "soda.settings",
-    "soda.settings_checks",
-    "soda.settings_data",
-    "soda.settings_cameras",
-    "soda.settings_views",
-}
+CARRIED_BY_PARAMS = {"soda.config", "soda.common.files"}
+"""With all that is inside them."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +48,8 @@ def imports() -> grimp.ImportGraph:
 @pytest.mark.parametrize("stage", ORDER)
 def test_a_stage_depends_on_all_the_code_that_it_imports(stage: str, stages: dict[str, Any], imports: grimp.ImportGraph) -> None:
     module = STAGE_MODULES[stage]
-    used = {module, *imports.find_upstream_modules(module)} - CARRIED_BY_PARAMS
+    carried = {each for name in CARRIED_BY_PARAMS for each in (name, *imports.find_descendants(name))}
+    used = {module, *imports.find_upstream_modules(module)} - carried
     files = {Path(*name.split(".")) for name in used if not (PROJECT / Path(*name.split("."))).is_dir()}
     declared = {Path(dependency).with_suffix("") for dependency in stages[stage]["deps"] if dependency.startswith("soda/")}
     missing = sorted(str(file) for file in files if not declared & {file, *file.parents})
@@ -99,6 +96,19 @@ def test_a_setting_runs_only_the_stages_that_read_it(project: Path, ran: Callabl
     assert changed_stages(project) == {"export", "report"}
     repro(project)
     assert ran() == ["export", "report"]
+
+
+@pytest.mark.parametrize(
+    ("override", "readers"),
+    [
+        ("views.recolour=.5", {"train", "report"}),
+        ("model.cameras.source_drop=1", {"train", "report"}),
+        ("gate.min_views=2", {"validate", "report"}),
+    ],
+)
+def test_the_change_of_a_default_reaches_the_stages_that_read_it(override: str, readers: set[str], project: Path) -> None:
+    write_params(compose([override], project / "conf"), project / "params.yaml")
+    assert changed_stages(project) == readers
 
 
 def test_metrics_are_shown_once(project: Path) -> None:
@@ -151,17 +161,21 @@ def test_the_launcher_finds_the_nearest_environment_upwards(tmp_path: Path) -> N
     assert named.stdout == "-m soda train\n"
 
 
-def test_an_experiment_composes_what_soda_compose_writes(tmp_path: Path) -> None:
-    from dvc.utils.hydra import compose_and_dump
-
-    from soda.config import compose, write_params
-
-    # DVC knows nothing of conf/recipes.yaml: what it has for Fashion-MNIST and long training is named here.
-    named = ["train=long", "model.channels=24", "model.latent_dim=64"]
-    for overrides in ([], named, ["train.lr=1e-5", "dataset=folder", "dataset.path='/a b/ü'"]):
-        compose_and_dump(tmp_path / "dvc.yaml", str(PROJECT / "conf"), None, "config", "", list(overrides))
-        write_params(compose(overrides, PROJECT / "conf"), tmp_path / "soda.yaml")
-        assert (tmp_path / "dvc.yaml").read_bytes() == (tmp_path / "soda.yaml").read_bytes(), overrides
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *(experiment_overrides(file.stem) for file in sorted((PROJECT / "conf/experiment").glob("*.yaml"))),
+        [],
+        ["train=long", "model.latent_dim=64"],
+        ["experiment=emoji", "train=quick", "model.latent_dim=64"],
+        ["train.lr=1e-5", "dataset=folder", "dataset.path='/a b/ü'"],
+    ],
+    ids=" ".join,
+)
+def test_an_experiment_of_dvc_composes_what_soda_compose_writes(overrides: list[str], tmp_path: Path) -> None:
+    compose_and_dump(tmp_path / "dvc.yaml", str(PROJECT / "conf"), None, "config", "", list(overrides))
+    write_params(compose(overrides, PROJECT / "conf"), tmp_path / "soda.yaml")
+    assert (tmp_path / "dvc.yaml").read_bytes() == (tmp_path / "soda.yaml").read_bytes()
 
 
 @pytest.mark.slow
