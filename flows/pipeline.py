@@ -21,11 +21,12 @@ from prefect.states import Completed, Failed, State
 
 from flows.artifacts import REPORT, publish
 from flows.folder import require_hashable
-from flows.lock import Lock, WorkspaceBusyError, workspace_lock
+from flows.lock import Lock, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
-from flows.stages import StageError, StageResult, changed_stages, run_stage, stage_order
+from flows.stages import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
+from soda.common.errors import SodaError
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
 
 HOUR = 3600.0
@@ -53,7 +54,7 @@ def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) ->
     except StageError as error:
         publish(stage, root, log, since=started)
         # Not raised: Prefect would put a page of traceback over the stage's own words.
-        return Failed(message=str(error), name="Unreachable" if error.exit_code == UNREACHABLE else "Failed")
+        return Failed(message=str(error), name="Unreachable" if error.status == UNREACHABLE else "Failed")
     publish(stage, root, log)
     return result
 
@@ -62,7 +63,7 @@ def _require_stage(root: Path, name: str | None) -> None:
     """Asked before params.yaml is touched, and therefore of dvc.yaml itself: DVC cannot read that without params.yaml."""
     if not name:
         return
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = [stage for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"] if stage != CODE]
     if name not in stages:
         raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
@@ -116,7 +117,7 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
             stages = stage_order(root)
             return _run_stages(root, stages[stages.index(from_stage) :] if from_stage else stages, lock, force)
-    except (ConfigError, StageError, WorkspaceBusyError) as error:
+    except SodaError as error:
         return Failed(message=str(error))
 
 
@@ -134,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
         overrides = [*split_overrides(given.overrides), *given.settings]
         with project_server():
             state = pipeline(overrides, given.from_stage or None, given.force, return_state=True)
-    except ConfigError as error:
+    except SodaError as error:
         log.error("%s", error)
         return 2
     except KeyboardInterrupt:

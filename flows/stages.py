@@ -24,11 +24,16 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from soda.common.errors import SodaError
+
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 60.0  # between asking a stage to stop (training then saves its checkpoint) and ending it
 PROGRESS_SECONDS = 30.0  # between two lines of a progress bar in the log
 _LAST_LINES = 12
+
+CODE = "code"
+"""The stage that takes the fingerprints of the others' code. DVC runs it always, and so it is none of the flow's."""
 
 _NODE = re.compile(r'^"(?P<name>[^"]+)";$')
 _EDGE = re.compile(r'^"(?P<before>[^"]+)" -> "(?P<after>[^"]+)";$')
@@ -46,13 +51,13 @@ _DVC_REMARKS = (
 )
 
 
-class StageError(RuntimeError):
+class StageError(SodaError, RuntimeError):
     """A stage, or DVC itself, failed. The message names the stage and ends in its last words."""
 
-    def __init__(self, stage: str, reason: str, exit_code: int | None = None) -> None:
+    def __init__(self, stage: str, reason: str, status: int | None = None) -> None:
         super().__init__(f"stage {stage} failed: {reason}" if stage else reason)
         self.stage = stage
-        self.exit_code = exit_code  # of the stage's command; None when DVC never got as far as running it
+        self.status = status  # of the stage's command; None when DVC never got as far as running it
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def _ask(root: Path, *arguments: str) -> str:
 
 
 def stage_order(root: Path) -> list[str]:
-    """The names of all stages, each after those that it depends on, as DVC's graph has them.
+    """The names of all stages but CODE, each after those that it depends on, as DVC's graph has them.
 
     Raises StageError with DVC's words when dvc.yaml cannot be read, holds a cycle, or has no stages.
     """
@@ -93,15 +98,16 @@ def stage_order(root: Path) -> list[str]:
             sorter.add(edge["after"], edge["before"])
     if not nodes:
         raise StageError("", f"{root / 'dvc.yaml'}: DVC finds no stages there")
-    return list(sorter.static_order())
+    return [stage for stage in sorter.static_order() if stage != CODE]
 
 
 def changed_stages(root: Path) -> set[str]:
-    """The stages that DVC would run again because their own dependencies, params, outputs or command changed.
+    """The stages that DVC would run again because their own code, dependencies, params, outputs or command changed.
 
     A stage missing here is up to date as long as no stage before it runs.
     """
-    return set(json.loads(_ask(root, "status", "--json") or "{}"))
+    run_stage(root, CODE, log=logger.debug)
+    return set(json.loads(_ask(root, "status", "--json") or "{}")) - {CODE}
 
 
 def _pieces(descriptor: int, deadline: float = math.inf) -> Iterator[tuple[str, bool]]:

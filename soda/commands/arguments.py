@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from soda.common.errors import InputError
+
 MODEL = Path("models/soda")
 PREPARED = Path("data/prepared")
 NAMES = ("reconstruct", "interpolate", "mix", "edit", "attributes", "turntable")
@@ -116,7 +118,7 @@ def parse_guidance(text: str | None) -> Any:
             return weights
         return float(text) if len(parts) == 1 else [float(part) for part in parts]
     except ValueError:
-        raise ValueError(f"--guidance: {text!r} is not possible; it wants 1.5, or 1,1,2,1, or 0=2,3=0.5") from None
+        raise InputError(f"--guidance: {text!r} is not possible; it wants 1.5, or 1,1,2,1, or 0=2,3=0.5") from None
 
 
 def parse_amounts(texts: Sequence[str]) -> dict[int | str, float]:
@@ -125,13 +127,13 @@ def parse_amounts(texts: Sequence[str]) -> dict[int | str, float]:
     for text in texts:
         key, equals, amount = text.rpartition("=")
         if key.strip() in amounts:
-            raise ValueError(f"--direction: {key.strip()} is given twice; it moves by one amount")
+            raise InputError(f"--direction: {key.strip()} is given twice; it moves by one amount")
         try:
             amounts[key.strip()] = float(amount)
         except ValueError:
             equals = ""
         if not equals:
-            raise ValueError(f"--direction: {text!r} is not possible; it wants a number or a name, and sigmas, e.g. 3=+2")
+            raise InputError(f"--direction: {text!r} is not possible; it wants a number or a name, and sigmas, e.g. 3=+2")
     return amounts
 
 
@@ -142,7 +144,7 @@ def parse_pose(text: str, distance: float) -> tuple[float, float, float]:
         azimuth, elevation, *rest = numbers
         (further,) = rest or [distance]
     except ValueError:
-        raise ValueError(
+        raise InputError(
             f"--pose: {text!r} is not possible; it wants azimuth and elevation in degrees, e.g. 30,20 or 30,20,2.8"
         ) from None
     return azimuth, elevation, further
@@ -153,4 +155,4 @@ def parse_sections(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"--sections: {text!r} is not possible; it wants numbers such as 0,2") from None
+        raise InputError(f"--sections: {text!r} is not possible; it wants numbers such as 0,2") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from soda.common.errors import InputError
 from soda.common.files import whole_file
 from soda.inference.image_io import to_pil
 from soda.viz.sheets import grid
@@ -19,9 +20,9 @@ SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 def target_of(path: Path, inputs: Sequence[Path], suffixes: Sequence[str]) -> Path:
     """`path`, checked before any work: of a format that can be written, and none of the inputs."""
     if path.suffix.lower() not in suffixes:
-        raise ValueError(f"{path}: cannot be written; it wants one of {', '.join(dict.fromkeys(suffixes))}")
+        raise InputError(f"{path}: cannot be written; it wants one of {', '.join(dict.fromkeys(suffixes))}")
     if path.resolve() in {file.resolve() for file in inputs}:
-        raise ValueError(f"{path}: this is one of the pictures given; it is not overwritten")
+        raise InputError(f"{path}: this is one of the pictures given; it is not overwritten")
     return path
 
 
@@ -33,7 +34,7 @@ def targets_of(args: argparse.Namespace, what: str) -> list[Path]:
     each = [target_of(folder / f"{path.stem}-{what}.png", args.pictures, SUFFIXES) for path in args.pictures]
     if len(set(each)) < len(each):
         twice = next(path for path in each if each.count(path) > 1)
-        raise ValueError(f"{twice}: two of the pictures would be written to it; give -o a sheet, or one picture at a time")
+        raise InputError(f"{twice}: two of the pictures would be written to it; give -o a sheet, or one picture at a time")
     return each
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from soda.commands.arguments import parse_amounts, parse_guidance, parse_pose, parse_sections
 from soda.commands.outputs import SUFFIXES, save, save_picture, target_of, targets_of, write_each
+from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.data.dataset import DatasetError, PreparedData
 from soda.geometry.cameras import camera, focal_length, orbit
@@ -35,7 +36,7 @@ SHOWN = 5
 def run(args: argparse.Namespace) -> None:
     """Carry out one of the commands. Raises ValueError or OSError, with one clear line, for input that cannot be used."""
     if args.scale < 1:
-        raise ValueError(f"--scale: {args.scale} is not possible; it wants 1 or more")
+        raise InputError(f"--scale: {args.scale} is not possible; it wants 1 or more")
     if "fps" in args:
         require_fps(args.fps)
     args.drawing = {"seed": args.seed, "steps": args.steps, "guidance": parse_guidance(args.guidance)}
@@ -93,15 +94,15 @@ def _edit(args: argparse.Namespace, model: SODA) -> None:
 
 def _attributes(args: argparse.Namespace, model: SODA) -> None:
     if args.top < 1:
-        raise ValueError(f"--top: {args.top} is not possible; it wants 1 or more")
+        raise InputError(f"--top: {args.top} is not possible; it wants 1 or more")
     names: dict[int | str, str | None] = {}
     for text in args.name:
         key, equals, name = text.partition("=")
         if not equals:
-            raise ValueError(f"--name: {text!r} is not possible; it wants a number and a name, e.g. 3=sleeves")
+            raise InputError(f"--name: {text!r} is not possible; it wants a number and a name, e.g. 3=sleeves")
         names[key.strip()] = name or None
     if names and args.find:
-        raise ValueError("--find and --name exclude one another: look at what --find draws, then give names")
+        raise InputError("--find and --name exclude one another: look at what --find draws, then give names")
     target = target_of(args.output or Path("attributes.png"), args.pictures, SUFFIXES)
     if names:
         model.name_directions(names)
@@ -117,9 +118,9 @@ def _attributes(args: argparse.Namespace, model: SODA) -> None:
 def _turntable(args: argparse.Namespace, model: SODA) -> None:
     target = target_of(args.output or Path(f"{args.pictures[0].stem}-turn.gif"), args.pictures, (*ANIMATIONS, *SUFFIXES))
     if not 1 <= args.field_of_view <= 150:
-        raise ValueError(f"--field-of-view: {args.field_of_view:g} is not possible; it wants 1 to 150 degrees")
+        raise InputError(f"--field-of-view: {args.field_of_view:g} is not possible; it wants 1 to 150 degrees")
     if len(args.pose) not in (0, len(args.pictures)):
-        raise ValueError(f"--pose: given {len(args.pose)} times for {len(args.pictures)} pictures; give one for each, or none")
+        raise InputError(f"--pose: given {len(args.pose)} times for {len(args.pictures)} pictures; give one for each, or none")
     focal = focal_length(args.field_of_view)
     poses = [camera(orbit(*parse_pose(text, args.distance)), focal) for text in args.pose] or None
     cameras = ring(args.frames, azimuth=args.azimuth, elevation=args.elevation, distance=args.distance, focal=focal)
@@ -176,7 +177,7 @@ def _prepared(args: argparse.Namespace, model: SODA, hint: str) -> PreparedData:
         raise DatasetError(f"{error} (--data names its folder; {hint})") from None
     if (data.image_size, data.channels) != (model.form.size, model.form.channels):
         found = f"{data.image_size} px in {data.channels} channels"
-        raise ValueError(f"{args.data} holds pictures of {found}, the model wants {model.form.size} px in {model.form.channels}")
+        raise InputError(f"{args.data} holds pictures of {found}, the model wants {model.form.size} px in {model.form.channels}")
     return data
 
 

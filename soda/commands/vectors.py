@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from soda.common.errors import InputError
 from soda.runtime import Encoder, novelty
 from soda.runtime.checks import whole_number
 from soda.runtime.names import one_line
@@ -146,7 +147,7 @@ def _sheet(args: argparse.Namespace) -> Path:
     """Where the sheet goes, checked before any work."""
     path: Path = args.output
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
-        raise ValueError(f"{path}: cannot be written; a contact sheet is an .html file")
+        raise InputError(f"{path}: cannot be written; a contact sheet is an .html file")
     return path
 
 

@@ -10,10 +10,12 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 from pydantic import BeforeValidator, Field, Strict, ValidationError
 from pydantic.dataclasses import dataclass
 
+from soda.common.errors import SodaError
+
 C = TypeVar("C")
 
 
-class ConfigError(ValueError):
+class ConfigError(SodaError, ValueError):
     """A setting that is unknown, missing or impossible; the message names its key and its value."""
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from soda.common.errors import SodaError
 from soda.config import PairsConfig
 from soda.data.dataset import SPLITS, PreparedData, Split
 
 _SHOWN = 3  # rows that an error names
 
 
-class PairsError(ValueError):
+class PairsError(SodaError, ValueError):
     """Pictures that cannot be paired as the settings say; the message names the setting, or the file and its lines."""
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from soda.common.errors import SodaError
 from soda.common.files import file_sha256, whole_folder, write_json
 from soda.config import DatasetConfig
 from soda.data.dataset import FACTOR
@@ -38,7 +39,7 @@ _IN_FLIGHT = 3  # jobs a worker
 _SHOWN = 5  # rejected files that an error names
 
 
-class PrepareError(ValueError):
+class PrepareError(SodaError, ValueError):
     """Raw data from which nothing usable can be prepared; the message names the files and the setting."""
 
 

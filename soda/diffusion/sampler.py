@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.diffusion.schedule import Schedule
 
 Denoise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -86,7 +87,7 @@ def sample(
     outside 1 .. T.
     """
     if method not in ("ddpm", "ddim", "dpm++2m"):
-        raise ValueError(f"sampler {method!r} is not one of ddpm, ddim, dpm++2m")
+        raise InputError(f"sampler {method!r} is not one of ddpm, ddim, dpm++2m")
     times = schedule.sampling_times(steps, spacing)
     table = schedule.alphas_cumprod.tolist()
     x, previous_x_0 = x_T, None

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config, TrainConfig
-from soda.evaluation.kept import Keeping, code_of, train_kept
+from soda.evaluation.kept import Keeping, train_kept
 from soda.evaluation.latents import Sample, embed
 from soda.evaluation.probe import linear_probe, top1
 from soda.model.encoder import build_encoder
@@ -109,7 +110,7 @@ def train_supervised(
     known = np.flatnonzero(labels >= 0)
     kinds = len(np.unique(labels[known]))
     if kinds < 2:
-        raise ValueError(f"a supervised network wants two labels in train, got {kinds}")
+        raise InputError(f"a supervised network wants two labels in train, got {kinds}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("weights", settings.seed))
         encoder = build_encoder(config.model, image_size=config.dataset.image_size, channels=config.dataset.channels)
@@ -131,8 +132,8 @@ def train_supervised(
         optimizer.zero_grad(set_to_none=True)
 
     pictures = hashlib.sha256(train.indices[known].tobytes()).hexdigest()
-    about = [pictures, classes, code_of(__file__)]
-    train_kept("supervised", config, network, optimizer, steps, optimise, keeping=keeping, about=about)
+    about = [pictures, classes]
+    train_kept("supervised", config, network, optimizer, steps, optimise, keeping=keeping, module=__name__, about=about)
     return network.requires_grad_(False).eval()
 
 

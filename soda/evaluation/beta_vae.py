@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config
-from soda.evaluation.kept import Keeping, code_of, train_kept
+from soda.evaluation.kept import Keeping, train_kept
 from soda.evaluation.latents import Sample
 from soda.model.encoder import build_encoder
 from soda.model.network import build_model
@@ -115,12 +115,12 @@ def train_beta_vae(
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
     steps = -(-images // settings.batch_size)
     order = Order(len(train), seed_of("beta-vae", settings.seed))
-    about = [hashlib.sha256(train.indices.tobytes()).hexdigest(), images, beta, code_of(__file__)]
+    about = [hashlib.sha256(train.indices.tobytes()).hexdigest(), images, beta]
 
     def optimise(step: int) -> None:
         _optimise(config, network, optimizer, train, order, step, steps, beta, device)
 
-    train_kept("beta-vae", config, network, optimizer, steps, optimise, keeping=keeping, about=about)
+    train_kept("beta-vae", config, network, optimizer, steps, optimise, keeping=keeping, module=__name__, about=about)
     return Means(network).requires_grad_(False).eval()
 
 

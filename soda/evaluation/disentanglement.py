@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from soda.common.errors import InputError
 from soda.evaluation.probe import fit_logistic, standardise
 
 TREES = 10
@@ -67,7 +68,7 @@ def dci_scores(importance: np.ndarray) -> tuple[float, float]:
     """
     importance = np.asarray(importance, np.float64)
     if (importance < 0).any() or not np.isfinite(importance).all():
-        raise ValueError("importances are finite numbers of 0 or more")
+        raise InputError("importances are finite numbers of 0 or more")
     total = importance.sum()
     if total == 0:
         return 0.0, 0.0
@@ -81,7 +82,7 @@ def forest_importance(data: FactorData, factor: str, *, seed: int, jobs: int = 1
 
     train, val, test = (data.pairs(split, factor) for split in ("train", "val", "test"))
     if not len(train[1]) or not len(test[1]):
-        raise ValueError(f"factor {factor!r}: no picture of train or none of test has a value")
+        raise InputError(f"factor {factor!r}: no picture of train or none of test has a value")
     best, best_score = None, -1.0
     for depth in DEPTHS:
         forest = RandomForestClassifier(TREES, max_depth=depth, max_features=None, random_state=seed, n_jobs=jobs)
@@ -146,10 +147,10 @@ def disentanglement(data: FactorData, *, seed: int = 0, jobs: int = 1) -> Disent
     """
     for split, x in data.x.items():
         if not np.isfinite(x).all():
-            raise ValueError(f"the representation of the {split} split holds values that are not finite")
+            raise InputError(f"the representation of the {split} split holds values that are not finite")
     factors = list(next(iter(data.y.values())))
     if not factors:
-        raise ValueError("disentanglement wants at least one known factor")
+        raise InputError("disentanglement wants at least one known factor")
     found = {name: forest_importance(data, name, seed=seed, jobs=jobs) for name in factors}
     importance = np.stack([column for column, _ in found.values()], axis=1)  # (D, F)
     d, c = dci_scores(importance)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from soda.common.errors import SodaError
 from soda.common.files import whole_folder, write_json
 from soda.common.images import to_float
 from soda.config import Config, EvaluateConfig
@@ -47,7 +48,7 @@ GRID, GRID_SAMPLES, QUERIES, NEIGHBOURS = 24, 3, 12, 8
 Metrics = dict[str, Any]
 
 
-class EvaluationError(ValueError):
+class EvaluationError(SodaError, ValueError):
     """The model and the data do not fit together, or there is nothing to evaluate on; the message names what and where."""
 
 

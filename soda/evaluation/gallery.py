@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.config import EvaluateConfig
 from soda.evaluation.factor_reader import train_reader
 from soda.evaluation.factors import Factors
@@ -67,9 +68,9 @@ def _require_known(factors: Factors | None, config: EvaluateConfig) -> None:
     for key in ("content_factor", "style_factor"):
         wanted = getattr(config, key)
         if wanted is not None and wanted not in names:
-            raise ValueError(f"evaluate.{key}: {wanted!r} is no factor of these data; there are {', '.join(names) or 'none'}")
+            raise InputError(f"evaluate.{key}: {wanted!r} is no factor of these data; there are {', '.join(names) or 'none'}")
     if factors and config.style_factor and not config.content_factor and not factors.held_out:
-        raise ValueError(
+        raise InputError(
             f"evaluate.style_factor: {config.style_factor!r} alone says nothing of content, and no factor of these data is held "
             "out; set evaluate.content_factor, too"
         )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.evaluation.metrics import FixedNetwork, feature_distance
 from soda.inference.interpolation import slerp
 
@@ -50,7 +51,7 @@ def path_length(
     only for the same network. Raises ValueError for fewer than two latents.
     """
     if len(z) < 2:
-        raise ValueError(f"a walk wants two pictures, not {len(z)}")
+        raise InputError(f"a walk wants two pictures, not {len(z)}")
     t = torch.from_numpy(np.random.default_rng(seed).uniform(0, 1 - epsilon, (len(z), 1))).float().to(z.device)
 
     def length(walk: Callable[[Tensor], Tensor]) -> float:

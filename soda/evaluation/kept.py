@@ -13,8 +13,9 @@ import yaml
 from torch import nn
 from tqdm import tqdm
 
+from soda.common.fingerprint import code_fingerprint
 from soda.config import Config, to_dict
-from soda.training.checkpoint import load_checkpoint, save_checkpoint, train_settings, training_code
+from soda.training.checkpoint import load_checkpoint, save_checkpoint, train_settings
 
 SAVE_EVERY = 500  # steps
 
@@ -36,18 +37,19 @@ def train_kept(
     optimise: Callable[[int], None],
     *,
     keeping: Keeping | None,
+    module: str,
     about: list[Any],
 ) -> None:
     """Call `optimise(step)`, which trains `network` in place, for each step.
 
     With `keeping` the state is put into runs/<name>-<key>/checkpoint.pt every SAVE_EVERY steps; training goes on from there, to
-    the same weights, and a finished one is not trained again. The key is of the settings of `config`, the code that trains, the
-    data and `about`: what else decides the weights, as plain values.
+    the same weights, and a finished one is not trained again. The key is of the settings of `config`, the code of `module`, which
+    calls this, the data and `about`: what else decides the weights, as plain values.
     """
     first, key, checkpoint = 0, "", None
     if keeping is not None:
         settings = [train_settings(config), to_dict(config)["model"]]
-        parts = [name, *settings, *about, keeping.data_version, training_code(), code_of(__file__)]
+        parts = [name, *settings, *about, keeping.data_version, code_fingerprint(module)]
         key = hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode()).hexdigest()[:16]
         checkpoint = keeping.runs / f"{name}-{key}" / "checkpoint.pt"
         if checkpoint.exists():
@@ -60,8 +62,3 @@ def train_kept(
         if checkpoint and ((step + 1) % SAVE_EVERY == 0 or step + 1 == steps):
             state = {"key": key, "step": step + 1, "model": network.state_dict(), "optimizer": optimizer.state_dict()}
             save_checkpoint(checkpoint, state)
-
-
-def code_of(file: str) -> str:
-    """The checksum of a module: other code would train other weights."""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

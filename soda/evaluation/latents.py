@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from soda.common.errors import SodaError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.common.tensors import tensors_sha256
@@ -23,7 +24,7 @@ MAX_PIXEL_SIDE = 32  # px; larger pictures are averaged down to it before their 
 TIMESTEPS = 8  # at which the use of z is measured, spread evenly over all
 
 
-class FrozenError(RuntimeError):
+class FrozenError(SodaError, RuntimeError):
     """Weights changed, or could have changed, while they were being evaluated: the figures would be worthless."""
 
 

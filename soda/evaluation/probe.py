@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from soda.common.errors import InputError
+
 ROUND, TOLERANCE = 10, 1e-3
 ROWS = 2048  # rows a product: they stay in the cache for the gradient, and memory flat in the number of pictures
 
@@ -59,7 +61,7 @@ def fit_logistic(
     ValueError on features that are not finite.
     """
     if not bool(torch.isfinite(x).all()):
-        raise ValueError("the features hold values that are not finite; a probe on them would mean nothing")
+        raise InputError("the features hold values that are not finite; a probe on them would mean nothing")
     count, dim = x.shape
     # In float64: with fewer pictures than features, float32's rounding alone would make the moment indefinite.
     moment = torch.zeros(dim, dim, dtype=torch.float64, device=x.device)
@@ -131,7 +133,7 @@ def linear_probe(train: Features, val: Features, test: Features, *, classes: int
     train, val, test = train.labelled(), val.labelled(), test.labelled()
     kinds = len(train.y.unique())
     if kinds < 2 or not len(test.y):
-        raise ValueError(f"a probe wants two labels in train and a labelled test picture, got {kinds} and {len(test.y)} of these")
+        raise InputError(f"a probe wants two labels in train and a labelled test picture, got {kinds} and {len(test.y)} of these")
     train_x, val_x, test_x = standardise(train.x, val.x, test.x)
     varies = train_x.any(0)  # what is constant in train, like the border of a padded picture, can tell nothing
     if not bool(varies.all()):

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from soda.common.errors import SodaError
 from soda.common.files import file_sha256, whole_file
 from soda.common.tensors import tensors_sha256
 
@@ -26,7 +27,7 @@ EVALUATED = "directions.safetensors"
 """Beside the model folder: those that the evaluate stage found. A name given to one goes into the person's own file."""
 
 
-class DirectionError(ValueError):
+class DirectionError(SodaError, ValueError):
     """A direction that does not exist, a name that is not possible, or a file of directions that cannot be used."""
 
 

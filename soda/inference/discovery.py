@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.inference.directions import Direction
 from soda.inference.mixing import require_sections
 
@@ -116,19 +117,19 @@ def candidates(z: Tensor, *, sections: int, count: int, per_section: int, method
     """
     for method in methods or ("",):
         if method not in METHODS:
-            raise ValueError(f"methods: {method!r} is not possible; it wants some of {', '.join(METHODS)}")
+            raise InputError(f"methods: {method!r} is not possible; it wants some of {', '.join(METHODS)}")
     for key, value in (("count", count), ("per_section", per_section)):
         if value < 1:
-            raise ValueError(f"{key}: {value!r} is not possible; it wants 1 or more")
+            raise InputError(f"{key}: {value!r} is not possible; it wants 1 or more")
     if not bool(z.isfinite().all()):
-        raise ValueError("some of these latents are not finite numbers")
+        raise InputError("some of these latents are not finite numbers")
     if len(z) < 2:
-        raise ValueError(f"directions are found from the latents of many pictures, not of {len(z)}")
+        raise InputError(f"directions are found from the latents of many pictures, not of {len(z)}")
     chosen = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:MAX_LATENTS].sort().values
     data = z[chosen].double().cpu().numpy()
     data -= data.mean(0)
     if not data.any():
-        raise ValueError("all these latents are the same: there is no direction to find in them")
+        raise InputError("all these latents are the same: there is no direction to find in them")
     count = min(count, data.shape[1], len(data) - 1)  # so many directions centred latents have
     find: dict[str, Callable[[], Iterator[Found]]] = {
         "pca": lambda: principal(data, count),

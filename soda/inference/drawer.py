@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from soda.common.errors import InputError
 from soda.common.seeds import seed_of
 from soda.diffusion.inversion import ROUNDS, invert_exactly
 from soda.diffusion.sampler import Denoise, sample
@@ -30,7 +31,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.pose_guidance):
-            raise ValueError(f"pose_guidance: {self.pose_guidance!r} is not possible; a weight is a finite number")
+            raise InputError(f"pose_guidance: {self.pose_guidance!r} is not possible; a weight is a finite number")
 
 
 class Drawer:
@@ -112,7 +113,7 @@ class Drawer:
     def invert(self, images: Tensor, z: Tensor, sampling: Sampling) -> Tensor:
         """The x_T from which `draw(z, x_T, exact=True)` gives `images`. Raises ValueError for unequal numbers of them."""
         if len(images) != len(z):
-            raise ValueError(f"{len(z)} latents for {len(images)} pictures")
+            raise InputError(f"{len(z)} latents for {len(images)} pictures")
         blocks, steps = [], self._steps(sampling)
         with self._bar("invert", steps * ROUNDS * len(z)) as bar:
             for block, latents in zip(images.split(self.batch_size), z.split(self.batch_size), strict=True):

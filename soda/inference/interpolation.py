@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
+
 MODES = ("linear", "spherical")
 
 
@@ -40,11 +42,11 @@ def walk(stations: Tensor, frames: int, *, mode: str = "linear", ring: bool = Fa
     stations, no frames or an unknown mode.
     """
     if mode not in MODES:
-        raise ValueError(f"mode: {mode!r} is not possible; it wants one of {', '.join(MODES)}")
+        raise InputError(f"mode: {mode!r} is not possible; it wants one of {', '.join(MODES)}")
     if frames < 1:
-        raise ValueError(f"frames: {frames!r} is not possible; it wants 1 or more from a picture to the next")
+        raise InputError(f"frames: {frames!r} is not possible; it wants 1 or more from a picture to the next")
     if len(stations) < 2:
-        raise ValueError(f"a walk wants two pictures or more, not {len(stations)}")
+        raise InputError(f"a walk wants two pictures or more, not {len(stations)}")
     way = slerp if mode == "spherical" else lerp
     share = torch.arange(frames, dtype=stations.dtype, device=stations.device) / frames
     ends = torch.roll(stations, -1, 0)

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.model.modulation import mask_sections
 
 
 def require_sections(latent_dim: int, sections: int) -> None:
     """Raise ValueError when z does not fall into equal sections (a model without layer modulation may have such a z)."""
     if latent_dim % sections:
-        raise ValueError(f"{sections} sections do not divide a latent of {latent_dim}: this model has no sections to work on")
+        raise InputError(f"{sections} sections do not divide a latent of {latent_dim}: this model has no sections to work on")
 
 
 def default_cut(sections: int) -> int:
@@ -25,7 +26,7 @@ def default_cut(sections: int) -> int:
 def fine_sections(cut: int, sections: int) -> list[int]:
     """The `cut` finest sections. Raises ValueError for a cut outside 0 (none) to `sections` (all)."""
     if not 0 <= cut <= sections:
-        raise ValueError(f"cut: {cut!r} is not possible; it wants 0 (all from the content) to {sections} (all from the style)")
+        raise InputError(f"cut: {cut!r} is not possible; it wants 0 (all from the content) to {sections} (all from the style)")
     return list(range(cut))
 
 
@@ -34,7 +35,7 @@ def keep_only(chosen: Iterable[int], sections: int) -> Tensor:
     keep = torch.zeros(1, sections)
     for k in chosen:
         if not isinstance(k, numbers.Integral) or not 0 <= k < sections:
-            raise ValueError(f"section {k!r} does not exist; this model has sections 0 to {sections - 1}")
+            raise InputError(f"section {k!r} does not exist; this model has sections 0 to {sections - 1}")
         keep[0, k] = 1
     return keep
 

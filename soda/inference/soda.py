@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.config import Config
 from soda.geometry.cameras import Camera
 from soda.inference.directions import (
@@ -67,7 +68,7 @@ class SODA:
     ) -> None:
         require_output(output)
         if batch_size < 1:
-            raise ValueError(f"batch_size: {batch_size!r} is not possible; it wants 1 or more")
+            raise InputError(f"batch_size: {batch_size!r} is not possible; it wants 1 or more")
         self.network, self.config, self.folder, self.output = network, config, folder, output
         self.form = Format(network.image_size, network.channels, config.dataset.resize, fit)
         self._drawer = Drawer(network, batch_size=batch_size, progress=progress)
@@ -121,7 +122,7 @@ class SODA:
         noise = noise[None] if noise.ndim == 3 else noise
         wanted = (len(batch), self.form.channels, self.form.size, self.form.size)
         if tuple(noise.shape) != wanted:
-            raise ValueError(f"x_T has shape {tuple(noise.shape)}; for these z it is {wanted}")
+            raise InputError(f"x_T has shape {tuple(noise.shape)}; for these z it is {wanted}")
         images = self._drawer.draw(batch, noise, Sampling(seed, steps, guidance), exact=x_T is not None)
         return self._give(images, output, single=single)
 
@@ -156,7 +157,7 @@ class SODA:
         x_0 = self._read(pictures)
         latents = self._drawer.encode(x_0) if z is None else read_latents(z, self.latent_dim)[0]
         if len(latents) != len(x_0):
-            raise ValueError(f"z has shape {tuple(latents.shape)}; there are {len(x_0)} pictures")
+            raise InputError(f"z has shape {tuple(latents.shape)}; there are {len(x_0)} pictures")
         x_T = self._drawer.invert(x_0, latents, Sampling(0, steps, guidance))
         return x_T[0] if is_single(pictures) else x_T
 
@@ -207,13 +208,13 @@ class SODA:
         Raises ValueError for a cut or a section that does not exist, and for a model whose latent has no sections.
         """
         if not self.network.denoiser.layer_modulation:
-            raise ValueError("this model was trained without layer modulation: its latent has no sections to mix")
+            raise InputError("this model was trained without layer modulation: its latent has no sections to mix")
         styles, contents = self._drawer.encode(self._read(style)), self._drawer.encode(self._read(content))
         if (cut is not None) + (sections is not None) + every_cut > 1:
-            raise ValueError("cut, sections and every_cut exclude one another: give one of them")
+            raise InputError("cut, sections and every_cut exclude one another: give one of them")
         if every_cut:
             if len(styles) != 1 or len(contents) != 1:
-                raise ValueError(f"every_cut wants one style and one content, not {len(styles)} and {len(contents)}")
+                raise InputError(f"every_cut wants one style and one content, not {len(styles)} and {len(contents)}")
             z = mix_every_cut(styles[0], contents[0], self.sections)
         else:
             if sections is None:
@@ -241,7 +242,7 @@ class SODA:
         """
         several = [amounts] if isinstance(amounts, Mapping) else list(amounts)
         if not several:
-            raise ValueError("there is nothing to edit: no amounts were given")
+            raise InputError("there is nothing to edit: no amounts were given")
         directions, sampling, x_0 = self.directions, Sampling(seed, steps, guidance), self._read(pictures)
         z = self._drawer.encode(x_0)
         moved = torch.cat([directions.move(z, each) for each in several])
@@ -303,10 +304,10 @@ class SODA:
         equal ones.
         """
         if (z is None) == (pictures is None):
-            raise ValueError("directions are found from pictures or from their latents z: give one of the two")
+            raise InputError("directions are found from pictures or from their latents z: give one of the two")
         z = self._drawer.encode(self._read(pictures)) if z is None else read_latents(z, self.latent_dim)[0]  # type: ignore[arg-type]
         if shown < 1:
-            raise ValueError(f"shown: {shown!r} is not possible; it wants 1 or more")
+            raise InputError(f"shown: {shown!r} is not possible; it wants 1 or more")
         if methods is None:
             methods = [method for method in METHODS if method != "section" or self.latent_dim % self.sections == 0]
         found = candidates(z, sections=self.sections, count=count, per_section=per_section, methods=tuple(methods), seed=seed)

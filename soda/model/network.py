@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from soda.common.errors import InputError
 from soda.config import Config, DiffusionConfig, ModelConfig
 from soda.diffusion.sampler import Denoise, invert, prediction_target, sample, split_prediction
 from soda.diffusion.schedule import Schedule
@@ -84,7 +85,7 @@ class SodaNetwork(nn.Module):
 
     def _cameras(self, cameras: Tensor) -> Tensor:
         if not self.takes_cameras:
-            raise ValueError("this model was trained without cameras (model.cameras.rays=false) and cannot be given any")
+            raise InputError("this model was trained without cameras (model.cameras.rays=false) and cannot be given any")
         return cameras
 
     def loss(
@@ -114,7 +115,7 @@ class SodaNetwork(nn.Module):
         """
         if z is None:
             if source is None:
-                raise ValueError("the loss needs a source view or its latent z")
+                raise InputError("the loss needs a source view or its latent z")
             if self.attends_views or source.ndim == 5:
                 z, context = self.encode_views(*_as_views(source, source_cameras), shown)
             elif style is None:
@@ -158,7 +159,7 @@ class SodaNetwork(nn.Module):
         scales = {k: w for k, w in (section_scales or {}).items() if w != 1.0}
         for k in scales:
             if not 0 <= k < self.sections:
-                raise ValueError(f"section {k} does not exist; this model has sections 0 to {self.sections - 1}")
+                raise InputError(f"section {k} does not exist; this model has sections 0 to {self.sections - 1}")
         by_pose = pose_scale != 1.0 and cameras is not None
         if guidance_scale == 1.0 and not scales and not by_pose:
             return lambda x_t, t: self.predict(x_t, t, z, cameras, context)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from soda.common.errors import SodaError
+
 Scalar = bool | int | float | str
 Metrics = dict[str, Any]  # nested; the leaves are Scalar
 
 
-class ReportError(ValueError):
+class ReportError(SodaError, ValueError):
     """An input of the report that cannot be used; the message names the file, key or row."""
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from soda.common.errors import InputError
 from soda.runtime.checks import whole_number
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, MetadataError, from_denoiser_props
@@ -105,7 +106,7 @@ class Decoder:
         Raises ValueError for shapes, steps, guidance or an output that do not fit, DecoderError for what cannot be shown.
         """
         if output not in OUTPUTS:
-            raise ValueError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
+            raise InputError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
         latents, times = self._latents(z), self._times(steps)
         noise = self.noise(len(latents), seed) if x_T is None else self._pictures("x_T", x_T, len(latents))
         drawn = self._in_parts(lambda denoise, x: self._ddim(denoise, x, times, clip), latents, noise, guidance)
@@ -139,7 +140,7 @@ class Decoder:
             step = directions_step(self._metadata["directions"], amounts, self.latent_dim)
             moved = self._latents(z) + step
         if not np.isfinite(moved).all():
-            raise ValueError(f"directions: {dict(amounts)} is too far: z would hold values that are not finite")
+            raise InputError(f"directions: {dict(amounts)} is too far: z would hold values that are not finite")
         return moved[0] if np.ndim(z) == 1 else moved
 
     def noise(self, count: int, seed: int = 0) -> np.ndarray:
@@ -228,18 +229,18 @@ class Decoder:
     def _latents(self, z: np.ndarray) -> np.ndarray:
         latents = np.atleast_2d(np.asarray(z, np.float32))
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim or not len(latents):
-            raise ValueError(f"z has shape {np.shape(z)}; this model takes (N, {self.latent_dim}) or ({self.latent_dim},)")
+            raise InputError(f"z has shape {np.shape(z)}; this model takes (N, {self.latent_dim}) or ({self.latent_dim},)")
         if not np.isfinite(latents).all():
-            raise ValueError("z holds values that are not finite (NaN or infinity)")
+            raise InputError("z holds values that are not finite (NaN or infinity)")
         return np.ascontiguousarray(latents)
 
     def _pictures(self, name: str, images: np.ndarray, count: int) -> np.ndarray:
         pictures = np.asarray(images, np.float32)
         pictures = pictures[None] if pictures.ndim == 3 else pictures
         if pictures.shape != (count, *self.picture_shape):
-            raise ValueError(f"{name} has shape {np.shape(images)}; for these z it is {(count, *self.picture_shape)}")
+            raise InputError(f"{name} has shape {np.shape(images)}; for these z it is {(count, *self.picture_shape)}")
         if not np.isfinite(pictures).all():
-            raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
+            raise InputError(f"{name} holds values that are not finite (NaN or infinity)")
         return np.ascontiguousarray(pictures)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from soda.common.errors import InputError
 from soda.runtime.checks import whole_number
 from soda.runtime.folder import pictures_in
 from soda.runtime.items import Item, named
@@ -132,7 +133,7 @@ class Encoder:
             skipped += batch.skipped
         if not indices:
             reasons = f"; the first of {len(skipped)} that cannot be read: {skipped[0].reason}" if skipped else ""
-            raise ValueError(f"there is nothing to embed: not a single picture was given{reasons}")
+            raise InputError(f"there is nothing to embed: not a single picture was given{reasons}")
         return Embedded(names, np.concatenate(parts), indices, skipped)
 
     def stream(
@@ -188,7 +189,7 @@ class Encoder:
         shape: tuple[int, ...] = getattr(images, "shape", ())
         if getattr(images, "dtype", None) != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
             given = f"{getattr(images, 'dtype', type(images).__name__)} {shape}"
-            raise ValueError(f"the encoder takes uint8 (N, H, W, 3), none of them 0, not {given}")
+            raise InputError(f"the encoder takes uint8 (N, H, W, 3), none of them 0, not {given}")
         feeds = {INPUT: np.ascontiguousarray(images)}
         try:
             return run_session(self.path, self._session, feeds, {OUTPUT: (len(images), self.latent_dim)})[0]
@@ -198,7 +199,7 @@ class Encoder:
     def normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
         """z (n, D) as `embed` normalises it. Raises ValueError for an unknown way."""
         if normalize not in NORMALIZATIONS:
-            raise ValueError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
+            raise InputError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
         if normalize in ("stats", "stats+l2"):
             z = (z - self._mean) / self._std
         if normalize in ("l2", "stats+l2"):
@@ -213,10 +214,10 @@ def _of_folder(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Item]]:
 
 def _check_settings(normalize: str | None, batch_size: int, errors: str, workers: int | None) -> None:
     if normalize not in NORMALIZATIONS:
-        raise ValueError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
+        raise InputError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
     whole_number("batch_size", batch_size, 1)
     if errors not in ERRORS:
-        raise ValueError(f"errors: {errors!r} is not possible; it wants one of {', '.join(ERRORS)}")
+        raise InputError(f"errors: {errors!r} is not possible; it wants one of {', '.join(ERRORS)}")
     if workers is not None:
         whole_number("workers", workers, 0)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from soda.common.errors import MissingFolderError
 from soda.runtime.names import one_line
 
 EXTENSIONS = frozenset(
@@ -38,7 +39,7 @@ def pictures_in(folder: str | os.PathLike[str]) -> Iterator[str]:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise NotADirectoryError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
+        raise MissingFolderError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
     with tempfile.TemporaryFile("w+", encoding="ascii") as file:
         runs: list[tuple[int, int]] = []  # where each sorted run begins and how many names it holds
         names: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from soda.common.errors import InputError
 from soda.runtime.checks import whole_number
 
 SPACINGS = ("logsnr", "t")
@@ -25,7 +26,7 @@ def sampling_times(alphas_cumprod: np.ndarray, steps: int, spacing: str = "logsn
         nearest = np.minimum(np.searchsorted(-logsnr, -targets), T - 1)
         wanted = np.concatenate([[T], nearest + 1])[:steps]
     else:
-        raise ValueError(f"spacing: {spacing!r} is not possible; it wants one of {', '.join(SPACINGS)}")
+        raise InputError(f"spacing: {spacing!r} is not possible; it wants one of {', '.join(SPACINGS)}")
     times = [int(i) for i in np.round(wanted)]
     times[0] = T
     for k in range(1, steps):

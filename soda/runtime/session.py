@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from soda.common.errors import InputError, SodaError
 from soda.runtime.checks import whole_number
 from soda.runtime.metadata import CHECKSUM_KEY
 
@@ -19,7 +20,7 @@ _DIGEST = 64  # hexadecimal digits of a SHA-256
 _MARK = CHECKSUM_KEY.encode() + b"\x12" + bytes([_DIGEST])  # the key, and the tag and length of its value, as protobuf has them
 
 
-class ModelError(ValueError):
+class ModelError(SodaError, ValueError):
     """A file that is not a model of this project; the message names the file and what is wrong with it."""
 
 
@@ -30,7 +31,7 @@ def with_checksum(content: bytes) -> bytes:
     """
     start = content.rfind(_MARK) + len(_MARK)
     if start < len(_MARK) or content[start : start + _DIGEST] != b"0" * _DIGEST:
-        raise ValueError(f"the model's metadata hold no {CHECKSUM_KEY} of {_DIGEST} zeros")
+        raise InputError(f"the model's metadata hold no {CHECKSUM_KEY} of {_DIGEST} zeros")
     return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[start + _DIGEST :]
 
 
@@ -70,7 +71,7 @@ def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> I
     available = onnxruntime.get_available_providers()
     for provider in wanted:
         if provider not in available:
-            raise ValueError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
+            raise InputError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
     content = read_model(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -6,6 +6,8 @@ import dataclasses
 import ipaddress
 from dataclasses import dataclass
 
+from soda.common.errors import InputError
+
 MIB = 1 << 20
 LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 
@@ -46,7 +48,7 @@ class Limits:
             value = getattr(self, field.name)
             least = 1 if field.type == "int" else 0
             if not least <= value < float("inf"):
-                raise ValueError(f"--{field.name.replace('_', '-')}: {value!r} is not possible; it wants {least} or more")
+                raise InputError(f"--{field.name.replace('_', '-')}: {value!r} is not possible; it wants {least} or more")
 
 
 def is_loopback(host: str) -> bool:
@@ -62,9 +64,9 @@ def is_loopback(host: str) -> bool:
 def check_exposure(host: str, token: str | None) -> None:
     """Raises ValueError for an address that others reach without a token, and for a token that anybody could guess."""
     if token is not None and (len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token):
-        raise ValueError("the token wants at least 16 printable ASCII characters without a blank, e.g. of `openssl rand -hex 32`")
+        raise InputError("the token wants at least 16 printable ASCII characters without a blank, e.g. of `openssl rand -hex 32`")
     if token is None and not is_loopback(host):
-        raise ValueError(
+        raise InputError(
             f"--host {host}: others can reach this address, so clients must show a token: put one into a file and name it with "
             "--token-file, or set SODA_SERVE_TOKEN"
         )

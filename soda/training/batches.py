@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from soda.common.errors import InputError
 from soda.common.seeds import seed_of
 from soda.data.dataset import Split
 from soda.data.pairs import Partners
@@ -17,7 +18,7 @@ class Order:
 
     def __init__(self, count: int, seed: int) -> None:
         if count < 1:
-            raise ValueError("the train split is empty: nothing to train on")
+            raise InputError("the train split is empty: nothing to train on")
         self.count, self.seed = count, seed
         self._epoch, self._permutation = -1, np.empty(0, dtype=np.int64)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from soda.common.errors import SodaError
 from soda.common.files import write_json
 from soda.common.images import to_float
 from soda.config import Config
@@ -38,7 +39,7 @@ WATCHED = ("val_loss", "usage_gap", "z_grad_norm", "view_psnr", "pose_gap")
 """Of the last row, what goes into the metrics; the last two of a model that is told of cameras."""
 
 
-class DivergedError(RuntimeError):
+class DivergedError(SodaError, RuntimeError):
     """The loss is no longer a number; the message names the step and the last good checkpoint."""
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from soda.common.errors import SodaError
 from soda.model.conditions import Context
 from soda.model.network import SodaNetwork
 
 
-class UnusedLatentError(RuntimeError):
+class UnusedLatentError(SodaError, RuntimeError):
     """The denoiser draws as well with another picture's z as with the right one: the encoder learns nothing."""
 
 

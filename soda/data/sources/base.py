@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from soda.common.errors import SodaError
 from soda.config import DatasetConfig
 from soda.data.pixels import Loader
 
 
-class SourceError(ValueError):
+class SourceError(SodaError, ValueError):
     """Raw data that cannot be had or is not what it should be; the message names the file, row or setting."""
 
 
