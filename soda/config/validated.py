@@ -10,16 +10,16 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 from pydantic import BeforeValidator, Field, Strict, ValidationError
 from pydantic.dataclasses import dataclass
 
-from soda.common.errors import SodaError
+from soda.common.errors import InputError
 
 C = TypeVar("C")
 
 
-class ConfigError(SodaError, ValueError):
+class ConfigError(InputError):
     """A setting that is unknown, missing or impossible; the message names its key and its value."""
 
 
-class ImpossibleError(ValueError):
+class ImpossibleError(InputError):
     """A setting that does not go with others of its group; `key` is the one within the group."""
 
     def __init__(self, key: str, value: object, must_be: str) -> None:
