@@ -124,7 +124,7 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
 def main(arguments: list[str] | None = None) -> int:
     """Run the flow by hand. Returns the exit status: 0 when it completed."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
-    parser.add_argument("settings", nargs="*", help="Hydra overrides, e.g. train=long model.latent_dim=64")
+    parser.add_argument("settings", nargs="*", help="Hydra overrides, e.g. experiment=avatars model.latent_dim=64")
     parser.add_argument("--overrides", default="", help="the same in one string, quoted as in a shell")
     parser.add_argument("--from-stage", default=None, help="leave the stages before this one as they are")
     parser.add_argument("--force", action="store_true", help="run stages that are up to date, too")

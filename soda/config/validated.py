@@ -44,7 +44,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 Count = Annotated[Whole, Field(ge=1)]
 CountOrZero = Annotated[Whole, Field(ge=0)]
-Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
+Seed = Annotated[Whole, Field(ge=0, le=2**63 - 1)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]

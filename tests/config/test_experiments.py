@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from soda.config import Config, advice, compose, from_dict
+from soda.cli import main
+from soda.config import Config, advice, compose, from_dict, load
 from tests.support.settings import DEFAULT, ROOT, experiment_overrides
 
 CONF = ROOT / "conf"
@@ -69,3 +72,14 @@ def test_a_data_set_alone_brings_its_gate_and_no_recipe() -> None:
 def test_who_names_data_alone_is_told_of_their_experiment(overrides: str, says: list[str]) -> None:
     said = advice(overrides.split(), CONF)
     assert bool(said) == bool(says) and all(each in said for each in says), said
+
+
+def test_the_command_says_so_and_writes_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf").symlink_to(CONF)
+    monkeypatch.chdir(tmp_path)
+    main(["compose", "dataset=avatars"])
+    assert "experiment=avatars" in capsys.readouterr().err and load() == composed("dataset=avatars")
+    main(["compose", "experiment=avatars"])
+    assert capsys.readouterr().err == "" and load() == composed("experiment=avatars")

@@ -167,10 +167,10 @@ def test_dvc_exp_run_composes_runs_and_leaves_the_settings_in_params_yaml(projec
         subprocess.run(["git", *command], cwd=project, check=True)
     subprocess.run(["git", "config", "user.name", "t"], cwd=project, check=True)
     subprocess.run(["git", "config", "user.email", "t@example.org"], cwd=project, check=True)
-    settings = ["-S", "train=long", "-S", "model.latent_dim=64"]
+    settings = ["-S", "experiment=fashion_mnist_long", "-S", "model.latent_dim=64"]
     subprocess.run([sys.executable, "-m", "dvc", "exp", "run", *settings], check=True)
     params = yaml.safe_load((project / "params.yaml").read_text())
-    assert params["model"]["latent_dim"] == 64
+    assert (params["model"]["latent_dim"], params["model"]["channels"]) == (64, 24)
     assert params["train"]["images"] == yaml.safe_load((PROJECT / "conf/train/long.yaml").read_text())["images"]
     assert ran() == ["train", "report"]  # what evaluate and export read did not change
 
