@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablations import CPU, varied
+from benchmarks.ablation_run import CPU, varied
 from soda.common.images import to_float
 from soda.config import Config, load
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
 from soda.evaluation.baselines import initial_encoder
 from soda.evaluation.novel_views import measure_novel_views
+from soda.layout import PREPARED
 from soda.model.network import SodaNetwork
 from soda.training.batches import Order, batches
 from soda.training.held_out import PairCameras, read_held_out
@@ -67,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.novel_views", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="of training for each run (600)")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants alone")
-    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--prepared", type=Path, default=PREPARED)
     args = parser.parse_args()
     torch.set_num_threads(1)
     data, base = PreparedData(args.prepared), load()

@@ -12,10 +12,7 @@ from typing import Any, NamedTuple
 from prefect.artifacts import create_markdown_artifact
 
 from flows.pages import metrics_markdown, picture_markdown, preparation_markdown, verdict_markdown
-
-VERDICT = Path("reports/validation.json")
-FIGURES = Path("reports/figures")
-REPORT = Path("reports/index.html")
+from soda.layout import FIGURES, HTML, METRICS, PARTS, PREPARED, VERDICT
 
 
 class Page(NamedTuple):
@@ -61,12 +58,12 @@ def _report(path: Path) -> Page:
 
 # What a stage leaves to look at: a glob of files, and the page that is made of each.
 PAGES: dict[str, list[tuple[str, Callable[[Path], Page]]]] = {
-    "prepare": [("data/prepared/summary.json", _prepare)],
+    "prepare": [(f"{PREPARED}/summary.json", _prepare)],
     "validate": [(str(VERDICT), _verdict)],
-    "train": [("reports/train.json", _metrics("metrics-train"))],
-    "evaluate": [("reports/evaluate.json", _metrics("metrics-evaluate")), (f"{FIGURES}/*.png", _picture)],
-    "export": [("reports/export.json", _metrics("metrics-export"))],
-    "report": [("reports/metrics.json", _metrics("metrics")), (str(REPORT), _report)],
+    "train": [(str(PARTS["train"]), _metrics("metrics-train"))],
+    "evaluate": [(str(PARTS["evaluate"]), _metrics("metrics-evaluate")), (f"{FIGURES}/*.png", _picture)],
+    "export": [(str(PARTS["export"]), _metrics("metrics-export"))],
+    "report": [(str(METRICS), _metrics("metrics")), (str(HTML), _report)],
 }
 
 

@@ -19,15 +19,16 @@ from prefect.logging import get_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
-from flows.artifacts import REPORT, publish
+from flows.artifacts import publish
+from flows.dvc_client import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
 from flows.folder import require_hashable
 from flows.lock import Lock, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
-from flows.stages import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
 from soda.common.errors import SodaError
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
+from soda.layout import HTML
 
 HOUR = 3600.0
 TIMEOUTS = {"prepare": 12 * HOUR, "train": 14 * 24 * HOUR, "evaluate": 12 * HOUR}
@@ -143,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not state.is_completed():
         log.error("%s", state.message)
         return 1
-    log.info("%s: %s", state.message, (Path.cwd() / REPORT).as_uri())
+    log.info("%s: %s", state.message, (Path.cwd() / HTML).as_uri())
     return 0
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from soda.common.errors import InputError
+from soda.layout import MODEL, PREPARED
 
-MODEL = Path("models/soda")
-PREPARED = Path("data/prepared")
 NAMES = ("reconstruct", "interpolate", "mix", "edit", "attributes", "turntable")
 
 
@@ -57,7 +56,7 @@ def add_commands(commands: Any) -> None:
         "pictures", nargs="*", type=Path, metavar="PICTURE", help="to show them on (else some of the test split)"
     )
     command.add_argument("--find", action="store_true", help="find new ones, although some were found before")
-    command.add_argument("--data", type=Path, default=PREPARED, help="prepared data to find them in (data/prepared)")
+    command.add_argument("--data", type=Path, default=PREPARED, help=f"prepared data to find them in ({PREPARED})")
     command.add_argument("--top", type=int, default=12, help="how many to show, those that change most first (12)")
     command.add_argument("--name", action="append", default=[], metavar="NUMBER=NAME", help="give a name (NUMBER= takes it away)")
     _add_stochastic(command)
@@ -87,7 +86,7 @@ def add_commands(commands: Any) -> None:
 
 def _add_common(command: argparse.ArgumentParser, output: str) -> None:
     command.add_argument("-o", "--output", type=Path, help=output)
-    command.add_argument("--model", type=Path, default=MODEL, help="folder of a trained model (models/soda)")
+    command.add_argument("--model", type=Path, default=MODEL, help=f"folder of a trained model ({MODEL})")
     command.add_argument(
         "--steps", type=int, help="of the sampler, one evaluation of the denoiser each, two with guidance (the model's own)"
     )

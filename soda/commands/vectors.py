@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from soda.common.checks import whole_number
 from soda.common.errors import InputError
 from soda.runtime import Encoder, novelty
-from soda.runtime.checks import whole_number
 from soda.runtime.names import one_line
 from soda.runtime.stream import default_workers, threads_beside
 from soda.vectors import VectorsError

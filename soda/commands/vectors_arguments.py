@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-ENCODER = Path("models/encoder.onnx")
+from soda.layout import ENCODER
+
 NAMES = ("embed", "search", "duplicates", "cluster", "outliers")
 
 
@@ -56,7 +57,7 @@ def _add_target(command: argparse.ArgumentParser) -> None:
 
 
 def _add_encoder(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--encoder", type=Path, default=ENCODER, help="models/encoder.onnx by default")
+    command.add_argument("--encoder", type=Path, default=ENCODER, help=f"{ENCODER} by default")
     command.add_argument(
         "--threads", type=int, default=0, help="of the model (0: one for each core that decodes nothing, at least one)"
     )

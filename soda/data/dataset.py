@@ -15,11 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from soda.common.errors import InputError, SodaError
+from soda.data.columns import FACTOR, SPLITS
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
-
-SPLITS = ("train", "val", "test")
-FACTOR = "factor."
-"""How the columns of known factors begin: `factor.hair` holds the hair of every picture, "" where it is not known."""
 
 
 class DatasetError(SodaError, ValueError):

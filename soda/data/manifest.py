@@ -14,21 +14,7 @@ import pyarrow.parquet as pq
 
 from soda.common.errors import InputError
 from soda.common.files import file_sha256
-
-BASE_COLUMNS: Mapping[str, pa.DataType] = {
-    "id": pa.string(),
-    "sha256": pa.string(),
-    "split": pa.string(),
-    "label": pa.string(),
-    "width": pa.int32(),
-    "height": pa.int32(),
-    "mode": pa.string(),
-    "mean": pa.float64(),
-    "std": pa.float64(),
-    "file": pa.string(),
-    "shard": pa.int32(),
-    "row": pa.int32(),
-}
+from soda.data.columns import BASE_COLUMNS
 
 
 class ShardFile:

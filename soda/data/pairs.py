@@ -14,7 +14,8 @@ import numpy as np
 
 from soda.common.errors import SodaError
 from soda.config import PairsConfig
-from soda.data.dataset import SPLITS, PreparedData, Split
+from soda.data.columns import SPLITS
+from soda.data.dataset import PreparedData, Split
 
 _SHOWN = 3  # rows that an error names
 

@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from soda.config import Config, EvaluateConfig
+from soda.data.columns import SPLITS
 from soda.evaluation.baselines import CALIBRATION_PICTURES, accuracy, random_encoder, train_supervised
 from soda.evaluation.kept import Keeping
 from soda.evaluation.knn import knn_probe
 from soda.evaluation.latents import MAX_PIXEL_SIDE, Sample, embed, pixels
 from soda.evaluation.probe import Features, ProbeResult, ci95, linear_probe
 from soda.viz.charts import Bar
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
+from soda.data.columns import FACTOR
 from soda.data.dataset import PreparedData
 from soda.evaluation.latents import Sample
-
-COLUMN = "factor."
-"""Manifest columns of known factors begin with it; an empty value is a missing one."""
 
 MAX_VALUES = 64
 """A factor of more values (a code point, a file name) tells pictures apart rather than describing them."""
@@ -96,11 +94,11 @@ class Factors:
 
 def read_factors(data: PreparedData, samples: dict[str, Sample]) -> Factors | None:
     """The known factors of the pictures in `samples` (by split), from the manifest's `factor.<name>`; None without any."""
-    columns = [name for name in pq.read_schema(data.manifest).names if name.startswith(COLUMN)]
+    columns = [name for name in pq.read_schema(data.manifest).names if name.startswith(FACTOR)]
     names: dict[str, list[str]] = {}
     codes: dict[str, dict[str, np.ndarray]] = {split: {} for split in samples}
     for column in columns:
-        name = column.removeprefix(COLUMN)
+        name = column.removeprefix(FACTOR)
         values = sorted(set(data.column(column).astype(str).tolist()) - {"", "None"})
         names[name] = values
         table = np.asarray(values, dtype=str)

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from soda.data.dataset import FACTOR, DatasetError, PreparedData, Split
+from soda.data.columns import FACTOR, MODEL, OBJECT
+from soda.data.dataset import DatasetError, PreparedData, Split
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.report.figures import Figure, embed
 from soda.report.parts import ReportError
@@ -18,7 +19,7 @@ VIEWS = 10  # a row
 MODELS = 4  # of train, each with its variants
 HELD_OUT = 6  # objects
 ROWS = 16  # at most of train
-_OBJECT, _MODEL = FACTOR + "object", FACTOR + "model"
+_OBJECT, _MODEL = FACTOR + OBJECT, FACTOR + MODEL
 _CAPTION = (
     "Objects in a row each, seen by some of their cameras. The first {train} are trained on, where a model has variants directly "
     "followed by these: mirrored, stretched or recoloured, the same in all views. The last {held_out} are held out."

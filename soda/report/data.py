@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from soda.data.columns import SPLITS
 from soda.report.format import plain
 from soda.report.parts import ReportError, read_json
 
-SPLITS = ("train", "val", "test")
 MAX_REJECTED = 50
 MAX_LABELS = 60
 

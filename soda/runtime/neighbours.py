@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from soda.common.checks import cosine, whole_number
 from soda.common.errors import InputError
-from soda.runtime.checks import whole_number
 
 BLOCK_CELLS = 1 << 22
 """Cosines held at once (16 MB)."""
@@ -71,8 +71,7 @@ def duplicates(z: np.ndarray, *, threshold: float = 0.98) -> list[list[int]]:
     threshold
     outside -1 .. 1.
     """
-    if not -1 <= threshold <= 1:
-        raise InputError(f"threshold: {threshold!r} is not possible; it wants a cosine, -1 to 1")
+    cosine("threshold", threshold)
     unit = unit_rows(z, "z")
     groups = Groups(len(unit))
     rows = max(1, BLOCK_CELLS // max(1, len(unit)))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from soda.common.errors import FileError, InputError, NotInstalledError
-from soda.serve.settings import Limits, check_exposure
+from soda.layout import ENCODER
+from soda.serve.limits import Limits, check_exposure
 
 TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
 SWITCH_SECONDS = 1e-4
@@ -23,7 +24,7 @@ NEEDS = "soda serve needs more than the base package: pip install '.[serve]'"
 def add_command(commands: Any) -> None:
     """Add `serve` to the subparsers of `soda`."""
     command = commands.add_parser("serve", help="encoder.onnx as an HTTP service (Open Inference Protocol v2, and picture files)")
-    command.add_argument("encoder", nargs="?", type=Path, default=Path("models/encoder.onnx"), metavar="ENCODER")
+    command.add_argument("encoder", nargs="?", type=Path, default=ENCODER, metavar="ENCODER")
     command.add_argument("--name", help="of the model, in its addresses (the folder of a zoo model, else the file's name)")
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); any other needs a token")
     command.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from soda.common.errors import FileError
 from soda.serve.app import Service
-from soda.serve.settings import Limits
+from soda.serve.limits import Limits
 
 MAX_HEAD = 1 << 16
 LINGER = 1.0

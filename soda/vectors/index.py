@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from soda.common.errors import InputError, NotInstalledError
+from soda.common.checks import cosine, one_of
+from soda.common.errors import NotInstalledError
 from soda.runtime.neighbours import Groups, duplicates, nearest, without_self
 
 EXACT = 300_000
@@ -37,8 +38,7 @@ def duplicate_groups(z: np.ndarray, threshold: float, method: str = "auto") -> l
     """Rows of z (n, D), of length 1, linked by cosines of `threshold` or more: as `soda.runtime.duplicates`."""
     if not is_approximate(len(z), method):
         return duplicates(z, threshold=threshold)
-    if not -1 <= threshold <= 1:
-        raise InputError(f"threshold: {threshold!r} is not possible; it wants a cosine, -1 to 1")
+    cosine("threshold", threshold)
     indices, cosines = _approximate(z, min(NEIGHBOURS, len(z)))
     groups = Groups(len(z))
     rows, columns = np.nonzero(cosines >= threshold)
@@ -48,8 +48,7 @@ def duplicate_groups(z: np.ndarray, threshold: float, method: str = "auto") -> l
 
 def is_approximate(count: int, method: str) -> bool:
     """Whether `count` rows are searched by the index. Raises ValueError for a method that does not exist."""
-    if method not in METHODS:
-        raise InputError(f"method: {method!r} is not possible; it wants one of {', '.join(METHODS)}")
+    one_of("method", method, METHODS)
     if method == "auto" and count > EXACT:
         try:
             import usearch.index  # noqa: F401

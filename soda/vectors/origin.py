@@ -10,8 +10,8 @@ import numpy as np
 
 from soda.common.errors import InputError
 from soda.runtime import Encoder
-from soda.runtime.encoder import NORMALIZATIONS
 from soda.runtime.metadata import are_numbers
+from soda.runtime.onnx_encoder import NORMALIZATIONS
 
 
 @dataclass(frozen=True)

@@ -109,8 +109,8 @@ def test_a_package_that_looks_through_itself_counts_all_that_it_holds(copied: Pa
 
 
 def test_a_package_that_is_passed_through_brings_nothing_and_a_name_from_it_all() -> None:
-    assert "soda.runtime.encoder" not in code_modules("soda.data.fetch")  # which uses soda.runtime.preprocess
-    assert "soda.runtime.encoder" in code_modules("soda.report.stage")  # which takes Encoder from soda.runtime
+    assert "soda.runtime.onnx_encoder" not in code_modules("soda.data.fetch")  # which uses soda.runtime.preprocess
+    assert "soda.runtime.onnx_encoder" in code_modules("soda.report.stage")  # which takes Encoder from soda.runtime
 
 
 def test_a_module_that_is_not_there_is_named() -> None:

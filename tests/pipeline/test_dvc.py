@@ -15,7 +15,7 @@ import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import compose_and_dump
 
-from flows.stages import CODE, StageError, changed_stages, run_stage, stage_order
+from flows.dvc_client import CODE, StageError, changed_stages, run_stage, stage_order
 from soda.config import compose, write_params
 from soda.stages import STAGES
 from tests.support.scratch_project import PROJECT, repro

@@ -21,8 +21,8 @@ from soda.export.describe import describe_denoiser, to_bytes
 from soda.model.network import SodaNetwork, build_model
 from soda.runtime import Decoder, DecoderError
 from soda.runtime.metadata import MetadataError, from_denoiser_props, to_props
-from soda.runtime.schedule import sampling_times
 from soda.runtime.session import is_damaged
+from soda.runtime.timesteps import sampling_times
 from tests.support.settings import make_config
 
 DIRECTIONS: list[dict[str, Any]] = [

@@ -228,7 +228,7 @@ def test_a_wrong_plan_is_one_clear_error(
 def test_what_was_fetched_otherwise_or_is_damaged_is_refused(tmp_path: Path, dataset_config: MakeConfig) -> None:
     config = objects_config(dataset_config, plan_file(tmp_path))
     fetch(config, tmp_path / "raw")
-    with pytest.raises(SourceError, match=r"fetched with dataset\.seed 0, which is now 1"):
+    with pytest.raises(SourceError, match=r"fetched with dataset\.seed=0, which is now 1"):
         random_objects.count(dataclasses.replace(config, seed=1), tmp_path / "raw")
     with pytest.raises(SourceError, match=r"dataset\.labels: 'size' .* a factor: shape, hue"):
         list(random_objects.items(dataclasses.replace(config, labels="size"), tmp_path / "raw"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from soda.common.checks import whole_number
 from soda.common.errors import InputError
-from soda.runtime.checks import whole_number
 
 SPACINGS = ("logsnr", "t")
 

@@ -6,23 +6,19 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from soda.common.checks import one_of, whole_number
 from soda.common.errors import InputError
-from soda.runtime.checks import whole_number
-from soda.runtime.folder import pictures_in
 from soda.runtime.items import Item, named
-from soda.runtime.metadata import INPUT, OUTPUT, MetadataError, from_props
+from soda.runtime.metadata import INPUT, OUTPUT, from_props
 from soda.runtime.names import one_line
 from soda.runtime.progress import Line, Progress
-from soda.runtime.session import ModelError, nodes_of, open_session, read_props, run_session
+from soda.runtime.session import ModelError, OnnxModel
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+from soda.runtime.walk import pictures_in
 
 NORMALIZATIONS = (None, "stats", "l2", "stats+l2")
 ERRORS = ("raise", "skip")
@@ -45,7 +41,7 @@ class Embedded:
     skipped: list[Skipped]
 
 
-class Encoder:
+class Encoder(OnnxModel):
     """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once.
 
     path: an encoder.onnx. providers: of onnxruntime, in order of preference; by default the CPU. threads: that one call may use;
@@ -55,30 +51,18 @@ class Encoder:
     onnxruntime does not have and for a negative number of threads.
     """
 
+    failure = EncoderError
+
     def __init__(self, path: str | os.PathLike[str], *, providers: Sequence[str] | None = None, threads: int = 0) -> None:
-        self.path = Path(path)
-        try:
-            self._session = open_session(self.path, providers, threads)
-        except ModelError as error:
-            raise EncoderError(str(error)) from None
-        self._metadata = _check_encoder(self.path, self._session)
+        super().__init__(path, providers, threads, from_props)
+        self._check_nodes()
         self._mean = _constant(self._metadata["z_mean"])
         self._std = _constant(self._metadata["z_std"])
-
-    @property
-    def latent_dim(self) -> int:
-        """D, the length of z."""
-        return int(self._metadata["latent_dim"])
 
     @property
     def image_size(self) -> int:
         """S, px: the side of the square to which every picture is resized."""
         return int(self._metadata["image_size"])
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What the file says of itself: data set, versions, probe figures and more (`soda.runtime.metadata` lists the keys)."""
-        return dict(self._metadata)
 
     @property
     def mean(self) -> np.ndarray:
@@ -89,9 +73,6 @@ class Encoder:
     def std(self) -> np.ndarray:
         """Standard deviation of each component of z over the training pictures, above 0: (D,) float32."""
         return self._std
-
-    def __repr__(self) -> str:
-        return f"Encoder({os.fspath(self.path)!r}, latent_dim={self.latent_dim}, image_size={self.image_size})"
 
     def embed(
         self,
@@ -191,20 +172,29 @@ class Encoder:
             given = f"{getattr(images, 'dtype', type(images).__name__)} {shape}"
             raise InputError(f"the encoder takes uint8 (N, H, W, 3), none of them 0, not {given}")
         feeds = {INPUT: np.ascontiguousarray(images)}
-        try:
-            return run_session(self.path, self._session, feeds, {OUTPUT: (len(images), self.latent_dim)})[0]
-        except ModelError as error:
-            raise EncoderError(str(error)) from None
+        return self._infer(feeds, {OUTPUT: (len(images), self.latent_dim)})[0]
 
     def normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
         """z (n, D) as `embed` normalises it. Raises ValueError for an unknown way."""
-        if normalize not in NORMALIZATIONS:
-            raise InputError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
+        one_of("normalize", normalize, NORMALIZATIONS)
         if normalize in ("stats", "stats+l2"):
             z = (z - self._mean) / self._std
         if normalize in ("l2", "stats+l2"):
             z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return z
+
+    def _check_nodes(self) -> None:
+        if set(self._inputs) != {INPUT}:
+            raise EncoderError(f"{self.path}: its inputs are {', '.join(self._inputs) or 'none'}; an encoder has one, {INPUT}")
+        kind, shape = self._inputs[INPUT]
+        if kind != "tensor(uint8)" or len(shape) != 4 or shape[3] != 3:
+            raise EncoderError(f"{self.path}: its input {INPUT} is {kind} {shape}; an encoder takes uint8 (N, H, W, 3)")
+        if OUTPUT not in self._outputs:
+            raise EncoderError(f"{self.path}: it has no output {OUTPUT}, only {', '.join(self._outputs)}")
+        kind, shape = self._outputs[OUTPUT]
+        if kind != "tensor(float)" or len(shape) != 2 or shape[1] != self.latent_dim:
+            said = f"its metadata says float (N, {self.latent_dim})"
+            raise EncoderError(f"{self.path}: its output {OUTPUT} is {kind} {shape}; {said}")
 
 
 def _of_folder(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Item]]:
@@ -213,11 +203,9 @@ def _of_folder(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Item]]:
 
 
 def _check_settings(normalize: str | None, batch_size: int, errors: str, workers: int | None) -> None:
-    if normalize not in NORMALIZATIONS:
-        raise InputError(f"normalize: {normalize!r} is not possible; it wants one of {', '.join(map(str, NORMALIZATIONS))}")
+    one_of("normalize", normalize, NORMALIZATIONS)
     whole_number("batch_size", batch_size, 1)
-    if errors not in ERRORS:
-        raise InputError(f"errors: {errors!r} is not possible; it wants one of {', '.join(ERRORS)}")
+    one_of("errors", errors, ERRORS)
     if workers is not None:
         whole_number("workers", workers, 0)
 
@@ -226,25 +214,3 @@ def _constant(values: list[float]) -> np.ndarray:
     array = np.asarray(values, np.float32)
     array.setflags(write=False)
     return array
-
-
-def _check_encoder(path: Path, session: InferenceSession) -> dict[str, Any]:
-    try:
-        metadata = from_props(read_props(path, session))
-        inputs, outputs = nodes_of(path, session)
-    except MetadataError as error:
-        raise EncoderError(f"{path}: {error}") from None
-    except ModelError as error:
-        raise EncoderError(str(error)) from None
-    if set(inputs) != {INPUT}:
-        raise EncoderError(f"{path}: its inputs are {', '.join(inputs) or 'none'}; an encoder has one, {INPUT}")
-    kind, shape = inputs[INPUT]
-    if kind != "tensor(uint8)" or len(shape) != 4 or shape[3] != 3:
-        raise EncoderError(f"{path}: its input {INPUT} is {kind} {shape}; an encoder takes uint8 (N, H, W, 3)")
-    if OUTPUT not in outputs:
-        raise EncoderError(f"{path}: it has no output {OUTPUT}, only {', '.join(outputs)}")
-    kind, shape = outputs[OUTPUT]
-    if kind != "tensor(float)" or len(shape) != 2 or shape[1] != metadata["latent_dim"]:
-        wanted = f"float (N, {metadata['latent_dim']})"
-        raise EncoderError(f"{path}: its output {OUTPUT} is {kind} {shape}; its metadata says {wanted}")
-    return metadata

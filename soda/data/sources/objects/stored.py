@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,13 +13,13 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from soda.config import DatasetConfig
+from soda.data.columns import MODEL, OBJECT
 from soda.data.pixels import ChangedError, PixelSettings
 from soda.data.rendering.mesh import MeshError, unpack
 from soda.data.rendering.views import Draw, drawer, picture
-from soda.data.sources.base import Item, SourceError, split_of
-from soda.data.sources.drawings import sha256_of
+from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, require_label, split_of
 from soda.data.sources.objects.plan import Plan
-from soda.data.sources.objects.variants import Variant, draw_variant
+from soda.data.sources.objects.variation import Variant, draw_variant
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.geometry.cameras import Camera
 from soda.runtime.preprocess import PictureError
@@ -31,8 +30,6 @@ COLUMNS: Mapping[str, pa.DataType] = {
     **{name: pa.float64() for name in CAMERA_COLUMNS},
 }
 """The manifest's own columns of rendered objects; `variant` says what was done to the object, "" for nothing."""
-MODEL, OBJECT = "model", "object"
-"""Factors: `model` is what was modelled, and is in one split only; `object` what is seen, a model or a variant of it."""
 _TEXT = ("id", "name", "author", "licence", "file")
 
 
@@ -82,12 +79,6 @@ def _drawer(meshes: Path, offset: int, length: int, variant: Variant, renderer: 
         raise ChangedError(f"{meshes}, from byte {offset}: the mesh {error}; fetch again") from None
 
 
-def made_with(config: DatasetConfig, *settings: str) -> dict[str, str]:
-    """What the stored objects depend on: the file dataset.path, and these settings."""
-    digest = {"dataset.path SHA-256": sha256_of(Path(config.path), "dataset.path")}
-    return digest | {f"dataset.{name}": str(getattr(config, name)) for name in settings}
-
-
 def write_objects(raw: Path, objects: Iterable[Stored], factors: Sequence[str], made: Mapping[str, str]) -> int:
     """Write both files and return how many objects there are."""
     rows: list[dict[str, Any]] = []
@@ -98,7 +89,7 @@ def write_objects(raw: Path, objects: Iterable[Stored], factors: Sequence[str], 
             file.write(each.mesh)
     schema = pa.schema(
         [(name, pa.string()) for name in (*_TEXT, *factors)] + [(name, pa.int64()) for name in ("offset", "length")]
-    ).with_metadata({"made_with": json.dumps(dict(made)), "factors": json.dumps(list(factors))})
+    ).with_metadata(fetched_as(made, factors))
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), raw / OBJECTS, compression="zstd")
     return len(rows)
 
@@ -107,24 +98,16 @@ class Objects:
     """The stored objects, opened for reading. Raises SourceError when they are missing, damaged or made with other settings."""
 
     def __init__(self, raw: Path, made: Mapping[str, str]) -> None:
-        path = raw / OBJECTS
         self.meshes = raw / MESHES
+        table, self._own = open_fetched(raw / OBJECTS, made)
         try:
-            table = pq.read_table(path)
-            found = table.schema.metadata or {}
-            was: dict[str, str] = json.loads(found[b"made_with"])
-            self._own: list[str] = json.loads(found[b"factors"])
-            size = self.meshes.stat().st_size
-        except FileNotFoundError as error:
-            raise SourceError(f"{error.filename or path}: no such file; fetch the data first") from None
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise SourceError(f"{path}: cannot be read ({error}); fetch the data again") from None
-        for key, now in made.items():
-            if was.get(key) != now:
-                raise SourceError(f"{path}: fetched with {key} {was.get(key)}, which is now {now}; fetch the data again")
-        self._rows = table.to_pylist()
+            with table:
+                self._rows = table.read().to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{raw / OBJECTS}: cannot be read ({error}); fetch the data again") from None
+        size = self.meshes.stat().st_size if self.meshes.is_file() else 0
         if any(row["offset"] + row["length"] > size for row in self._rows):
-            raise SourceError(f"{self.meshes}: it is shorter than {path} says; fetch the data again")
+            raise SourceError(f"{self.meshes}: it is shorter than {raw / OBJECTS} says; fetch the data again")
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -136,11 +119,7 @@ class Objects:
 
     def items(self, config: DatasetConfig, plan: Plan, renderer: str) -> Iterator[Item]:
         """Every view of every object, the views of one after the other. Raises SourceError for a label that there is none of."""
-        if config.labels not in ("none", *self._own):
-            raise SourceError(
-                f"dataset.labels: {config.labels!r} is not possible for {config.name}; it wants none or a factor: "
-                + ", ".join(self._own)
-            )
+        require_label(config, self._own)
         for row in self._rows:
             known = {name: row[name] for name in self._own} | {MODEL: row["id"]}
             described = {name: row[name] for name in ("name", "author", "licence")}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from soda.data.rendering.mesh import Mesh, recolour, stretch
-from soda.data.sources.objects.plan import Plan, seed_of
+from soda.data.sources.objects.plan import Plan, object_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Variant:
 
 def draw_variant(plan: Plan, seed: int, name: str) -> Variant:
     """The variant of this name: mirrored or not by even chance, stretched, and recoloured with the plan's chance."""
-    generator = np.random.default_rng(seed_of(seed, name, "variant"))
+    generator = np.random.default_rng(object_seed(seed, name, "variant"))
     x, y, z = np.exp(generator.uniform(-plan.stretch, plan.stretch, 3)).round(3).tolist()
     mirrored = generator.random() < 0.5
     changed = generator.random() < plan.recolour

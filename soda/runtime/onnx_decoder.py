@@ -6,21 +6,17 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
 
+from soda.common.checks import one_of, whole_number
 from soda.common.errors import InputError
-from soda.runtime.checks import whole_number
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
-from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, MetadataError, from_denoiser_props
-from soda.runtime.schedule import sampling_times
-from soda.runtime.session import ModelError, nodes_of, open_session, read_props, run_session
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, from_denoiser_props
+from soda.runtime.session import ModelError, OnnxModel
+from soda.runtime.timesteps import sampling_times
 
 OUTPUTS = ("array", "float", "pil")
 
@@ -32,13 +28,15 @@ class DecoderError(ModelError):
     """A file that is not a denoiser of this project; the message names the file and what is missing."""
 
 
-class Decoder:
+class Decoder(OnnxModel):
     """A trained denoiser: z -> pictures. One object may serve several threads at once.
 
     path: a denoiser.onnx; providers and threads as `Encoder` takes them. batch_size: pictures denoised at once.
 
     Raises DecoderError when the file is missing, damaged or not a denoiser of this project, ValueError for an impossible setting.
     """
+
+    failure = DecoderError
 
     def __init__(
         self,
@@ -48,18 +46,10 @@ class Decoder:
         threads: int = 0,
         batch_size: int = 64,
     ) -> None:
-        self.path, self.batch_size = Path(path), whole_number("batch_size", batch_size, 1)
-        try:
-            self._session = open_session(self.path, providers, threads)
-        except ModelError as error:
-            raise DecoderError(str(error)) from None
-        self._metadata = _check_denoiser(self.path, self._session)
+        self.batch_size = whole_number("batch_size", batch_size, 1)
+        super().__init__(path, providers, threads, from_denoiser_props)
+        self._check_nodes()
         self._table = np.asarray(self._metadata["alphas_cumprod"], np.float64)
-
-    @property
-    def latent_dim(self) -> int:
-        """D, the length of z."""
-        return int(self._metadata["latent_dim"])
 
     @property
     def sections(self) -> int:
@@ -72,17 +62,9 @@ class Decoder:
         return int(self._metadata["channels"]), *(int(self._metadata["image_size"]),) * 2
 
     @property
-    def metadata(self) -> dict[str, Any]:
-        """What the file says of itself (`soda.runtime.metadata` lists the keys)."""
-        return dict(self._metadata)
-
-    @property
     def directions(self) -> list[dict[str, Any]]:
         """Directions of z, those that change pictures most first; `vector` is one standard deviation along it."""
         return list(self._metadata["directions"])
-
-    def __repr__(self) -> str:
-        return f"Decoder({os.fspath(self.path)!r}, latent_dim={self.latent_dim}, image_size={self.picture_shape[1]})"
 
     def sample(
         self,
@@ -105,8 +87,7 @@ class Decoder:
 
         Raises ValueError for shapes, steps, guidance or an output that do not fit, DecoderError for what cannot be shown.
         """
-        if output not in OUTPUTS:
-            raise InputError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
+        one_of("output", output, OUTPUTS)
         latents, times = self._latents(z), self._times(steps)
         noise = self.noise(len(latents), seed) if x_T is None else self._pictures("x_T", x_T, len(latents))
         drawn = self._in_parts(lambda denoise, x: self._ddim(denoise, x, times, clip), latents, noise, guidance)
@@ -156,10 +137,7 @@ class Decoder:
         Raises DecoderError when the model fails at them.
         """
         feeds = dict(zip(DENOISER_INPUTS, (x_t, t, z), strict=True))
-        try:
-            x_0, eps = run_session(self.path, self._session, feeds, dict.fromkeys(DENOISER_OUTPUTS, x_t.shape))
-        except ModelError as error:
-            raise DecoderError(str(error)) from None
+        x_0, eps = self._infer(feeds, dict.fromkeys(DENOISER_OUTPUTS, x_t.shape))
         return x_0, eps
 
     def _check_drawn(self, what: str, values: np.ndarray) -> None:
@@ -243,6 +221,15 @@ class Decoder:
             raise InputError(f"{name} holds values that are not finite (NaN or infinity)")
         return np.ascontiguousarray(pictures)
 
+    def _check_nodes(self) -> None:
+        picture, latent = list(self.picture_shape), [self.latent_dim]
+        wanted = {"x_t": ("tensor(float)", picture), "t": ("tensor(int64)", []), "z": ("tensor(float)", latent)}
+        wanted_outputs = {"x_0": ("tensor(float)", picture), "eps": ("tensor(float)", picture)}
+        for kind, nodes, expected in (("inputs", self._inputs, wanted), ("outputs", self._outputs, wanted_outputs)):
+            found = {name: (type_, shape[1:]) for name, (type_, shape) in nodes.items()}
+            if found != expected:
+                raise DecoderError(f"{self.path}: its {kind} are {found}; a denoiser of its metadata has {expected}")
+
 
 def _parts(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
@@ -266,22 +253,3 @@ def _give(images: np.ndarray, output: str, *, single: bool) -> Any:
         return pixels[0] if single else pixels
     pictures = [Image.fromarray(each[:, :, 0] if each.shape[2] == 1 else each) for each in pixels]
     return pictures[0] if single else pictures
-
-
-def _check_denoiser(path: Path, session: InferenceSession) -> dict[str, Any]:
-    try:
-        metadata = from_denoiser_props(read_props(path, session))
-        inputs, outputs = nodes_of(path, session)
-    except MetadataError as error:
-        raise DecoderError(f"{path}: {error}") from None
-    except ModelError as error:
-        raise DecoderError(str(error)) from None
-    side = metadata["image_size"]
-    picture, latent = [metadata["channels"], side, side], [metadata["latent_dim"]]
-    wanted = {"x_t": ("tensor(float)", picture), "t": ("tensor(int64)", []), "z": ("tensor(float)", latent)}
-    wanted_outputs = {"x_0": ("tensor(float)", picture), "eps": ("tensor(float)", picture)}
-    for kind, nodes, expected in (("inputs", inputs, wanted), ("outputs", outputs, wanted_outputs)):
-        found = {name: (type_, shape[1:]) for name, (type_, shape) in nodes.items()}
-        if found != expected:
-            raise DecoderError(f"{path}: its {kind} are {found}; a denoiser of its metadata has {expected}")
-    return metadata
