@@ -3,7 +3,7 @@
 .PHONY: help setup pipeline test lint bench ablations server worker deploy web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
-OVERRIDES ?=# settings, e.g. OVERRIDES="train=long model.latent_dim=64"
+OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
 FROM ?=# leave the stages before this one as they are
 FORCE ?=# 1: run stages that are up to date, too
 MODEL ?= zoo/fashion_mnist# the model that `make web` puts into the page
@@ -23,7 +23,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make pipeline OVERRIDES="dataset=folder dataset.path=/home/me/pictures"   your own pictures'
-	@echo '  make pipeline OVERRIDES="train=long"                                      two hours instead of ten minutes'
+	@echo '  make pipeline OVERRIDES="experiment=fashion_mnist_long"                   two hours instead of ten minutes'
 	@echo '  make pipeline FROM=evaluate FORCE=1                                       the last stages once more'
 
 setup: .venv/.installed ## The environment in .venv (the other targets make it too)

@@ -27,7 +27,7 @@ from flows.params import split_overrides, write_composed
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
 from soda.common.errors import SodaError
-from soda.config import PARAMS_FILE, ConfigError, load
+from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
 from soda.layout import HTML
 
 HOUR = 3600.0
@@ -97,8 +97,8 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
     """Raw pictures to encoder.onnx and a report, in the project whose folder is the working directory.
 
     Args:
-        overrides: Hydra settings (`train=long model.latent_dim=64`; quote values with spaces). params.yaml becomes conf/ with
-            these on top, and conf/ alone when there are none, as `soda compose` does it; with `from_stage` and none it stays.
+        overrides: Hydra settings (`experiment=emoji model.latent_dim=64`; quote values with spaces). params.yaml becomes conf/
+            with these on top, and conf/ alone without any, as `soda compose` does it; with `from_stage` and none it stays.
         from_stage: leave the stages before this one as they are.
         force: run stages that are up to date, too.
     """
@@ -113,6 +113,8 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
             if settings or not from_stage:
                 for change in write_composed(root, settings):
                     log.info("params.yaml: %s", change)
+                if hint := advice(settings, root / CONF_DIR):
+                    log.info("params.yaml: %s", hint)
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
             stages = stage_order(root)
             return _run_stages(root, stages[stages.index(from_stage) :] if from_stage else stages, lock, force)
@@ -123,7 +125,7 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
 def main(arguments: list[str] | None = None) -> int:
     """Run the flow by hand. Returns the exit status: 0 when it completed."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
-    parser.add_argument("settings", nargs="*", help="Hydra overrides, e.g. train=long model.latent_dim=64")
+    parser.add_argument("settings", nargs="*", help="Hydra overrides, e.g. experiment=avatars model.latent_dim=64")
     parser.add_argument("--overrides", default="", help="the same in one string, quoted as in a shell")
     parser.add_argument("--from-stage", default=None, help="leave the stages before this one as they are")
     parser.add_argument("--force", action="store_true", help="run stages that are up to date, too")

@@ -19,7 +19,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     composing = commands.add_parser("compose", help="compose conf/ into params.yaml")
-    composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. train=long model.latent_dim=64")
+    composing.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="e.g. experiment=emoji model.latent_dim=64")
     commands.add_parser("code", help="write the fingerprint of each stage's code to .code/, for dvc.yaml")
     for name, stage in STAGES.items():
         commands.add_parser(name, help=stage.about)
@@ -52,9 +52,11 @@ def main(argv: list[str] | None = None) -> None:
         if "action" in args:  # of a family of commands
             args.action(args)
         elif args.command == "compose":
-            from soda.config import compose, write_params
+            from soda.config import advice, compose, write_params
 
             write_params(compose(args.overrides))
+            if hint := advice(args.overrides):
+                print(hint, file=sys.stderr)
         elif args.command == "code":
             write_fingerprints()
         elif args.command == "serve":

@@ -29,7 +29,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("soda", "benchmarks")
-VALUES = ("soda.config", "soda.settings")
+VALUES = ("soda.config",)
 LEFT_OUT = ("soda.common.files", "soda.common.errors", "soda.common.fingerprint", "soda.layout")
 DATA_SUFFIXES = {".j2", ".css", ".js", ".html"}
 

@@ -17,7 +17,7 @@ from soda.common.errors import SodaError
 from soda.common.files import whole_file, whole_folder
 from soda.common.fingerprint import code_fingerprint
 from soda.common.tensors import tensors_sha256
-from soda.config import Config, ConfigError, from_dict, to_dict
+from soda.config import Config, ConfigError, from_dict, migrate, to_dict
 from soda.model.network import SodaNetwork, build_model
 
 FORMAT = 1
@@ -100,7 +100,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[SodaNe
         if not file.is_file():
             raise CheckpointError(f"{file}: no such file; is {folder} the folder of a trained model?")
     try:
-        config = from_dict(yaml.safe_load(settings.read_text(encoding="utf-8")))
+        config = from_dict(migrate(yaml.safe_load(settings.read_text(encoding="utf-8"))))
     except (ConfigError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{settings}: {error}") from error
     model = build_model(config)

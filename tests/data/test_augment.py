@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from soda.common.images import to_float, to_uint8
-from soda.config import AugmentConfig, ViewsConfig, compose, from_dict
+from soda.config import AugmentConfig, compose, from_dict
 from soda.data.augment import augment, recolour, view_pair
-from tests.support.settings import ROOT
+from tests.support.settings import DEFAULT, ROOT
 
 OFF = AugmentConfig(
     crop_prob=0,
@@ -86,9 +86,8 @@ def test_source_and_target_of_the_paper_are_different_views(images: Tensor) -> N
 
 
 def test_source_and_target_have_their_own_settings(images: Tensor) -> None:
-    source, target = view_pair(
-        images, images, ViewsConfig(source=dataclasses.replace(OFF, noise_sigma=0.2), target=OFF), seeded()
-    )
+    views = dataclasses.replace(DEFAULT.views, source=dataclasses.replace(OFF, noise_sigma=0.2), target=OFF)
+    source, target = view_pair(images, images, views, seeded())
     assert torch.equal(target, images) and not torch.equal(source, images)
 
 

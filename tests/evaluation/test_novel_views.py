@@ -269,7 +269,7 @@ def test_objects_at_64_px_are_prepared_trained_on_and_turned(tmp_path: Path) -> 
     plan = {**PLAN, "objects": 16, "views": 8, "variants": 1, "variant_views": 3}
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
     config = from_dict(
-        compose(["dataset=random_objects", f"dataset.path={tmp_path / 'plan.yaml'}", "dataset.image_size=64", "train=smoke"])
+        compose(["experiment=random_objects", f"dataset.path={tmp_path / 'plan.yaml'}", "dataset.image_size=64", "train=smoke"])
     )
     dataset = dataclasses.replace(config.dataset, val_fraction=0.25, test_fraction=0.3)
     fetch(dataset, tmp_path / "raw")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from soda.common.images import to_uint8
-from soda.config import CamerasConfig, Config, ConfigError, PairsConfig, ViewsConfig
+from soda.config import CamerasConfig, Config, ConfigError
 from soda.data.augment import draw_shown
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import find_partners
@@ -28,10 +28,11 @@ from soda.training.step import optimise, start_run, step_loss
 from soda.training.usage import measure_use, measure_use_of_pose
 from tests.support.models import awake
 from tests.support.prepared_factory import make_prepared
-from tests.support.settings import make_config
+from tests.support.settings import DEFAULT, make_config
 
-RAYS = CamerasConfig(rays=True, octaves=2, rgb_channels=4, pose=True)
-BY_OBJECT = PairsConfig(by="column", column="factor.object")
+NO_RAYS = DEFAULT.model.cameras
+RAYS = dataclasses.replace(NO_RAYS, rays=True, octaves=2, rgb_channels=4, pose=True)
+BY_OBJECT = dataclasses.replace(DEFAULT.views.pairs, by="column", column="factor.object")
 FOCAL = focal_length(45)
 RING = [camera(orbit(60 * k, 20 + 5 * k, 2.8), FOCAL) for k in range(6)]
 
@@ -40,7 +41,7 @@ def posed(config: Config, settings: CamerasConfig = RAYS) -> Config:
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, cameras=settings),
-        views=ViewsConfig(config.views.source, config.views.target, BY_OBJECT),
+        views=dataclasses.replace(config.views, pairs=BY_OBJECT),
     )
 
 
@@ -78,7 +79,7 @@ def test_without_cameras_there_is_nothing_of_them(small_config: Config) -> None:
     torch.manual_seed(0)
     plain = build_model(small_config)
     torch.manual_seed(0)
-    other = build_model(posed(small_config, CamerasConfig(source_drop=0.5, octaves=7)))
+    other = build_model(posed(small_config, dataclasses.replace(NO_RAYS, source_drop=0.5, octaves=7)))
     assert list(plain.state_dict()) == list(other.state_dict())
     assert not any("rays" in key or "pose" in key for key in plain.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), other.state_dict().values(), strict=True))
@@ -123,7 +124,7 @@ def test_a_masked_camera_is_as_if_it_were_not_given(model: SodaNetwork) -> None:
 def test_the_two_cameras_are_masked_independently_at_their_rates() -> None:
     cameras, images = torch.tensor(RING[0].numbers).expand(20_000, -1), torch.zeros(20_000, 1, 1, 1)
     batch = ViewBatch(images[:, None], images, source_cameras=cameras[:, None], target_cameras=cameras)
-    settings = CamerasConfig(rays=True, source_drop=0.1, target_drop=0.3)
+    settings = dataclasses.replace(NO_RAYS, rays=True, source_drop=0.1, target_drop=0.3)
     masked = mask_cameras(batch, settings, torch.Generator().manual_seed(0))
     assert masked.source_cameras is not None and masked.target_cameras is not None
     source, target = masked.source_cameras[:, 0, 0] > 0, masked.target_cameras[:, 0] > 0
@@ -181,14 +182,14 @@ def test_training_steps_move_what_reads_cameras_and_the_pose_gap_is_measured(con
 
 def test_data_without_cameras_and_moved_views_are_refused(config: Config, small_config: Config, tmp_path: Path) -> None:
     plain = PreparedData(make_prepared(tmp_path / "plain", size=config.dataset.image_size, channels=config.dataset.channels))
-    single = dataclasses.replace(config, views=ViewsConfig(config.views.source, config.views.target))
+    single = dataclasses.replace(config, views=dataclasses.replace(config.views, pairs=DEFAULT.views.pairs))
     with pytest.raises(DatasetError, match=r"no column 'camera\.fx'"):
         read_held_out(plain, single, 4)
     flipped = dataclasses.replace(config.views.source, flip_prob=0.5)
     with pytest.raises(ConfigError, match=r"views\.source: .*a moved picture has other rays"):
-        dataclasses.replace(config, views=ViewsConfig(flipped, config.views.target, BY_OBJECT))
+        dataclasses.replace(config, views=dataclasses.replace(config.views, source=flipped))
     with pytest.raises(ConfigError, match=r"model\.cameras\.pose: True"):
-        CamerasConfig(pose=True)
+        dataclasses.replace(NO_RAYS, pose=True)
     composed = make_config("model=posed", "views=object")
     assert composed.model.cameras.rays and composed.views.pairs.column == "factor.object"
 

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 import yaml
 from dvc.repo import Repo
+from dvc.utils.hydra import compose_and_dump
 
 from flows.dvc_client import CODE, StageError, changed_stages, run_stage, stage_order
+from soda.config import compose, write_params
 from soda.stages import STAGES
 from tests.support.scratch_project import PROJECT, repro
+from tests.support.settings import experiment_overrides
 
 ORDER = ["fetch", "prepare", "validate", "train", "evaluate", "export", "report"]
 
@@ -74,6 +77,19 @@ def test_a_setting_runs_only_the_stages_that_read_it(project: Path, ran: Callabl
     assert ran() == ["export", "report"]
 
 
+@pytest.mark.parametrize(
+    ("override", "readers"),
+    [
+        ("views.recolour=.5", {"train", "report"}),
+        ("model.cameras.source_drop=1", {"train", "report"}),
+        ("gate.min_views=2", {"validate", "report"}),
+    ],
+)
+def test_the_change_of_a_default_reaches_the_stages_that_read_it(override: str, readers: set[str], project: Path) -> None:
+    write_params(compose([override], project / "conf"), project / "params.yaml")
+    assert changed_stages(project) == readers
+
+
 def test_metrics_are_shown_once(project: Path) -> None:
     with Repo(str(project)) as repo:
         shown = repo.metrics.show()
@@ -124,17 +140,21 @@ def test_the_launcher_finds_the_nearest_environment_upwards(tmp_path: Path) -> N
     assert named.stdout == "-m soda train\n"
 
 
-def test_an_experiment_composes_what_soda_compose_writes(tmp_path: Path) -> None:
-    from dvc.utils.hydra import compose_and_dump
-
-    from soda.config import compose, write_params
-
-    # DVC knows nothing of conf/recipes.yaml: what it has for Fashion-MNIST and long training is named here.
-    named = ["train=long", "model.channels=24", "model.latent_dim=64"]
-    for overrides in ([], named, ["train.lr=1e-5", "dataset=folder", "dataset.path='/a b/ü'"]):
-        compose_and_dump(tmp_path / "dvc.yaml", str(PROJECT / "conf"), None, "config", "", list(overrides))
-        write_params(compose(overrides, PROJECT / "conf"), tmp_path / "soda.yaml")
-        assert (tmp_path / "dvc.yaml").read_bytes() == (tmp_path / "soda.yaml").read_bytes(), overrides
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *(experiment_overrides(file.stem) for file in sorted((PROJECT / "conf/experiment").glob("*.yaml"))),
+        [],
+        ["train=long", "model.latent_dim=64"],
+        ["experiment=emoji", "train=quick", "model.latent_dim=64"],
+        ["train.lr=1e-5", "dataset=folder", "dataset.path='/a b/ü'"],
+    ],
+    ids=" ".join,
+)
+def test_an_experiment_of_dvc_composes_what_soda_compose_writes(overrides: list[str], tmp_path: Path) -> None:
+    compose_and_dump(tmp_path / "dvc.yaml", str(PROJECT / "conf"), None, "config", "", list(overrides))
+    write_params(compose(overrides, PROJECT / "conf"), tmp_path / "soda.yaml")
+    assert (tmp_path / "dvc.yaml").read_bytes() == (tmp_path / "soda.yaml").read_bytes()
 
 
 @pytest.mark.slow
@@ -147,10 +167,10 @@ def test_dvc_exp_run_composes_runs_and_leaves_the_settings_in_params_yaml(projec
         subprocess.run(["git", *command], cwd=project, check=True)
     subprocess.run(["git", "config", "user.name", "t"], cwd=project, check=True)
     subprocess.run(["git", "config", "user.email", "t@example.org"], cwd=project, check=True)
-    settings = ["-S", "train=long", "-S", "model.latent_dim=64"]
+    settings = ["-S", "experiment=fashion_mnist_long", "-S", "model.latent_dim=64"]
     subprocess.run([sys.executable, "-m", "dvc", "exp", "run", *settings], check=True)
     params = yaml.safe_load((project / "params.yaml").read_text())
-    assert params["model"]["latent_dim"] == 64
+    assert (params["model"]["latent_dim"], params["model"]["channels"]) == (64, 24)
     assert params["train"]["images"] == yaml.safe_load((PROJECT / "conf/train/long.yaml").read_text())["images"]
     assert ran() == ["train", "report"]  # what evaluate and export read did not change
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from soda.config import DatasetConfig, GateConfig, PairsConfig
+from soda.config import DatasetConfig, GateConfig
 from soda.data import prepare as prepare_module
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.fetch import fetch
@@ -29,6 +29,7 @@ from soda.report.contact_sheet import contact_sheet
 from tests.support.objects import PLAN
 from tests.support.prepared_factory import make_prepared, read_manifest
 from tests.support.samples import MakeConfig, snapshot
+from tests.support.settings import DEFAULT
 
 GATE = GateConfig(
     min_train=10,
@@ -112,7 +113,7 @@ def test_every_picture_shows_the_object_where_its_camera_looks(data: PreparedDat
 
 def test_pairs_are_two_views_of_one_object(data: PreparedData) -> None:
     split = data.split("train")
-    partners = find_partners(data, split, PairsConfig(by="column", column="factor.object"))
+    partners = find_partners(data, split, dataclasses.replace(DEFAULT.views.pairs, by="column", column="factor.object"))
     assert partners is not None and len(partners) == len(split)
     names = split.column("factor.object")
     targets = partners.draw(np.arange(len(partners)), np.random.default_rng(0))
