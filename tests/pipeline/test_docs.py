@@ -15,9 +15,10 @@ import yaml
 from safetensors import safe_open
 
 from soda.cli import main
-from soda.config import compose
+from soda.config import compose, from_dict, load, to_dict
 
 ROOT = Path(__file__).parents[2]
+TRAINING = ("dataset", "model", "diffusion", "views", "train")  # parts of a configuration that decide the weights
 PAGES = sorted(
     path
     for path in (
@@ -100,6 +101,29 @@ def test_results_state_the_figures_of_the_default_run() -> None:
     for key in ("linear_top1", "knn_top1", "pixels_linear_top1", "random_linear_top1", "supervised_top1"):
         assert f"{metrics['probe'][key]:.3f}".lstrip("0") in row, f"docs/results.md: probe.{key}"
     assert f"**{metrics['reconstruction']['psnr']:.1f} dB**" in page
+
+
+def test_the_first_figures_of_the_readme_are_of_runs() -> None:
+    default = json.loads((ROOT / "reports/metrics.json").read_text())
+    shipped = {path.stem: json.loads(path.read_text()) for path in (ROOT / "docs/results").glob("*.json")}
+    bold = re.findall(r"\*\*([^*]+)\*\*", TEXTS["README.md"])[:3]
+    assert bold == [
+        f"{default['probe']['linear_top1']:.3f}".lstrip("0"),
+        f"{shipped['avatars']['disentanglement']['dci_d']:.3f}".lstrip("0"),
+        f"{shipped['furniture']['novel_view']['psnr@1']:.1f} dB",
+    ]
+
+
+@pytest.mark.parametrize("name", ["avatars", "emoji", "fashion_mnist", "furniture"])
+def test_the_command_on_a_card_composes_what_the_model_was_trained_with(name: str) -> None:
+    (command,) = re.findall(r'make pipeline OVERRIDES="([^"]+)"', TEXTS[f"zoo/{name}/README.md"])
+    stated, kept = (
+        to_dict(each)
+        for each in (from_dict(compose(shlex.split(command), ROOT / "conf")), load(ROOT / f"zoo/{name}/config.yaml"))
+    )
+    for each in (stated, kept):
+        del each["train"]["threads"]
+    assert {part: stated[part] for part in TRAINING} == {part: kept[part] for part in TRAINING}
 
 
 @pytest.mark.parametrize("name", ["avatars", "emoji", "fashion_mnist", "furniture"])
