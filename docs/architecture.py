@@ -22,8 +22,9 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 from PIL import Image
 
-IMAGE = Path(__file__).parent / "images/architecture.png"
-ENTRANCE = "cli"  # soda/cli.py, soda/__main__.py and soda/__init__.py
+ROOT = Path(__file__).parents[1]
+IMAGE = ROOT / "docs/images/architecture.png"
+ENTRANCE = "cli"  # with the other modules that lie beside the packages
 WIDTH, HEIGHT, GAP, STEP = 1.6, 0.5, 0.25, 1.0
 LIGHT, HEAVY = "#dcefe2", "#e3e9f5"
 Arrows = dict[str, set[str]]
@@ -46,11 +47,9 @@ def rooms() -> tuple[Arrows, set[str]]:
 
 def _room(module: str) -> str:
     top, *parts = module.split(".")
-    if top == "soda":
-        name = parts[0] if parts else ENTRANCE
-        name = "config" if name.startswith("settings") else name
-        return ENTRANCE if name == "__main__" else name
-    return top if top == "flows" else ""
+    if top != "soda" or parts[:1] == ["layout"]:  # which has paths alone
+        return top if top == "flows" else ""
+    return parts[0] if parts and (ROOT / "soda" / parts[0]).is_dir() else ENTRANCE
 
 
 def reduced(edges: Arrows) -> Arrows:
