@@ -24,6 +24,7 @@ PAGES = sorted(
     for path in (
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
+        ROOT / "data/README.md",
         *(ROOT / "zoo").rglob("*.md"),
         *(ROOT / "apps/web").glob("*.md"),
     )
