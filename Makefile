@@ -23,7 +23,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make pipeline OVERRIDES="dataset=folder dataset.path=/home/me/pictures"   your own pictures'
-	@echo '  make pipeline OVERRIDES="train=long"                                      two hours instead of ten minutes'
+	@echo '  make pipeline OVERRIDES="train=long"                                      at most two hours instead of ten minutes'
 	@echo '  make pipeline FROM=evaluate FORCE=1                                       the last stages once more'
 
 setup: .venv/.installed ## The environment in .venv (the other targets make it too)
@@ -42,10 +42,6 @@ setup: .venv/.installed ## The environment in .venv (the other targets make it t
 	@echo "installing into .venv: about 5 minutes and 6.5 GB the first time (log: .venv/install.log)"
 	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[all]' \
 		> .venv/install.log 2>&1 || { tail -n 40 .venv/install.log >&2; echo "make: the installation failed; all of it: .venv/install.log" >&2; exit 1; }
-	@# What dataset=furniture is drawn on. Without root, or without apt-get, its fetch says what to install.
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p 2> /dev/null | grep -q libEGL_mesa; then \
-		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y libegl1 libgl1-mesa-dri; } >> .venv/install.log 2>&1 || true; \
-	fi
 	@touch $@
 
 pipeline: setup ## Raw pictures to encoder.onnx and reports/index.html
