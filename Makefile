@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test lint bench ablations server worker deploy web browser-tools system-tools clean
+.PHONY: help setup pipeline test lint bench ablations architecture server worker deploy web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
@@ -20,10 +20,10 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make pipeline OVERRIDES="dataset=folder dataset.path=/home/me/pictures"   your own pictures'
-	@echo '  make pipeline OVERRIDES="experiment=fashion_mnist_long"                   two hours instead of ten minutes'
+	@echo '  make pipeline OVERRIDES="experiment=fashion_mnist_long"                   at most two hours instead of ten minutes'
 	@echo '  make pipeline FROM=evaluate FORCE=1                                       the last stages once more'
 
 setup: .venv/.installed ## The environment in .venv (the other targets make it too)
@@ -48,8 +48,8 @@ pipeline: setup ## Raw pictures to encoder.onnx and reports/index.html
 	@python -m flows.pipeline --overrides "$$OVERRIDES" $(if $(FROM),--from-stage $(FROM)) $(if $(FORCE),--force)
 
 lint: setup ## ruff, mypy and the layers of the architecture
-	@ruff check soda flows tests benchmarks examples apps
-	@ruff format --check soda flows tests benchmarks examples apps
+	@ruff check soda flows tests benchmarks examples apps docs
+	@ruff format --check soda flows tests benchmarks examples apps docs
 	@mypy
 	@lint-imports
 
@@ -61,6 +61,9 @@ bench: setup browser-tools system-tools ## Speed and memory on this machine
 
 ablations: setup ## The paper's claims at small scale (2 to 3 hours; stop and repeat as you like): docs/ablations.md
 	@python -m benchmarks.ablations $(ARGS)
+
+architecture: setup ## Draw docs/images/architecture.png from the imports
+	@python docs/architecture.py
 
 server: setup ## Prefect's server and pages on http://127.0.0.1:4200
 	@prefect server start --host 127.0.0.1 --port 4200

@@ -160,5 +160,5 @@ def test_equal_computation_counts_every_view_that_training_encodes() -> None:
     plain, pair = make_config("dataset.channels=3"), make_config("dataset.channels=3", "views=content")
     one = images_of_equal_compute(plain)
     assert images_of_equal_compute(pair) == one  # one view is encoded, the other one denoised
-    for more in ("+views.pairs.sources=3", "views.pairs.style_sections=1"):
+    for more in ("views.pairs.sources=3", "views.pairs.style_sections=1"):
         assert images_of_equal_compute(make_config("dataset.channels=3", "views=content", more)) > 1.1 * one
