@@ -1,9 +1,9 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test lint bench ablations server worker deploy web browser-tools clean
+.PHONY: help setup pipeline test lint bench ablations architecture server worker deploy web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
-OVERRIDES ?=# settings, e.g. OVERRIDES="train=long model.latent_dim=64"
+OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
 FROM ?=# leave the stages before this one as they are
 FORCE ?=# 1: run stages that are up to date, too
 MODEL ?= zoo/fashion_mnist# the model that `make web` puts into the page
@@ -20,10 +20,10 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make pipeline OVERRIDES="dataset=folder dataset.path=/home/me/pictures"   your own pictures'
-	@echo '  make pipeline OVERRIDES="train=long"                                      two hours instead of ten minutes'
+	@echo '  make pipeline OVERRIDES="experiment=fashion_mnist_long"                   at most two hours instead of ten minutes'
 	@echo '  make pipeline FROM=evaluate FORCE=1                                       the last stages once more'
 
 setup: .venv/.installed ## The environment in .venv (the other targets make it too)
@@ -42,29 +42,28 @@ setup: .venv/.installed ## The environment in .venv (the other targets make it t
 	@echo "installing into .venv: about 5 minutes and 6.5 GB the first time (log: .venv/install.log)"
 	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[all]' \
 		> .venv/install.log 2>&1 || { tail -n 40 .venv/install.log >&2; echo "make: the installation failed; all of it: .venv/install.log" >&2; exit 1; }
-	@# What dataset=furniture is drawn on. Without root, or without apt-get, its fetch says what to install.
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p 2> /dev/null | grep -q libEGL_mesa; then \
-		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y libegl1 libgl1-mesa-dri; } >> .venv/install.log 2>&1 || true; \
-	fi
 	@touch $@
 
 pipeline: setup ## Raw pictures to encoder.onnx and reports/index.html
 	@python -m flows.pipeline --overrides "$$OVERRIDES" $(if $(FROM),--from-stage $(FROM)) $(if $(FORCE),--force)
 
 lint: setup ## ruff, mypy and the layers of the architecture
-	@ruff check soda flows tests benchmarks examples apps
-	@ruff format --check soda flows tests benchmarks examples apps
+	@ruff check soda flows tests benchmarks examples apps docs
+	@ruff format --check soda flows tests benchmarks examples apps docs
 	@mypy
 	@lint-imports
 
-test: lint browser-tools ## All tests, after lint
+test: lint browser-tools system-tools ## All tests, after lint
 	@python -m pytest -q $(ARGS)
 
-bench: setup browser-tools ## Speed and memory on this machine
+bench: setup browser-tools system-tools ## Speed and memory on this machine
 	@python -m benchmarks $(ARGS)
 
 ablations: setup ## The paper's claims at small scale (2 to 3 hours; stop and repeat as you like): docs/ablations.md
 	@python -m benchmarks.ablations $(ARGS)
+
+architecture: setup ## Draw docs/images/architecture.png from the imports
+	@python docs/architecture.py
 
 server: setup ## Prefect's server and pages on http://127.0.0.1:4200
 	@prefect server start --host 127.0.0.1 --port 4200
@@ -100,6 +99,17 @@ examples/node/node_modules/.installed: examples/node/package.json examples/node/
 
 browser-tools:
 	@apps/web/tools.sh
+
+# What dataset=furniture is drawn on, for its tests. Its fetch says what to install; nobody else needs it.
+EGL := libegl1 libgl1-mesa-dri
+system-tools:
+	@PATH="$$PATH:/usr/sbin:/sbin"; if ! ldconfig -p 2> /dev/null | grep -q libEGL_mesa; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+			echo "installing $(EGL): the tests of dataset=furniture draw on them"; \
+			apt-get update > /dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y $(EGL) > /dev/null \
+				|| echo "they could not be installed: these tests are skipped"; \
+		else echo "the tests of dataset=furniture are skipped; they draw on OpenGL: sudo apt install $(EGL)"; fi; \
+	fi
 
 clean: ## Caches; data, models, reports, unfinished training (runs/) and .venv stay
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

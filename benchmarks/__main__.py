@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import torch
 
 from soda.common.files import write_json
 from soda.config import load
+from soda.layout import BENCH
 
 PARTS = ("training", "objects", "deploying", "serving", "browser")
 
@@ -29,7 +29,7 @@ def main() -> None:
         for name, (value, unit) in _measure(part, args).items():
             values[name] = value
             print(f"  {name:<58}{value:>10.2f} {unit}", flush=True)
-        write_json(Path("reports/bench.json"), values)
+        write_json(BENCH, values)
 
 
 def _measure(part: str, args: argparse.Namespace) -> dict[str, tuple[float, str]]:

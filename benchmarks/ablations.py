@@ -9,126 +9,28 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
 from benchmarks.ablation_report import Results, write_report
+from benchmarks.ablation_run import LIMITS, measure, shuffled_sample, train_for, varied
 from benchmarks.ablation_variants import BASE, VARIANTS
+from soda import layout
 from soda.common.files import write_json
-from soda.common.images import to_float
-from soda.common.seeds import seed_of
-from soda.config import Config, from_dict, load, to_dict
+from soda.common.fingerprint import code_fingerprint
+from soda.config import Config, load, to_dict
 from soda.data.dataset import PreparedData
-from soda.evaluation.baselines import initial_encoder
-from soda.evaluation.disentanglement import FactorData, disentanglement
-from soda.evaluation.factors import Factors, read_factors
-from soda.evaluation.latents import Sample, draw_sample, embed, latent_use
-from soda.evaluation.metrics import FixedNetwork
-from soda.evaluation.probe import Features, linear_probe
-from soda.evaluation.reconstruct import Judge, reconstruct
-from soda.evaluation.sections import probe_factor, section_probes
-from soda.model.network import SodaNetwork
-from soda.training.batches import Order
-from soda.training.step import optimise, start_run
-
-CPU = torch.device("cpu")
-LIMITS = {"train": 6000, "val": 1000, "test": 2000}
-DRAWN, USED, DCI_PICTURES, MAX_FACTORS = 200, 256, 1000, 6
-L2 = (1e-3, 1e-2)
-
-
-def varied(base: Config, changes: dict[str, Any]) -> Config:
-    """`base` with settings replaced by dotted key. Raises ConfigError for a key or value that is not possible."""
-    values = to_dict(base)
-    for key, value in changes.items():
-        *groups, name = key.split(".")
-        place = values
-        for group in groups:
-            place = place[group]
-        place[name] = value
-    return from_dict(values)
-
-
-def train_for(config: Config, split: Any, seconds: float) -> tuple[SodaNetwork, int]:
-    """(EMA model, images seen) after so many seconds of processor time a thread, which other programs do not shorten.
-
-    The learning rate decays over the time: at every step the number of images is what the speed so far will reach. Its warm-up
-    takes a tenth of that, or what the settings say where this is less.
-    """
-    run = start_run(config, "ablation", CPU)
-    run.model.train()
-    size, threads = config.train.batch_size, torch.get_num_threads()
-    order, started = Order(len(split), config.train.seed), time.process_time()
-    while True:
-        share = (time.process_time() - started) / threads / seconds
-        if share >= 1 and run.step:
-            return run.ema, run.step * size
-        images = round(run.step * size / share) if run.step else config.train.images
-        warmup = min(config.train.warmup_images, images // 10)
-        settings = replace(config, train=replace(config.train, images=max(size, images), warmup_images=warmup))
-        optimise(run, run.model, settings, to_float(split.gather(order.indices(run.step * size, size))), 0)
-
-
-def measure(
-    model: SodaNetwork, config: Config, samples: dict[str, Sample], factors: Factors | None, classes: int
-) -> dict[str, float]:
-    """Probe, reconstruction and use of z; with factors also their probes, what sections differ in, and DCI."""
-    z = {name: embed(model.encoder, sample, batch_size=250, device=CPU) for name, sample in samples.items()}
-    found: dict[str, float] = {}
-    if len(np.unique(z["train"].labelled().y)) > 1 and len(z["test"].labelled().y):
-        found["probe"] = linear_probe(z["train"], z["val"], z["test"], classes=classes, l2=L2).test_top1
-    test = samples["test"]
-    few = np.arange(min(DRAWN, len(test)))
-    # The same instrument for all runs: an encoder that no run trained.
-    instrument = initial_encoder(varied(config, {"model.latent_dim": 128, "train.seed": 0}))
-    judge = Judge(FixedNetwork(instrument), device=CPU, batch_size=50)
-    near = judge.nearness(reconstruct(model, z["test"].x[few], seed=0, batch_size=50), test.gather(few))
-    found |= {"psnr": float(near.psnr.mean()), "ssim": float(near.ssim.mean()), "lpips_like": float(near.lpips_like.mean())}
-    found["usage_gap"] = latent_use(model, to_float(test.gather(np.arange(min(USED, len(test))))), seed=0, batch_size=64).gap
-    if factors and factors.learnable:
-        found |= _measure_factors(model, z, factors)
-    return found
-
-
-def _measure_factors(model: SodaNetwork, z: dict[str, Features], factors: Factors) -> dict[str, float]:
-    names = factors.commonest(factors.learnable, MAX_FACTORS)
-    latents = {split: features.x for split, features in z.items()}
-    lift = section_probes(latents, factors, names, model.sections, L2[:1]).lift
-    found = {
-        "factor_probe": float(np.mean([probe_factor(latents, factors, name, L2) for name in names])),
-        "section_spread": float((lift.max(0) - lift.min(0)).mean()),
-    }
-    if len(names) > 1:
-        x = {split: values[:DCI_PICTURES].double().numpy() for split, values in latents.items()}
-        y = {split: {name: factors.codes[split][name][:DCI_PICTURES] for name in names} for split in latents}
-        scores = disentanglement(FactorData(x, y), jobs=torch.get_num_threads())
-        found |= {"dci_d": scores.dci_d, "dci_c": scores.dci_c, "modularity": scores.modularity}
-    return found
+from soda.evaluation.factors import read_factors
 
 
 def run_key(config: Config, seconds: float, data: PreparedData) -> str:
     """What a finished run is known by: settings, time, data, threads, and the code that trains and measures."""
     settings = to_dict(config)
     parts = [settings["model"], settings["diffusion"], settings["views"], settings["train"], seconds, data.version]
-    digest = hashlib.sha256(yaml.safe_dump([*parts, torch.get_num_threads()], sort_keys=True).encode())
-    root = Path(__file__).parents[1]
-    for folder in ("soda/model", "soda/diffusion", "soda/training"):
-        for file in sorted((root / folder).rglob("*.py")):
-            digest.update(file.read_bytes())
-    digest.update(Path(__file__).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def shuffled_sample(split: Any, limit: int) -> Sample:
-    """A random part of the split in random order: probes and forests look at the first so many."""
-    sample = draw_sample(split, limit, 0)
-    return Sample(split, np.random.default_rng(seed_of("ablations", split.name)).permutation(sample.indices))
+    parts += [torch.get_num_threads(), code_fingerprint("benchmarks.ablation_run")]
+    return hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def ablate(
@@ -172,9 +74,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these settings alone")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"))
-    parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
-    parser.add_argument("--report", type=Path, default=Path("docs/ablations.md"))
+    parser.add_argument("--prepared", type=Path, default=layout.PREPARED)
+    parser.add_argument("--runs", type=Path, default=layout.ABLATION_RUNS)
+    parser.add_argument("--report", type=Path, default=layout.ABLATIONS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     ablate(

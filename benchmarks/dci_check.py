@@ -27,9 +27,9 @@ import numpy as np
 import torch
 
 from soda.data.dataset import PreparedData
-from soda.evaluation.disentanglement import FactorData, disentanglement
+from soda.evaluation.dci import FactorData, disentanglement
 from soda.evaluation.factors import read_factors
-from soda.evaluation.latents import draw_sample, embed
+from soda.evaluation.samples import draw_sample, embed
 from soda.training.checkpoint import load_model
 
 SIZES = {"train": 600, "val": 300, "test": 600}

@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchmarks.training import Figures, median_seconds
 from soda.export.graph import DeployedEncoder
+from soda.layout import ZOO
 from soda.runtime import Encoder, duplicates
 from soda.runtime.stream import default_workers, pixel_batches
 from soda.training.checkpoint import load_model
@@ -26,7 +27,7 @@ from soda.vectors.origin import Origin
 from soda.vectors.search import search
 from soda.vectors.store import Writer, read_blocks
 
-MODEL = Path("zoo/fashion_mnist")
+MODEL = ZOO / "fashion_mnist"
 WIDTH = 128
 """Numbers of the latents that are drawn for searches: those of the default model."""
 DISTINCT = 500  # JPEGs that are really different; the others are links to them

@@ -14,18 +14,20 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablations import CPU, varied
-from soda.common.images import to_float
+from benchmarks.ablation_run import CPU, varied
 from soda.config import Config, load
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
-from soda.evaluation.baselines import initial_encoder
-from soda.evaluation.novel_views import measure_novel_views
+from soda.evaluation.baselines.untrained import initial_encoder
+from soda.evaluation.image_metrics import FixedNetwork
+from soda.evaluation.view_synthesis import measure_novel_views
+from soda.inference.drawer import Drawer
+from soda.layout import PREPARED
 from soda.model.network import SodaNetwork
-from soda.training.batches import Order, batches
-from soda.training.held_out import PairCameras, read_held_out
+from soda.training.batches import Reader
+from soda.training.held_out import read_held_out
 from soda.training.step import optimise, start_run
-from soda.training.usage import measure_use
+from soda.training.usage import measure_use_of_pose
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "pooled": {"model.cameras.view_attention": []},
@@ -42,23 +44,21 @@ def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> 
     """(EMA model, images seen) after so many seconds of processor time; the learning rate decays over them."""
     run, settings = start_run(config, "novel views", CPU), config.train
     run.model.train()
-    split, held_out = data.split("train"), read_held_out(data, config, 486, CPU)
+    split, held_out = data.split("train"), read_held_out(data, config, 486)
     partners = find_partners(data, split, config.views.pairs)
     assert partners is not None
-    size, share, started = settings.batch_size, slice(0, settings.batch_size), time.process_time()
-    cameras = PairCameras(split, Order(len(partners), settings.seed), size, share, partners)
-    order, reported = Order(len(partners), settings.seed), 0
-    for batch in batches(split, order, batch_size=size, share=share, first_step=0, last_step=sys.maxsize, partners=partners):
+    size, started, reported = settings.batch_size, time.process_time(), 0
+    for batch in Reader(split, partners, seed=settings.seed, batch_size=size, posed=True).stream(0, sys.maxsize):
         done = (time.process_time() - started) / seconds
         if done * REPORTS >= reported + 1 or done >= 1:
             reported += 1
-            use = measure_use(run.ema, held_out.targets, 0, held_out.sources, held_out.cameras)
-            print(f"  {name} {run.step * size:7d} images: " + ", ".join(f"{k} {v:.2f}" for k, v in use.pose.items()), flush=True)
+            use = measure_use_of_pose(run.ema, held_out, 0)
+            print(f"  {name} {run.step * size:7d} images: " + ", ".join(f"{k} {v:.2f}" for k, v in use.items()), flush=True)
         if done >= 1:
             break
         images = round(run.step * size / done) if run.step and done else settings.images
         train = replace(settings, images=max(size, images), warmup_images=min(settings.warmup_images, images // 10))
-        optimise(run, run.model, replace(config, train=train), to_float(batch), 0, cameras.at(run.step))
+        optimise(run, run.model, replace(config, train=train), batch)
     return run.ema, run.step * size
 
 
@@ -67,17 +67,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.novel_views", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="of training for each run (600)")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants alone")
-    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--prepared", type=Path, default=PREPARED)
     args = parser.parse_args()
     torch.set_num_threads(1)
     data, base = PreparedData(args.prepared), load()
-    instrument = initial_encoder(varied(base, {"model.cameras": {}, "model.latent_dim": 128}))
+    instrument = FixedNetwork(initial_encoder(varied(base, {"model.cameras": {}, "model.latent_dim": 128})))
     for name in args.only or list(VARIANTS):
         config = varied(base, {**VARIANTS[name], "train.device": "cpu", "train.threads": 1})
         model, images = train_for(config, data, args.seconds, name)
-        found = measure_novel_views(
-            model.eval(), data.split("train"), data.split("val"), instrument, targets=4, samples=8, seed=0, batch_size=100
-        )
+        drawer = Drawer(model.eval(), batch_size=100, progress=False)
+        found = measure_novel_views(drawer, data.split("train"), data.split("val"), instrument, targets=4, samples=8, seed=0)
         assert found is not None
         figures = {k: v for k, v in found.metrics.items() if isinstance(v, float) and ("psnr" in k or "ssim@" in k)}
         print(f"{name}: {images} images, " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)

@@ -15,8 +15,9 @@ from soda.data.rendering.procedural import random_object
 from soda.data.rendering.views import drawer, picture
 from soda.geometry.cameras import camera, focal_length, upper_half_sphere
 from soda.inference.novel_view import ring
+from soda.layout import ZOO
 
-MODEL = "zoo/furniture"
+MODEL = ZOO / "furniture"
 SIDE, VIEWS, OBJECTS, FRAMES = 32, 24, 10, 24
 
 

@@ -19,10 +19,11 @@ import numpy as np
 import psutil
 
 from benchmarks.load import Plan, Tally, infer_request, load
+from soda.layout import ZOO
 from soda.runtime import Encoder
 
 Figures = dict[str, tuple[float, str]]
-ENCODER = Path("zoo/fashion_mnist/encoder.onnx")
+ENCODER = ZOO / "fashion_mnist/encoder.onnx"
 CLIENTS = 16
 WARM_UP = 500
 BARE_SECONDS = 5.0

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from soda.common.images import to_float
 from soda.config import Config, compose, from_dict
 from soda.data.augment import view_pair
+from soda.model.batch import ViewBatch
 from soda.training.step import optimise, start_run
 
 Figures = dict[str, tuple[float, str]]
@@ -74,21 +75,24 @@ def measure(config: Config, *, seconds: float) -> Figures:
     batch, size, channels = config.train.batch_size, config.dataset.image_size, config.dataset.channels
     pictures = np.random.default_rng(0).integers(0, 256, (4096, size, size, channels), dtype=np.uint8)
     images = to_float(pictures[:batch])
+    views_of = ViewBatch.of(images)
     run = start_run(config, "bench", torch.device("cpu"))
     run.model.train()
     with FlopCounterMode(display=False) as counter:
-        optimise(run, run.model, config, images, 0)
+        optimise(run, run.model, config, views_of)
     step_flops = counter.get_total_flops()
-    step = median_seconds(lambda: optimise(run, run.model, config, images, 0), seconds)
+    step = median_seconds(lambda: optimise(run, run.model, config, views_of), seconds)
     wide = (64, 64, 1, 16, batch)
     convolution = convolution_flops(wide) / convolution_seconds(wide, seconds) / 1e9
-    shapes = convolutions_of(run.model, lambda: optimise(run, run.model, config, images, 0))
+    shapes = convolutions_of(run.model, lambda: optimise(run, run.model, config, views_of))
     own_seconds = sum(count * convolution_seconds(shape, seconds / len(shapes)) for shape, count in shapes.items())
     own = sum(count * convolution_flops(shape) for shape, count in shapes.items()) / own_seconds / 1e9
 
     generator = torch.Generator().manual_seed(0)
     views = {name: from_dict(compose([f"views={name}"])).views for name in ("plain", "paper")}
-    view_seconds = {name: median_seconds(lambda v=v: view_pair(images, v, generator), seconds) for name, v in views.items()}
+    view_seconds = {
+        name: median_seconds(lambda v=v: view_pair(images, images, v, generator), seconds) for name, v in views.items()
+    }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shard.npy"
         np.save(file, pictures)

@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.pages import metrics_markdown, picture_markdown, preparation_markdown, verdict_markdown
-
-VERDICT = Path("reports/validation.json")
-FIGURES = Path("reports/figures")
-REPORT = Path("reports/index.html")
+from flows.pages import image_markdown, metrics_markdown, preparation_markdown, verdict_markdown
+from soda.layout import FIGURES, HTML, METRICS, PARTS, PREPARED, VERDICT
 
 
 class Page(NamedTuple):
@@ -49,9 +46,9 @@ def _metrics(key: str) -> Callable[[Path], Page]:
     return lambda path: Page(key, f"Figures of {path.name}", metrics_markdown(_read(path)))
 
 
-def _picture(path: Path) -> Page:
+def _image(path: Path) -> Page:
     key = "picture-" + re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
-    return Page(key, f"Figure {path.stem.replace('_', ' ')}", picture_markdown(path))
+    return Page(key, f"Figure {path.stem.replace('_', ' ')}", image_markdown(path))
 
 
 def _report(path: Path) -> Page:
@@ -61,12 +58,12 @@ def _report(path: Path) -> Page:
 
 # What a stage leaves to look at: a glob of files, and the page that is made of each.
 PAGES: dict[str, list[tuple[str, Callable[[Path], Page]]]] = {
-    "prepare": [("data/prepared/summary.json", _prepare)],
+    "prepare": [(f"{PREPARED}/summary.json", _prepare)],
     "validate": [(str(VERDICT), _verdict)],
-    "train": [("reports/train.json", _metrics("metrics-train"))],
-    "evaluate": [("reports/evaluate.json", _metrics("metrics-evaluate")), (f"{FIGURES}/*.png", _picture)],
-    "export": [("reports/export.json", _metrics("metrics-export"))],
-    "report": [("reports/metrics.json", _metrics("metrics")), (str(REPORT), _report)],
+    "train": [(str(PARTS["train"]), _metrics("metrics-train"))],
+    "evaluate": [(str(PARTS["evaluate"]), _metrics("metrics-evaluate")), (f"{FIGURES}/*.png", _image)],
+    "export": [(str(PARTS["export"]), _metrics("metrics-export"))],
+    "report": [(str(METRICS), _metrics("metrics")), (str(HTML), _report)],
 }
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from soda.common.errors import SodaError
+
 LOCK_FILE = Path(".dvc/tmp/pipeline.lock")
 
 
-class WorkspaceBusyError(RuntimeError):
+class WorkspaceBusyError(SodaError, RuntimeError):
     """Another run, or a stage that a killed run left behind, works in this workspace; the message names its process."""
 
 

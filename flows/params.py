@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from flows.pages import flatten
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, compose, write_params
+from soda.evaluation.registry import flatten
 
 
 def split_overrides(overrides: list[str] | str) -> list[str]:

@@ -19,14 +19,16 @@ from prefect.logging import get_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
-from flows.artifacts import REPORT, publish
+from flows.artifacts import publish
+from flows.dvc_client import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
 from flows.folder import require_hashable
-from flows.lock import Lock, WorkspaceBusyError, workspace_lock
+from flows.lock import Lock, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
-from flows.stages import StageError, StageResult, changed_stages, run_stage, stage_order
-from soda.config import PARAMS_FILE, ConfigError, load
+from soda.common.errors import SodaError
+from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
+from soda.layout import HTML
 
 HOUR = 3600.0
 TIMEOUTS = {"prepare": 12 * HOUR, "train": 14 * 24 * HOUR, "evaluate": 12 * HOUR}
@@ -53,7 +55,7 @@ def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) ->
     except StageError as error:
         publish(stage, root, log, since=started)
         # Not raised: Prefect would put a page of traceback over the stage's own words.
-        return Failed(message=str(error), name="Unreachable" if error.exit_code == UNREACHABLE else "Failed")
+        return Failed(message=str(error), name="Unreachable" if error.status == UNREACHABLE else "Failed")
     publish(stage, root, log)
     return result
 
@@ -62,7 +64,7 @@ def _require_stage(root: Path, name: str | None) -> None:
     """Asked before params.yaml is touched, and therefore of dvc.yaml itself: DVC cannot read that without params.yaml."""
     if not name:
         return
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = [stage for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"] if stage != CODE]
     if name not in stages:
         raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
@@ -95,8 +97,8 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
     """Raw pictures to encoder.onnx and a report, in the project whose folder is the working directory.
 
     Args:
-        overrides: Hydra settings (`train=long model.latent_dim=64`; quote values with spaces). params.yaml becomes conf/ with
-            these on top, and conf/ alone when there are none, as `soda compose` does it; with `from_stage` and none it stays.
+        overrides: Hydra settings (`experiment=emoji model.latent_dim=64`; quote values with spaces). params.yaml becomes conf/
+            with these on top, and conf/ alone without any, as `soda compose` does it; with `from_stage` and none it stays.
         from_stage: leave the stages before this one as they are.
         force: run stages that are up to date, too.
     """
@@ -111,17 +113,19 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
             if settings or not from_stage:
                 for change in write_composed(root, settings):
                     log.info("params.yaml: %s", change)
+                if hint := advice(settings, root / CONF_DIR):
+                    log.info("params.yaml: %s", hint)
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
             stages = stage_order(root)
             return _run_stages(root, stages[stages.index(from_stage) :] if from_stage else stages, lock, force)
-    except (ConfigError, StageError, WorkspaceBusyError) as error:
+    except SodaError as error:
         return Failed(message=str(error))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the flow by hand. Returns the exit status: 0 when it completed."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
-    parser.add_argument("settings", nargs="*", help="Hydra overrides, e.g. train=long model.latent_dim=64")
+    parser.add_argument("settings", nargs="*", help="Hydra overrides, e.g. experiment=avatars model.latent_dim=64")
     parser.add_argument("--overrides", default="", help="the same in one string, quoted as in a shell")
     parser.add_argument("--from-stage", default=None, help="leave the stages before this one as they are")
     parser.add_argument("--force", action="store_true", help="run stages that are up to date, too")
@@ -132,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         overrides = [*split_overrides(given.overrides), *given.settings]
         with project_server():
             state = pipeline(overrides, given.from_stage or None, given.force, return_state=True)
-    except ConfigError as error:
+    except SodaError as error:
         log.error("%s", error)
         return 2
     except KeyboardInterrupt:
@@ -140,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not state.is_completed():
         log.error("%s", state.message)
         return 1
-    log.info("%s: %s", state.message, (Path.cwd() / REPORT).as_uri())
+    log.info("%s: %s", state.message, (Path.cwd() / HTML).as_uri())
     return 0
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from soda.common.errors import NotInstalledError
+
 if TYPE_CHECKING:
     from soda.inference.soda import SODA
 
@@ -22,5 +24,5 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("soda"):
             raise
-        raise ModuleNotFoundError(f"SODA needs {error.name}: pip install '.[train]'", name=error.name) from error
+        raise NotInstalledError(f"SODA needs {error.name}: pip install '.[train]'", name=error.name) from error
     return SODA

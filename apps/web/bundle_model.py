@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from soda.common.errors import InputError, MissingFolderError, SodaError
 from soda.common.files import whole_folder
 from soda.runtime import Decoder, Encoder
 from soda.runtime.metadata import PREFIX
@@ -29,18 +30,19 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 def _chosen(values: dict[str, Any], keys: tuple[str, ...], file: Path) -> dict[str, Any]:
     missing = [key for key in keys if key not in values]
     if missing:
-        raise ValueError(f"{file}: its metadata has no {', '.join(PREFIX + key for key in missing)}")
+        raise InputError(f"{file}: its metadata has no {', '.join(PREFIX + key for key in missing)}")
     return {key: values[key] for key in keys}
 
 
 def bundle(model: Path, target: Path, examples: Path | None = None) -> dict[str, Any]:
     """Write the folder `target`, in place of an earlier bundle there; returns what model.json holds.
 
-    Raises ModelError (a ValueError) for files that are no models of this project, ValueError for a target that holds other
-    things, OSError for an examples folder that is not there.
+    Raises SodaError for files that are no models of this project, a target that holds other things, a missing examples folder.
     """
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / INDEX).is_file())):
-        raise ValueError(f"{target}: there is something else here (no {INDEX}); a bundle wants a folder of its own")
+        raise InputError(f"{target}: there is something else here (no {INDEX}); a bundle wants a folder of its own")
+    if examples is not None and not examples.is_dir():
+        raise MissingFolderError(f"{examples}: no such folder")
     encoder, denoiser = model / "encoder.onnx", model / "denoiser.onnx"
     files = [encoder]
     about: dict[str, Any] = {"format": 2, "name": model.resolve().name, "denoiser": None, "examples": []}
@@ -73,7 +75,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         bundle(args.model, args.to, args.examples)
-    except (ValueError, OSError) as error:
+    except SodaError as error:
         raise SystemExit(f"bundle_model: {error}") from None
 
 

@@ -1,37 +1,77 @@
-"""The commands on folders of pictures, carried out: what was found on standard output, to look at on a contact sheet."""
+"""`soda embed|search|duplicates|cluster|outliers`: folders of pictures; what was found is printed, and put on a contact sheet."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from soda.common.checks import whole_number
+from soda.common.errors import InputError
+from soda.layout import ENCODER
 
-from soda.runtime import Encoder, novelty
-from soda.runtime.checks import whole_number
-from soda.runtime.names import one_line
-from soda.runtime.stream import default_workers, threads_beside
-from soda.vectors import VectorsError
-from soda.vectors.cluster import cluster
-from soda.vectors.index import duplicate_groups, is_approximate, neighbours_within
-from soda.vectors.job import embed_folder
-from soda.vectors.origin import Origin
-from soda.vectors.search import search
-from soda.vectors.sheet import Section, Shown, write_sheet
-from soda.vectors.store import Vectors, comparable_blocks, on_disk, read_origin, read_vectors
+if TYPE_CHECKING:
+    import numpy as np
+
+    from soda.runtime import Encoder
+    from soda.vectors.origin import Origin
+    from soda.vectors.sheet import Section, Shown
+    from soda.vectors.store import Vectors
 
 COMPARED = "stats+l2"
 
 
-def run(args: argparse.Namespace) -> None:
-    """Carry out one of the commands. Raises ValueError or OSError, with one clear line, for input that cannot be used."""
-    COMMANDS[args.command](args)
+def add_commands(commands: Any) -> None:
+    """Add the five commands to the subparsers of `soda`."""
+    command = commands.add_parser("embed", help="a folder of pictures to a table of vectors")
+    command.add_argument("folder", type=Path, metavar="FOLDER")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="vectors.parquet, or where pyarrow is missing vectors.npz; interrupted, the same command goes on",
+    )
+    command.add_argument("--normalize", choices=("none", "stats", "l2", "stats+l2"), default="none", help="the vectors (none)")
+    _add_encoder(command)
+    command.set_defaults(action=_embed)
+
+    command = commands.add_parser("search", help="the pictures most like others")
+    _add_target(command)
+    command.add_argument("queries", nargs="+", type=Path, metavar="PICTURE", help="what to look for")
+    command.add_argument("-k", type=int, default=12, help="how many for each (12)")
+    _add_sheet(command, "search.html")
+    command.set_defaults(action=_search)
+
+    command = commands.add_parser("duplicates", help="pictures that are nearly one another")
+    _add_target(command)
+    command.add_argument("--threshold", type=float, default=0.98, help="cosine from which two are duplicates (0.98)")
+    _add_method(command)
+    _add_sheet(command, "duplicates.html")
+    command.set_defaults(action=_duplicates)
+
+    command = commands.add_parser("cluster", help="pictures in groups of like ones")
+    _add_target(command)
+    command.add_argument("-k", type=int, default=10, help="how many groups (10)")
+    command.add_argument("--shown", type=int, default=24, help="of each group on the sheet, the most typical first (24)")
+    command.add_argument("--seed", type=int, default=0)
+    _add_sheet(command, "clusters.html")
+    command.set_defaults(action=_cluster)
+
+    command = commands.add_parser("outliers", help="pictures that are like no other")
+    _add_target(command)
+    command.add_argument("-n", "--number", type=int, default=48, help="how many (48)")
+    command.add_argument("-k", type=int, default=5, help="neighbours that each is held to (5)")
+    _add_method(command)
+    _add_sheet(command, "outliers.html")
+    command.set_defaults(action=_outliers)
 
 
 def _embed(args: argparse.Namespace) -> None:
+    from soda.vectors.job import embed_folder
+
     normalize = None if args.normalize == "none" else args.normalize
     output = args.output or Path("vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
     try:
@@ -54,6 +94,12 @@ def _embed(args: argparse.Namespace) -> None:
 
 
 def _search(args: argparse.Namespace) -> None:
+    from soda.runtime.names import one_line
+    from soda.vectors import VectorsError
+    from soda.vectors.search import search
+    from soda.vectors.sheet import Section, Shown
+    from soda.vectors.store import on_disk
+
     target = _sheet(args)
     encoder = _encoder(args)
     queries = encoder.embed([str(path) for path in args.queries], normalize=COMPARED, batch_size=args.batch_size)
@@ -69,6 +115,10 @@ def _search(args: argparse.Namespace) -> None:
 
 
 def _duplicates(args: argparse.Namespace) -> None:
+    from soda.runtime.names import one_line
+    from soda.vectors.index import duplicate_groups
+    from soda.vectors.sheet import Section
+
     target, vectors = _sheet(args), _vectors(args)
     groups = duplicate_groups(vectors.z, args.threshold, args.method)
     lines = [f"{number}\t{one_line(vectors.files[row])}" for number, group in enumerate(groups) for row in group]
@@ -81,6 +131,10 @@ def _duplicates(args: argparse.Namespace) -> None:
 
 
 def _cluster(args: argparse.Namespace) -> None:
+    from soda.runtime.names import one_line
+    from soda.vectors.cluster import cluster
+    from soda.vectors.sheet import Section
+
     whole_number("--shown", args.shown, 1)
     whole_number("--seed", args.seed, 0)
     target, vectors = _sheet(args), _vectors(args)
@@ -98,6 +152,13 @@ def _cluster(args: argparse.Namespace) -> None:
 
 
 def _outliers(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from soda.runtime import novelty
+    from soda.runtime.names import one_line
+    from soda.vectors.index import is_approximate, neighbours_within
+    from soda.vectors.sheet import Section
+
     whole_number("--number", args.number, 1)
     whole_number("-k", args.k, 1)
     target, vectors = _sheet(args), _vectors(args)
@@ -115,12 +176,18 @@ def _outliers(args: argparse.Namespace) -> None:
 
 
 def _encoder(args: argparse.Namespace) -> Encoder:
+    from soda.runtime import Encoder
+    from soda.runtime.stream import default_workers, threads_beside
+
     workers = default_workers() if args.workers is None else args.workers
     return Encoder(args.encoder, providers=args.provider, threads=args.threads or threads_beside(workers))
 
 
 def _vectors(args: argparse.Namespace) -> Vectors:
     """All latents of the target in memory, ready to be compared."""
+    from soda.vectors.origin import Origin
+    from soda.vectors.store import Vectors, read_vectors
+
     if not args.target.is_dir():
         return read_vectors(args.target)
     encoder = _encoder(args)
@@ -130,6 +197,10 @@ def _vectors(args: argparse.Namespace) -> Vectors:
 
 def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterator[tuple[list[str], np.ndarray]]]:
     """Names and latents of the target a block at a time. Raises VectorsError when another encoder made them."""
+    from soda.vectors import VectorsError
+    from soda.vectors.origin import Origin
+    from soda.vectors.store import comparable_blocks, read_origin
+
     if args.target.is_dir():
         settings = {"normalize": COMPARED, "batch_size": args.batch_size, "workers": args.workers, "progress": True}
         batches = encoder.stream(args.target, **settings)
@@ -146,12 +217,14 @@ def _sheet(args: argparse.Namespace) -> Path:
     """Where the sheet goes, checked before any work."""
     path: Path = args.output
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
-        raise ValueError(f"{path}: cannot be written; a contact sheet is an .html file")
+        raise InputError(f"{path}: cannot be written; a contact sheet is an .html file")
     return path
 
 
 def _show(target: Path, title: str, about: str, sections: list[Section], lines: list[str]) -> None:
     """The sheet first: whoever reads the lines may stop early."""
+    from soda.vectors.sheet import write_sheet
+
     shown = write_sheet(target, title, about, sections)
     print(f"{target}: {shown} pictures to look at. {about}", file=sys.stderr)
     for line in lines:
@@ -159,17 +232,39 @@ def _show(target: Path, title: str, about: str, sections: list[Section], lines: 
 
 
 def _shown(vectors: Vectors, row: int, note: str = "") -> Shown:
+    from soda.vectors.sheet import Shown
+
     return Shown(vectors.path(row), vectors.files[row], note)
 
 
 def _how(args: argparse.Namespace, vectors: Vectors) -> str:
+    from soda.vectors.index import is_approximate
+
     return ", by an approximate index" if is_approximate(len(vectors.files), args.method) else ""
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "embed": _embed,
-    "search": _search,
-    "duplicates": _duplicates,
-    "cluster": _cluster,
-    "outliers": _outliers,
-}
+def _add_target(command: argparse.ArgumentParser) -> None:
+    command.add_argument("target", type=Path, metavar="FOLDER|VECTORS", help="pictures, or what `soda embed` made of them")
+    _add_encoder(command)
+
+
+def _add_encoder(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--encoder", type=Path, default=ENCODER, help=f"{ENCODER} by default")
+    command.add_argument(
+        "--threads", type=int, default=0, help="of the model (0: one for each core that decodes nothing, at least one)"
+    )
+    command.add_argument("--workers", type=int, help="threads that decode pictures (one a core)")
+    command.add_argument(
+        "--provider", action="append", metavar="NAME", help="of onnxruntime, the preferred one first (CPUExecutionProvider)"
+    )
+    command.add_argument("--batch-size", type=int, default=64, help="pictures encoded at once (64)")
+
+
+def _add_method(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--method", choices=("auto", "exact", "approximate"), default="auto", help="approximate from 300,000 pictures on (auto)"
+    )
+
+
+def _add_sheet(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument("-o", "--output", type=Path, default=Path(name), help=f"the contact sheet ({name})")

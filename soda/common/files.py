@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from soda.common.errors import FileError
+
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
@@ -30,6 +32,15 @@ def walk_once(root: Path, onerror: Callable[[OSError], object] | None = None) ->
         yield folder, subfolders, files
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A name that leads through a file, or is a folder's, is for the person who gave it."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 def _sibling(path: Path, role: str) -> Path:
     return path.with_name(f".{path.name}.{role}-{uuid.uuid4().hex[:8]}")
 
@@ -37,11 +48,13 @@ def _sibling(path: Path, role: str) -> Path:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; it becomes `path` when the block ends well and vanishes when it raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(path, "new")
     try:
         yield temporary
-        os.replace(temporary, path)
+        with _named(path):
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,7 +65,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     What a killed run left is put right first: half-filled folders go, and a result set aside for its successor comes back.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     for left in sorted(path.parent.glob(f".{path.name}.old-*")):
         if path.exists():
             shutil.rmtree(left)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ REDRAWS = 16
 """How often a pair of equal views is drawn again: a picture of one colour has no two views that differ."""
 
 
-class Draws:
+class ViewDraws:
     """Random numbers of one batch, from one generator, placed on the device of the pictures."""
 
     def __init__(self, generator: torch.Generator, batch: int, device: torch.device) -> None:
@@ -45,7 +45,7 @@ def _matrices(batch: int, device: torch.device) -> Tensor:
     return torch.eye(3, device=device).repeat(batch, 1, 1)
 
 
-def _crop_and_flip(config: AugmentConfig, draws: Draws) -> Tensor:
+def _crop_and_flip(config: AugmentConfig, draws: ViewDraws) -> Tensor:
     """Matrices (B, 3, 3) from output to input coordinates in [-1, 1]: a random resized crop (aspect 3/4 to 4/3) and a mirror."""
     cropped = draws.chance(config.crop_prob)
     area = draws.uniform(config.crop_scale_min, 1.0)
@@ -89,7 +89,7 @@ _PHOTOMETRIC: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
 _GEOMETRIC_OPS = 5
 
 
-def _randaugment(images: Tensor, matrix: Tensor, config: AugmentConfig, draws: Draws) -> tuple[Tensor, Tensor]:
+def _randaugment(images: Tensor, matrix: Tensor, config: AugmentConfig, draws: ViewDraws) -> tuple[Tensor, Tensor]:
     """RandAugment (Cubuk et al. 2020): `ops` operations of strength up to `magnitude`, each drawn per picture."""
     touched = draws.chance(config.randaugment_prob)
     for _ in range(config.randaugment_ops):
@@ -109,7 +109,7 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
 
     generator: a CPU generator; the views depend on nothing else. What the settings leave off costs nothing.
     """
-    draws = Draws(generator, len(images), images.device)
+    draws = ViewDraws(generator, len(images), images.device)
     moved = config.crop_prob > 0 or config.flip_prob > 0
     matrix = _crop_and_flip(config, draws) if moved else _matrices(draws.batch, draws.device)
     if config.randaugment_prob > 0 and config.randaugment_ops > 0:
@@ -124,15 +124,15 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def recolour(images: Tensor, channels: int, strength: float, generator: torch.Generator) -> Tensor:
-    """Other colours for each pair, the same in all its views: (B, V * channels, S, S) in [-1, 1] -> the same shape.
+def recolour(views: Sequence[Tensor], strength: float, generator: torch.Generator) -> list[Tensor]:
+    """Other colours for each pair, the same in all its views: some (B, C, S, S) in [-1, 1] -> the same shapes.
 
     A channel's brightness in [0, 1] is raised to the power exp(strength * n), n drawn from N(0, 1) for each pair and channel:
     white and black stay, what lies between is tinted, lightened or darkened. strength 0 changes nothing.
     """
-    powers = torch.exp(strength * torch.randn(len(images), 1, channels, 1, 1, generator=generator)).to(images.device)
-    brightness = ((images.unflatten(1, (-1, channels)) + 1) / 2).clamp(0, 1)
-    return (brightness.pow(powers) * 2 - 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    batch, channels = views[0].shape[:2]
+    powers = torch.exp(strength * torch.randn(batch, channels, 1, 1, generator=generator)).to(views[0].device)
+    return [((view + 1) / 2).clamp(0, 1).pow(powers) * 2 - 1 for view in views]
 
 
 def _surely(config: AugmentConfig) -> AugmentConfig:
@@ -146,23 +146,20 @@ def draw_shown(batch: int, sources: int, generator: torch.Generator) -> Tensor:
     return torch.arange(sources)[None] < counts
 
 
-def view_pair(images: Tensor, config: ViewsConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(source, target), each (B, C, S, S), drawn independently of one another.
+def view_pair(of_source: Tensor, of_target: Tensor, config: ViewsConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(source, target), each (B, C, S, S), drawn independently of one another from the images of either.
 
-    images: (B, C, S, S), the pictures of both views; where `views.pairs` pairs pictures (B, 2C, S, S), those of the source and
-    then those of the target. Two views of one picture that came out the same are drawn again, unless reconstruction is trained.
+    Two views of one image that came out the same are drawn again, unless reconstruction is trained.
     """
-    paired = config.pairs.by != "picture"
-    of_source, of_target = images.chunk(2, dim=1) if paired else (images, images)
     source, target = augment(of_source, config.source, generator), augment(of_target, config.target, generator)
-    if paired or config.reconstructs:
+    if config.pairs.by != "picture" or config.reconstructs:
         return source, target
     for _ in range(REDRAWS):
         same = (source == target).flatten(1).all(1)
         if not same.any():
             break
         if config.source.leaves_as_is:
-            target[same] = augment(images[same], _surely(config.target), generator)
+            target[same] = augment(of_target[same], _surely(config.target), generator)
         else:
-            source[same] = augment(images[same], _surely(config.source), generator)
+            source[same] = augment(of_source[same], _surely(config.source), generator)
     return source, target

@@ -14,14 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from soda.common.errors import InputError, SodaError
+from soda.data.columns import FACTOR, SPLITS
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
-SPLITS = ("train", "val", "test")
-FACTOR = "factor."
-"""How the columns of known factors begin: `factor.hair` holds the hair of every picture, "" where it is not known."""
 
-
-class DatasetError(ValueError):
+class DatasetError(SodaError, ValueError):
     """Prepared data that is missing or not what its summary says; the message names the file."""
 
 
@@ -131,7 +129,7 @@ class PreparedData:
     def split(self, name: str) -> Split:
         """The pictures of "train", "val" or "test" (there may be none)."""
         if name not in SPLITS:
-            raise ValueError(f"split: {name!r} is not possible; it wants one of {', '.join(SPLITS)}")
+            raise InputError(f"split: {name!r} is not possible; it wants one of {', '.join(SPLITS)}")
         table = self._read(["split", "shard", "row"])
         rows = np.flatnonzero(pc.equal(table["split"], name).to_numpy(zero_copy_only=False))
         shards = table["shard"].to_numpy().astype(np.int64)[rows]

@@ -12,22 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from soda.common.errors import InputError
 from soda.common.files import file_sha256
-
-BASE_COLUMNS: Mapping[str, pa.DataType] = {
-    "id": pa.string(),
-    "sha256": pa.string(),
-    "split": pa.string(),
-    "label": pa.string(),
-    "width": pa.int32(),
-    "height": pa.int32(),
-    "mode": pa.string(),
-    "mean": pa.float64(),
-    "std": pa.float64(),
-    "file": pa.string(),
-    "shard": pa.int32(),
-    "row": pa.int32(),
-}
+from soda.data.columns import BASE_COLUMNS
 
 
 class ShardFile:
@@ -47,7 +34,7 @@ class ShardFile:
     def write(self, pictures: np.ndarray) -> None:
         """Append (n, S, S, C) uint8."""
         if pictures.shape[1:] != self._shape or pictures.dtype != np.uint8:
-            raise ValueError(f"{self.path} takes uint8 (n, {self._shape}), not {pictures.dtype} {pictures.shape}")
+            raise InputError(f"{self.path} takes uint8 (n, {self._shape}), not {pictures.dtype} {pictures.shape}")
         self._file.write(np.ascontiguousarray(pictures).data)
         self.count += len(pictures)
 
@@ -73,7 +60,7 @@ class PreparedWriter:
     def __init__(self, folder: Path, shape: tuple[int, int, int], shard_size: int, extra: Mapping[str, pa.DataType]) -> None:
         clash = sorted(set(extra) & set(BASE_COLUMNS))
         if clash:
-            raise ValueError(f"a source's own column may not be called {clash[0]!r}: the manifest has one of that name")
+            raise InputError(f"a source's own column may not be called {clash[0]!r}: the manifest has one of that name")
         self.folder = folder
         self.shards: list[dict[str, Any]] = []
         self._shape, self._shard_size = shape, shard_size

@@ -7,19 +7,34 @@ the target the source itself.
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from soda.common.errors import SodaError
 from soda.config import PairsConfig
-from soda.data.dataset import SPLITS, PreparedData, Split
+from soda.data.columns import SPLITS
+from soda.data.dataset import PreparedData, Split
 
 _SHOWN = 3  # rows that an error names
 
 
-class PairsError(ValueError):
+class PairsError(SodaError, ValueError):
     """Pictures that cannot be paired as the settings say; the message names the setting, or the file and its lines."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Positions in a split: sources (b, V), targets (b,) and, where there are any, styles (b,), all int64."""
+
+    sources: np.ndarray
+    targets: np.ndarray
+    styles: np.ndarray | None = None
+
+    def __getitem__(self, rows: slice) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.sources[rows], self.targets[rows], None if self.styles is None else self.styles[rows])
 
 
 class Partners:
@@ -35,7 +50,8 @@ class Partners:
         """spans: (n, 4) int64, columns start, stop, skip_start and skip_stop."""
         self.anchors = anchors
         self.reconstruct = reconstruct
-        self.styles: Partners | None = None  # of the targets: pictures that give the style sections
+        self.styles: Partners | None = None  # of the targets: images that give the style sections
+        self.style_sections = 0  # how many of the finest they give
         self.further = 0  # further source views, beside the first
         self._pool, self._spans = pool, spans
 
@@ -59,20 +75,19 @@ class Partners:
         drawn: np.ndarray = self._pool[place]
         return drawn
 
-    def draw_pictures(self, which: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Positions, (b,) int64 each, of sources and targets; then, where there are `styles`, of what gives the style sections,
-        or the `further` sources.
-
-        Where the target is the source, so is the style. A further source is never the target; it may be another source again.
+    def draw_pairs(self, which: np.ndarray, generator: np.random.Generator) -> Pairs:
+        """Pairs of the anchors `which`. Where the target is the source, so is the style. A further source is never the target; it
+        may be another source again.
         """
         sources, targets = self.anchors[which], self.draw(which, generator)
         if self.further:
             of_targets = np.searchsorted(self.anchors, targets)
-            return sources, targets, *(self._draw_other(of_targets, generator) for _ in range(self.further))
+            further = [self._draw_other(of_targets, generator) for _ in range(self.further)]
+            return Pairs(np.stack((sources, *further), axis=1), targets)
         if self.styles is None:
-            return sources, targets
+            return Pairs(sources[:, None], targets)
         styles = self.styles.draw(np.searchsorted(self.styles.anchors, targets), generator)
-        return sources, targets, np.where(targets == sources, sources, styles)
+        return Pairs(sources[:, None], targets, np.where(targets == sources, sources, styles))
 
 
 def find_partners(data: PreparedData, split: Split, config: PairsConfig) -> Partners | None:
@@ -92,7 +107,7 @@ def find_partners(data: PreparedData, split: Split, config: PairsConfig) -> Part
         differ = f" and differ in {config.differ}" if config.differ else ""
         raise PairsError(f"views.pairs: no {what}{differ}: there is nothing to train on")
     if config.style_sections:
-        found.styles = _styles(split, config, found)
+        found.styles, found.style_sections = _styles(split, config, found), config.style_sections
     found.further = config.sources - 1
     return found
 

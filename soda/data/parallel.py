@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
+
+from tqdm import tqdm
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,3 +56,16 @@ def ordered_map(
     while waiting:
         first, future = waiting.popleft()
         yield first, future.result()
+
+
+def spread(
+    work: Callable[..., Sequence[R]], jobs: Sequence[tuple[Any, ...]], workers: int, *, total: int, desc: str, unit: str
+) -> Iterator[R]:
+    """Yield all that `work(*job)` returns for each job, in order, from so many processes, with a progress bar of `total`."""
+    workers = min(worker_count(workers), len(jobs))
+    with ExitStack() as stack:
+        pool = stack.enter_context(process_pool(workers)) if workers > 1 else None
+        bar = stack.enter_context(tqdm(total=total, desc=desc, unit=unit, leave=False))
+        for _, results in ordered_map(pool, work, ((None, job) for job in jobs), workers * 3):
+            yield from results
+            bar.update(len(results))

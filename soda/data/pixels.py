@@ -14,10 +14,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from soda.common.errors import SodaError
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
 
-class ChangedError(ValueError):
+class ChangedError(SodaError, ValueError):
     """A raw file that is no longer what was fetched; the message names it."""
 
 

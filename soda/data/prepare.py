@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from soda.common.errors import SodaError
 from soda.common.files import file_sha256, whole_folder, write_json
 from soda.config import DatasetConfig
-from soda.data.dataset import FACTOR
+from soda.data.columns import FACTOR, SPLITS
 from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.pixels import ChangedError, Measured, PixelSettings, process
@@ -31,14 +32,14 @@ from soda.data.sources.base import split_of
 
 logger = logging.getLogger(__name__)
 
-SPLIT_ORDER = ("test", "val", "train")
+SPLIT_ORDER = tuple(reversed(SPLITS))
 _CHUNK = 128  # pictures a job, fewer when they are large
 _CHUNK_BYTES = 1 << 22  # of prepared pixels a job
 _IN_FLIGHT = 3  # jobs a worker
 _SHOWN = 5  # rejected files that an error names
 
 
-class PrepareError(ValueError):
+class PrepareError(SodaError, ValueError):
     """Raw data from which nothing usable can be prepared; the message names the files and the setting."""
 
 
@@ -176,7 +177,7 @@ def _summary(config: DatasetConfig, source: Source, folder: Path, writer: Prepar
         "channels": config.channels,
         "resize": config.resize,
         "count": tally.count,
-        "splits": {name: tally.splits[name] for name in reversed(SPLIT_ORDER)},
+        "splits": {name: tally.splits[name] for name in SPLITS},
         "labels": sorted(tally.labels - {""}),
         **({"factors": factors} if factors else {}),
         "manifest_sha256": file_sha256(folder / "manifest.parquet"),

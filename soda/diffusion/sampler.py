@@ -13,26 +13,27 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.diffusion.schedule import Schedule
 
 Denoise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def split_prediction(prediction: str, output: Tensor, x_t: Tensor, abar: Tensor) -> tuple[Tensor, Tensor]:
+def split_prediction(prediction_type: str, output: Tensor, x_t: Tensor, abar: Tensor) -> tuple[Tensor, Tensor]:
     """(x_0, eps) from a network's output, which is eps, x_0 or v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans & Ho 2022)."""
     signal, sigma = abar.sqrt().to(x_t.dtype), (1 - abar).sqrt().to(x_t.dtype)
-    if prediction == "eps":
+    if prediction_type == "eps":
         return (x_t - sigma * output) / signal, output
-    if prediction == "x_0":
+    if prediction_type == "x_0":
         return output, (x_t - signal * output) / sigma
     return signal * x_t - sigma * output, sigma * x_t + signal * output
 
 
-def prediction_target(prediction: str, x_0: Tensor, eps: Tensor, abar: Tensor) -> Tensor:
+def prediction_target(prediction_type: str, x_0: Tensor, eps: Tensor, abar: Tensor) -> Tensor:
     """What a network of this prediction is trained to put out."""
-    if prediction == "eps":
+    if prediction_type == "eps":
         return eps
-    if prediction == "x_0":
+    if prediction_type == "x_0":
         return x_0
     return abar.sqrt().to(x_0.dtype) * eps - (1 - abar).sqrt().to(x_0.dtype) * x_0
 
@@ -81,19 +82,19 @@ def sample(
 ) -> Tensor:
     """Draw x_0 (B, C, H, W) from x_T in `steps` evaluations of the denoiser.
 
-    method: "ddpm", "ddim" (with eta in [0, 1]) or "dpm++2m". clip: keep each predicted x_0 in [-1, 1]. generator: the noise of
-    the stochastic ones; alike: the same for all pictures of the batch. Raises ValueError for an unknown method or a step count
-    outside 1 .. T.
+    method: "ddpm", "ddim" (with eta in [0, 1]) or "dpm++2m". clip: keep each predicted x_0 in [-1, 1]. generator: on the CPU,
+    of the noise of the stochastic ones, which is so the same on any device; alike: one noise for all images of the batch.
+    Raises ValueError for an unknown method or a step count outside 1 .. T.
     """
     if method not in ("ddpm", "ddim", "dpm++2m"):
-        raise ValueError(f"sampler {method!r} is not one of ddpm, ddim, dpm++2m")
+        raise InputError(f"sampler {method!r} is not one of ddpm, ddim, dpm++2m")
     times = schedule.sampling_times(steps, spacing)
     table = schedule.alphas_cumprod.tolist()
     x, previous_x_0 = x_T, None
 
     def noise(like: Tensor) -> Tensor:
         shape = (1, *like.shape[1:]) if alike else like.shape
-        return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+        return torch.randn(shape, generator=generator, dtype=like.dtype).to(like.device)
 
     for k, (t, t_next) in enumerate(pairwise(times)):
         x_0, eps = denoise(x, _batch_of(t, x))
@@ -105,23 +106,4 @@ def sample(
             previous_x_0 = x_0
         else:
             x = _ddim_step(table[t], table[t_next], x_0, eps, 1.0 if method == "ddpm" else eta, noise)
-    return x
-
-
-@torch.no_grad()
-def invert(denoise: Denoise, x_0: Tensor, schedule: Schedule, steps: int, *, spacing: str = "logsnr") -> Tensor:
-    """DDIM run backwards: the x_T (B, C, H, W) from which `sample(method="ddim", eta=0, clip=False)` gives back x_0.
-
-    Each step up from t to t' uses the denoiser at t (at the first noisy entry for the clean picture), the usual approximation
-    (Song et al. 2021, section 4.3); the error falls with the number of steps.
-    """
-    times = schedule.sampling_times(steps, spacing)[::-1]
-    table = schedule.alphas_cumprod.tolist()
-    x = x_0
-    for t, t_next in pairwise(times):
-        # At the clean end eps is not determined by x; the network's view from the next entry is the best there is.
-        predicted_x_0, eps = denoise(x, _batch_of(t or t_next, x))
-        if t == 0:
-            predicted_x_0 = x
-        x = math.sqrt(table[t_next]) * predicted_x_0 + math.sqrt(1 - table[t_next]) * eps
     return x

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from soda.common.errors import InputError
+
 ABAR_FLOOR = 1e-4
 """Least abar of a table. At abar = 0 a noise-predicting network says nothing about x_0; at 1e-4 (-40 dB) x_0 can still be
 recovered in float32 to 1e-4, and the leak of the picture into x_T is inaudible. Training and sampling see the same floor."""
@@ -46,9 +48,9 @@ class Schedule(nn.Module):
     def __init__(self, name: str, num_timesteps: int) -> None:
         super().__init__()
         if name not in SCHEDULES:
-            raise ValueError(f"schedule {name!r} is not one of {', '.join(SCHEDULES)}")
+            raise InputError(f"schedule {name!r} is not one of {', '.join(SCHEDULES)}")
         if num_timesteps < 2:
-            raise ValueError(f"num_timesteps {num_timesteps} is below 2")
+            raise InputError(f"num_timesteps {num_timesteps} is below 2")
         t = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps
         table = SCHEDULES[name](t)
         # Entries below the floor are lifted to a strictly falling tail, so that log-SNR can be inverted.
@@ -78,7 +80,7 @@ class Schedule(nn.Module):
         """
         T = self.num_timesteps
         if not 1 <= steps <= T:
-            raise ValueError(f"steps {steps} is not in 1 .. {T}, the entries of the schedule")
+            raise InputError(f"steps {steps} is not in 1 .. {T}, the entries of the schedule")
         if spacing == "t":
             wanted = torch.linspace(T, 0, steps + 1, dtype=torch.float64)[:-1]
         elif spacing == "logsnr":
@@ -88,7 +90,7 @@ class Schedule(nn.Module):
             nearest = torch.searchsorted(-logsnr.contiguous(), -targets.to(logsnr.device)).clamp(max=T - 1)
             wanted = torch.cat([torch.tensor([float(T)]).double(), nearest.cpu().double() + 1])[:steps]
         else:
-            raise ValueError(f"spacing {spacing!r} is neither logsnr nor t")
+            raise InputError(f"spacing {spacing!r} is neither logsnr nor t")
         times = [int(i) for i in wanted.round()]
         times[0] = T
         # Where the table is too coarse for the wanted spacing, neighbours take the next free entry on either side.

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
+from soda.common.errors import InputError
+from soda.data.columns import FACTOR
 from soda.data.dataset import PreparedData
-from soda.evaluation.latents import Sample
-
-COLUMN = "factor."
-"""Manifest columns of known factors begin with it; an empty value is a missing one."""
+from soda.evaluation.samples import Sample
 
 MAX_VALUES = 64
 """A factor of more values (a code point, a file name) tells pictures apart rather than describing them."""
@@ -36,9 +35,9 @@ class Factors:
     def __post_init__(self) -> None:
         for split, columns in self.codes.items():
             if set(columns) != set(self.names):
-                raise ValueError(f"factors of the {split} split: {sorted(columns)}, but the data have {sorted(self.names)}")
+                raise InputError(f"factors of the {split} split: {sorted(columns)}, but the data have {sorted(self.names)}")
             if len({len(column) for column in columns.values()}) > 1:
-                raise ValueError(f"factors of the {split} split differ in length: {[len(c) for c in columns.values()]}")
+                raise InputError(f"factors of the {split} split differ in length: {[len(c) for c in columns.values()]}")
 
     def known(self, name: str) -> np.ndarray:
         """Values of `name` that at least MIN_PICTURES training pictures have: (k,) int64."""
@@ -67,10 +66,6 @@ class Factors:
                 found.append(name)
         return found
 
-    def at(self, split: str, positions: np.ndarray) -> dict[str, np.ndarray]:
-        """The codes at `positions` of a split: factor -> (len(positions),)."""
-        return {name: column[positions] for name, column in self.codes[split].items()}
-
     def only(self, names: list[str], positions: dict[str, np.ndarray]) -> Factors:
         """`names` alone, at `positions` of each split."""
         codes = {split: {name: self.codes[split][name][here] for name in names} for split, here in positions.items()}
@@ -96,11 +91,11 @@ class Factors:
 
 def read_factors(data: PreparedData, samples: dict[str, Sample]) -> Factors | None:
     """The known factors of the pictures in `samples` (by split), from the manifest's `factor.<name>`; None without any."""
-    columns = [name for name in pq.read_schema(data.manifest).names if name.startswith(COLUMN)]
+    columns = [name for name in pq.read_schema(data.manifest).names if name.startswith(FACTOR)]
     names: dict[str, list[str]] = {}
     codes: dict[str, dict[str, np.ndarray]] = {split: {} for split in samples}
     for column in columns:
-        name = column.removeprefix(COLUMN)
+        name = column.removeprefix(FACTOR)
         values = sorted(set(data.column(column).astype(str).tolist()) - {"", "None"})
         names[name] = values
         table = np.asarray(values, dtype=str)

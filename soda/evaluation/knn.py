@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from soda.evaluation.probe import Features, standardise, top1
+from soda.common.errors import InputError
+from soda.evaluation.linear_probe import Features, standardise, top1
 
 TEMPERATURE = 0.1
 QUERIES = 250  # a block of similarities is (QUERIES, bank): 54 MB beside a bank of 54,000
@@ -55,7 +56,7 @@ def knn_probe(
     """
     train, val, test = train.labelled(), val.labelled(), test.labelled()
     if not len(train.y) or not len(test.y):
-        raise ValueError(f"kNN wants labelled pictures, got {len(train.y)} in train and {len(test.y)} in test")
+        raise InputError(f"kNN wants labelled pictures, got {len(train.y)} in train and {len(test.y)} in test")
     bank, val_x, test_x = standardise(train.x, val.x[:max_val], test.x)
     best_k, best_score = min(k), None
     if len(val.y):

@@ -11,11 +11,11 @@ from soda.common.images import to_float
 from soda.data.dataset import Split
 from soda.evaluation.azimuth import azimuths
 from soda.evaluation.novel_tasks import OBJECT, Tasks
-from soda.evaluation.novel_views import NovelViews
+from soda.evaluation.view_synthesis import NovelViews
 from soda.geometry.cameras import COLUMNS
 from soda.inference.drawer import Drawer, Sampling
 from soda.inference.image_io import give
-from soda.inference.novel_view import novel_views, ring
+from soda.inference.novel_view import novel_views, orbit_cameras
 from soda.model.network import SodaNetwork
 from soda.viz.animation import save_animation
 from soda.viz.sheets import grid, page, save_sheet
@@ -65,7 +65,7 @@ def spinning(model: SodaNetwork, found: NovelViews, path: Path, seed: int) -> No
     places = split.cameras[:, [COLUMNS.index(f"camera.place{row}") for row in range(3)]]
     distance = float(np.median(np.linalg.norm(places, axis=1)))
     focal = float(split.cameras[0, COLUMNS.index("camera.fx")])
-    cameras = ring(FRAMES, azimuth=0, elevation=20, distance=distance, focal=focal)
+    cameras = orbit_cameras(FRAMES, azimuth=0, elevation=20, distance=distance, focal=focal)
     columns = []
     for _, _, sources in _objects(found):
         turned = [

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soda.data.dataset import FACTOR, Split
+from soda.data import columns
+from soda.data.dataset import Split
 from soda.geometry.cameras import COLUMNS
 
-OBJECT, MODEL = FACTOR + "object", FACTOR + "model"
+OBJECT, MODEL = columns.FACTOR + columns.OBJECT, columns.FACTOR + columns.MODEL
 MAX_TESTED, MAX_OBJECTS = 500, 2000
 """Objects of test and of training that novel views are measured on: sets of tens of thousands would take hours and all memory."""
 _FORWARD = [COLUMNS.index(f"camera.forward{row}") for row in range(3)]

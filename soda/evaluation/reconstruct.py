@@ -1,71 +1,72 @@
-"""Reconstruction from z alone: the pictures, and how near they come."""
+"""Images drawn again: from z alone, and exactly, from z and the inverted x_T; and how near they come for so many evaluations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from soda.common.images import to_float, to_uint8
-from soda.common.seeds import seed_of
-from soda.evaluation.metrics import FixedNetwork, feature_distance, frechet_distance, psnr, ssim
+from soda.diffusion.inversion import ROUNDS
+from soda.evaluation.image_metrics import ImageJudge
+from soda.inference.drawer import Drawer, Sampling
 from soda.model.network import SodaNetwork
 
 
-@torch.no_grad()
-def reconstruct(model: SodaNetwork, z: Tensor, *, seed: int, sample: int = 0, batch_size: int) -> np.ndarray:
-    """Draw a picture from every z (N, D) with the model's own sampler and steps, starting from noise that (seed, sample) decides.
+def reconstruct(drawer: Drawer, z: Tensor, *, seed: int, sample: int = 0, steps: int | None = None) -> np.ndarray:
+    """Draw an image from every z (N, D) with the model's own sampler, from noise that (seed, sample) decides.
 
     No inversion: nothing of the original but z enters. Returns (N, S, S, C) uint8.
     """
-    device = next(model.parameters()).device
-    generator = torch.Generator(device=device).manual_seed(seed_of("x_T", seed, sample))
-    blocks = []
-    with tqdm(total=len(z), desc="reconstruct", unit="img", leave=False) as bar:
-        for block in z.split(batch_size):
-            blocks.append(to_uint8(model.decode(block.to(device), generator=generator)))
-            bar.update(len(block))
-    return np.concatenate(blocks)
+    return to_uint8(drawer.draw(z, sampling=Sampling(seed, steps, sample=sample), label="reconstruct"))
 
 
 @dataclass(frozen=True)
-class Nearness:
-    """Each picture against its original: (N,) float64 each."""
+class Cost:
+    """Means over images at one number of evaluations. fid_like is nan for too few images to have a covariance."""
 
-    psnr: np.ndarray  # dB
-    ssim: np.ndarray
-    lpips_like: np.ndarray
+    evaluations: int  # of the denoiser, for one image
+    psnr: float  # dB
+    ssim: float
+    lpips_like: float
+    fid_like: float
 
 
-class Judge:
-    """Compares uint8 pictures (N, S, S, C) as 8-bit pictures, in [0, 1] and in the features of a fixed network."""
+def _judge(judge: ImageJudge, drawn: np.ndarray, originals: np.ndarray, evaluations: int) -> Cost:
+    near = judge.nearness(drawn, originals)
+    fid = judge.fid_like(drawn, originals) if len(drawn) > 1 else float("nan")
+    return Cost(evaluations, float(near.psnr.mean()), float(near.ssim.mean()), float(near.lpips_like.mean()), fid)
 
-    def __init__(self, network: FixedNetwork, *, device: torch.device, batch_size: int) -> None:
-        self.network, self.device, self.batch_size = network, device, batch_size
 
-    def _blocks(self, pictures: np.ndarray) -> list[np.ndarray]:
-        return [pictures[i : i + self.batch_size] for i in range(0, len(pictures), self.batch_size)]
+def evaluations_a_step(model: SodaNetwork) -> int:
+    """Of the denoiser, with the model's own guidance: guided, it is asked with z and without."""
+    return 1 if model.diffusion.guidance_scale == 1.0 else 2
 
-    @torch.no_grad()
-    def nearness(self, pictures: np.ndarray, originals: np.ndarray) -> Nearness:
-        """Every picture against its original."""
-        columns: list[list[Tensor]] = [[], [], []]
-        for ours_8bit, theirs_8bit in zip(self._blocks(pictures), self._blocks(originals), strict=True):
-            ours, theirs = to_float(ours_8bit).to(self.device), to_float(theirs_8bit).to(self.device)
-            unit = ((ours + 1) / 2).clamp(0, 1), ((theirs + 1) / 2).clamp(0, 1)
-            features = feature_distance(self.network(ours)[1], self.network(theirs)[1])
-            for column, value in zip(columns, (psnr(*unit), ssim(*unit), features), strict=True):
-                column.append(value.cpu())
-        return Nearness(*(torch.cat(column).double().numpy() for column in columns))
 
-    def fid_like(self, pictures: np.ndarray, originals: np.ndarray) -> float:
-        """Frechet distance between the network's outputs for two sets."""
-        return frechet_distance(self._describe(pictures), self._describe(originals))
+def stochastic_cost(
+    drawer: Drawer, z: Tensor, originals: np.ndarray, judge: ImageJudge, evaluations: tuple[int, ...], *, seed: int
+) -> dict[int, Cost]:
+    """evaluations -> measures of images drawn from z (N, D) alone, with the model's own sampler and guidance and always from
+    the same noise, in as many steps as so many evaluations allow.
 
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
-        return np.concatenate(
-            [self.network(to_float(block).to(self.device))[0].cpu().numpy() for block in self._blocks(pictures)]
-        )
+    originals: (N, S, S, C) uint8.
+    """
+    a_step, found = evaluations_a_step(drawer.network), {}
+    for asked in evaluations:
+        count = max(1, asked // a_step)
+        found[asked] = _judge(judge, reconstruct(drawer, z, seed=seed, steps=count), originals, count * a_step)
+    return found
+
+
+def exact_cost(drawer: Drawer, z: Tensor, originals: np.ndarray, judge: ImageJudge, steps: tuple[int, ...]) -> dict[int, Cost]:
+    """steps -> measures of images inverted and drawn again (DDIM, eta 0, nothing clipped) in so many steps each way.
+
+    As `soda.inference.soda.SODA.reconstruct(exact=True)` does it, with the model's own guidance.
+    """
+    images, found = to_float(originals), {}
+    for count in steps:
+        sampling = Sampling(steps=count)
+        drawn = to_uint8(drawer.draw(z, drawer.invert(images, z, sampling), sampling, exact=True))
+        found[count] = _judge(judge, drawn, originals, count * (1 + ROUNDS) * evaluations_a_step(drawer.network))
+    return found

@@ -10,6 +10,7 @@ from soda.config import ExportConfig
 from soda.data.dataset import Split
 from soda.export import ExportError
 from soda.export.statistics import evenly_spaced
+from soda.inference.drawer import Drawer, Sampling
 from soda.model.network import SodaNetwork
 from soda.runtime import Decoder
 
@@ -40,9 +41,8 @@ def check_decoder(decoder: Decoder, model: SodaNetwork, split: Split, config: Ex
     ]
     diffs = []
     for about, rows, whole, sections in cases:
-        wanted = model.decode(
-            z[rows], x_T=x_T[rows], sampler="ddim", eta=0.0, guidance_scale=whole, section_scales=sections
-        ).numpy()
+        asked = Sampling(guidance=sections or whole, sampler="ddim", eta=0.0)
+        wanted = Drawer(model, batch_size=len(z)).draw(z[rows], x_T[rows], asked).numpy()
         drawn = decoder.sample(z[rows].numpy(), x_T=x_T[rows].numpy(), guidance=sections or whole, output="float")
         diff = np.nan_to_num(np.abs(drawn - wanted), nan=np.inf).reshape(len(wanted), -1)
         worst = int(diff.max(1).argmax())

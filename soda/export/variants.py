@@ -16,7 +16,7 @@ import torch
 from soda.common.files import write_json
 from soda.config import ExportConfig
 from soda.data.dataset import PreparedData, Split
-from soda.evaluation.probe import Features, linear_probe
+from soda.evaluation.linear_probe import Features, linear_probe
 from soda.export.describe import to_bytes
 from soda.export.graph import DeployedEncoder
 from soda.export.parity import Likeness, likeness

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from soda.common.errors import SodaError
+
 PREFIX = "camera."
 COLUMNS = tuple(
     PREFIX + name
@@ -30,7 +32,7 @@ FOCAL_LENGTHS = (0.1, 20.0)
 _TOLERANCE = 1e-3  # of R R' = 1: files with poses have six digits or fewer
 
 
-class CameraError(ValueError):
+class CameraError(SodaError, ValueError):
     """A camera that is missing, not finite, or not of the convention; the message says which and why."""
 
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from soda.common.errors import SodaError
 from soda.common.files import file_sha256, whole_file
 from soda.common.tensors import tensors_sha256
 
@@ -26,7 +27,7 @@ EVALUATED = "directions.safetensors"
 """Beside the model folder: those that the evaluate stage found. A name given to one goes into the person's own file."""
 
 
-class DirectionError(ValueError):
+class DirectionError(SodaError, ValueError):
     """A direction that does not exist, a name that is not possible, or a file of directions that cannot be used."""
 
 
@@ -136,7 +137,12 @@ def find_file(model_folder: Path) -> Path:
     for file in (directions_file(folder), folder / ("model" + SUFFIX), folder.with_name(EVALUATED)):
         if file.is_file():
             return file
-    raise NoDirectionsError(f"{model_folder}: no directions were found for this model yet; `soda attributes` finds them")
+    raise NoDirectionsError(f"{model_folder}: no directions were found for this model yet; `soda directions` finds them")
+
+
+def directions_of(model_folder: Path, latent_dim: int) -> Directions:
+    """Those of `find_file`. Raises DirectionError when there are none, or they were found with other weights."""
+    return load_directions(find_file(model_folder), model=weights_sha256(model_folder), latent_dim=latent_dim)
 
 
 def usable_file(model_folder: Path, latent_dim: int) -> Path | None:
@@ -189,7 +195,7 @@ def load_directions(path: Path, *, model: str, latent_dim: int) -> Directions:
         if about["format"] != FORMAT:
             raise DirectionError(f"{path}: format {about['format']} is not read here, only {FORMAT}: update the package")
         if about.pop("sha256", None) not in (None, _checksum(tensors, about)):  # None: written before there were checksums
-            raise DirectionError(f"{path}: altered since it was written; `soda attributes --find` finds directions anew")
+            raise DirectionError(f"{path}: altered since it was written; `soda directions --find` finds directions anew")
         rows = zip(vectors, sigma, about["items"], share, change, strict=True)
         items = tuple(Direction(v, s, item["kind"], item["section"], p, c, item["name"]) for v, s, item, p, c in rows)
         found = Directions(items, about["model"], about["notes"])
@@ -198,5 +204,5 @@ def load_directions(path: Path, *, model: str, latent_dim: int) -> Directions:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DirectionError(f"{path}: not a readable file of directions ({error})") from error
     if found.model != model or vectors.shape[1:] != (latent_dim,):
-        raise DirectionError(f"{path}: these directions were found with other weights; `soda attributes --find` finds new ones")
+        raise DirectionError(f"{path}: these directions were found with other weights; `soda directions --find` finds new ones")
     return found

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.inference.directions import Direction
+from soda.inference.drawer import Drawer, Sampling
 from soda.inference.mixing import require_sections
 
 METHODS = ("pca", "section", "sparse", "ica")
@@ -108,6 +110,37 @@ def _along(column: np.ndarray, kind: str, z: np.ndarray) -> Iterator[Found]:
         yield Found(vector, float((z @ vector).std(ddof=1)), kind)
 
 
+def discover(
+    drawer: Drawer,
+    z: Tensor,
+    *,
+    methods: Sequence[str] | None,
+    count: int,
+    per_section: int,
+    shown: int,
+    steps: int,
+    seed: int,
+) -> list[Direction]:
+    """Directions of latents (N, D), ranked by how much they change `shown` of the images, drawn in so many steps.
+
+    methods: None: all (section only where sections divide z); else, like count and per_section, as `candidates` has it.
+    """
+    if shown < 1:
+        raise InputError(f"shown: {shown!r} is not possible; it must be 1 or more")
+    sections = drawer.network.sections
+    if methods is None:
+        methods = [method for method in METHODS if method != "section" or z.shape[1] % sections == 0]
+    found = candidates(z, sections=sections, count=count, per_section=per_section, methods=tuple(methods), seed=seed)
+    some = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:shown]]
+    noise = drawer.noise(len(some), seed)
+
+    def draw(ends: Tensor) -> Tensor:
+        again = noise.repeat(len(ends) // len(some), 1, 1, 1)
+        return drawer.draw(ends, again, Sampling(seed, steps), alike=True, label="rank")
+
+    return rank(found, some, draw, float(z.double().var(0).sum()))
+
+
 def candidates(z: Tensor, *, sections: int, count: int, per_section: int, methods: tuple[str, ...], seed: int) -> list[Found]:
     """Directions by every method of `methods`, from latents (N, D), of which at most MAX_LATENTS are used.
 
@@ -116,19 +149,19 @@ def candidates(z: Tensor, *, sections: int, count: int, per_section: int, method
     """
     for method in methods or ("",):
         if method not in METHODS:
-            raise ValueError(f"methods: {method!r} is not possible; it wants some of {', '.join(METHODS)}")
+            raise InputError(f"methods: {method!r} is not possible; it wants some of {', '.join(METHODS)}")
     for key, value in (("count", count), ("per_section", per_section)):
         if value < 1:
-            raise ValueError(f"{key}: {value!r} is not possible; it wants 1 or more")
+            raise InputError(f"{key}: {value!r} is not possible; it wants 1 or more")
     if not bool(z.isfinite().all()):
-        raise ValueError("some of these latents are not finite numbers")
+        raise InputError("some of these latents are not finite numbers")
     if len(z) < 2:
-        raise ValueError(f"directions are found from the latents of many pictures, not of {len(z)}")
+        raise InputError(f"directions are found from the latents of many pictures, not of {len(z)}")
     chosen = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:MAX_LATENTS].sort().values
     data = z[chosen].double().cpu().numpy()
     data -= data.mean(0)
     if not data.any():
-        raise ValueError("all these latents are the same: there is no direction to find in them")
+        raise InputError("all these latents are the same: there is no direction to find in them")
     count = min(count, data.shape[1], len(data) - 1)  # so many directions centred latents have
     find: dict[str, Callable[[], Iterator[Found]]] = {
         "pca": lambda: principal(data, count),

@@ -1,16 +1,20 @@
-"""Encoding, sampling and inverting in batches, on the model's device, with a progress bar; in and out on the CPU."""
+"""The one drawing loop: encoding, sampling and inverting in batches, on the model's device; in and out on the CPU.
+
+All noise is drawn on the CPU, so that the same seed gives the same images on any device.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from soda.common.errors import InputError
 from soda.common.seeds import seed_of
 from soda.diffusion.inversion import ROUNDS, invert_exactly
 from soda.diffusion.sampler import Denoise, sample
@@ -27,25 +31,35 @@ class Sampling:
     steps: int | None = None
     guidance: Guidance | None = None
     pose_guidance: float = 1.0  # weight of the camera that is drawn for; 1 is none
+    sample: int = 0  # one seed has many samples, each with noise of its own
+    sampler: str | None = None  # ddpm, ddim or dpm++2m
+    eta: float | None = None
+    clip: bool = True  # each predicted x_0 to [-1, 1]
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.pose_guidance):
-            raise ValueError(f"pose_guidance: {self.pose_guidance!r} is not possible; a weight is a finite number")
+            raise InputError(f"pose_guidance: {self.pose_guidance!r} is not possible; a weight is a finite number")
+
+    def noise_seed(self) -> int:
+        """Of the noise that a stochastic sampler adds on the way."""
+        return seed_of("sampling", self.seed, *([self.sample] if self.sample else []))
 
 
 class Drawer:
-    """A network and how much of it is seen: batch_size pictures at once, a bar or none."""
+    """A network and how much of it is seen: batch_size images at once, a progress bar or none."""
 
-    def __init__(self, network: SodaNetwork, *, batch_size: int, progress: bool) -> None:
+    def __init__(self, network: SodaNetwork, *, batch_size: int = 64, progress: bool = False) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch_size: {batch_size!r} is not possible; it must be 1 or more")
         self.network, self.batch_size, self.progress = network, batch_size, progress
 
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    def noise(self, count: int, seed: int) -> Tensor:
+    def noise(self, count: int, seed: int, sample: int = 0) -> Tensor:
         """x_T (count, C, S, S), drawn on the CPU: the same on every device, and the first the same for every count."""
-        generator = torch.Generator().manual_seed(seed_of("x_T", seed, 0))
+        generator = torch.Generator().manual_seed(seed_of("x_T", seed, sample))
         shape = (self.network.channels, self.network.image_size, self.network.image_size)
         return torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
 
@@ -59,7 +73,7 @@ class Drawer:
 
     @torch.no_grad()
     def encode_views(self, views: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, Context | None]:
-        """What `SODA.encode_views` gives of views (B, V, C, S, S) and cameras (B, V, 16), on the CPU."""
+        """What `SodaNetwork.encode_views` gives of views (B, V, C, S, S) and cameras (B, V, 16), on the CPU."""
         blocks = views.split(self.batch_size)
         posed = self._split(cameras, len(blocks))
         encoded = [self.network.encode_views(block.to(self.device), each) for block, each in zip(blocks, posed, strict=True)]
@@ -70,8 +84,8 @@ class Drawer:
     def draw(
         self,
         z: Tensor,
-        x_T: Tensor,
-        sampling: Sampling,
+        x_T: Tensor | None = None,
+        sampling: Sampling = Sampling(),
         *,
         exact: bool = False,
         alike: bool = False,
@@ -81,29 +95,33 @@ class Drawer:
     ) -> Tensor:
         """(B, C, S, S) in [-1, 1] from z (B, D) and x_T (B, C, S, S), as cameras (B, 16) see it where they are given.
 
-        context: goes with z, from `encode_views`. exact: as the inversion has it, by deterministic DDIM without clipping; else by
-        the model's own sampler. alike: what noise that adds on the way is one for all pictures, as x_T may be.
+        x_T: None: the noise of the seed and sample. alike: one noise for all images, also that which a stochastic sampler adds on
+        the way. exact: as the inversion has it, by deterministic DDIM without clipping. context: from `encode_views`, as z.
         """
+        if exact:
+            sampling = replace(sampling, sampler="ddim", eta=0.0, clip=False)
+        if x_T is None:
+            x_T = self.noise(1 if alike else len(z), sampling.seed, sampling.sample).expand(len(z), -1, -1, -1)
         settings, blocks, steps = self.network.diffusion, [], self._steps(sampling)
-        generator = torch.Generator(device=self.device).manual_seed(seed_of("sampling", sampling.seed))
+        generator = torch.Generator().manual_seed(sampling.noise_seed())
         with self._bar(label, steps * len(z)) as bar:
-            latent_blocks = z.split(self.batch_size)
-            posed = self._split(cameras, len(latent_blocks))
-            seen = [None] * len(latent_blocks) if context is None else context.split(self.batch_size)
-            for latents, noise, each, views in zip(latent_blocks, x_T.split(self.batch_size), posed, seen, strict=True):
+            for start in range(0, len(z), self.batch_size):
+                rows = slice(start, start + self.batch_size)
+                posed = None if cameras is None else cameras[rows].to(self.device)
+                views = None if context is None else context[rows].to(self.device)
                 if alike:
-                    generator.manual_seed(seed_of("sampling", sampling.seed))
+                    generator.manual_seed(sampling.noise_seed())
                 drawn = sample(
-                    self._denoiser(latents, sampling, bar, each, None if views is None else views.to(self.device)),
-                    self._place(noise),
+                    self._denoiser(z[rows], sampling, bar, posed, views),
+                    self._place(x_T[rows]),
                     self.network.schedule,
                     steps,
-                    method="ddim" if exact else settings.sampler,
-                    eta=0.0 if exact else settings.eta,
+                    method=sampling.sampler or settings.sampler,
+                    eta=settings.eta if sampling.eta is None else sampling.eta,
                     spacing=settings.spacing,
                     generator=generator,
                     alike=alike,
-                    clip=not exact,
+                    clip=sampling.clip,
                 )
                 blocks.append(drawn.clamp(-1, 1).cpu())
         return torch.cat(blocks)
@@ -112,7 +130,7 @@ class Drawer:
     def invert(self, images: Tensor, z: Tensor, sampling: Sampling) -> Tensor:
         """The x_T from which `draw(z, x_T, exact=True)` gives `images`. Raises ValueError for unequal numbers of them."""
         if len(images) != len(z):
-            raise ValueError(f"{len(z)} latents for {len(images)} pictures")
+            raise InputError(f"{len(z)} latents for {len(images)} images")
         blocks, steps = [], self._steps(sampling)
         with self._bar("invert", steps * ROUNDS * len(z)) as bar:
             for block, latents in zip(images.split(self.batch_size), z.split(self.batch_size), strict=True):

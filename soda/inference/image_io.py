@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.common.images import to_float, to_uint8
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
@@ -65,7 +66,7 @@ def read_pictures(pictures: Picture | Iterable[Picture], form: Format) -> Tensor
         return _from_tensor("the tensor", pictures, form)
     items: list[Any] = [pictures] if is_single(pictures) else list(pictures)  # type: ignore[arg-type]
     if not items:
-        raise ValueError("not a single picture was given")
+        raise InputError("not a single picture was given")
     return torch.cat([_read("the picture" if len(items) == 1 else f"picture {i}", item, form) for i, item in enumerate(items)])
 
 
@@ -96,7 +97,7 @@ def _from_array(name: str, array: np.ndarray) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise ValueError(f"{name} has shape {array.shape}; a picture is (H, W), (H, W, 1) or (H, W, 3), several are (N, H, W, C)")
+        raise InputError(f"{name} has shape {array.shape}; a picture is (H, W), (H, W, 1) or (H, W, 3), several are (N, H, W, C)")
     return Image.fromarray(np.ascontiguousarray(array))
 
 
@@ -105,10 +106,10 @@ def _from_tensor(name: str, images: Tensor, form: Format) -> Tensor:
         raise TypeError(f"{name} has dtype {images.dtype}; a tensor of pictures is float, -1 to 1 (an array may be uint8)")
     wanted = (form.channels, form.size, form.size)
     if tuple(images.shape[1:]) != wanted or not len(images):
-        raise ValueError(f"{name} has shape {tuple(images.shape)}; this model takes (N, {', '.join(map(str, wanted))})")
+        raise InputError(f"{name} has shape {tuple(images.shape)}; this model takes (N, {', '.join(map(str, wanted))})")
     low, high = float(images.min()), float(images.max())
     if not (low >= -1.001 and high <= 1.001):  # also false for NaN
-        raise ValueError(f"{name} has values from {low:g} to {high:g}; pictures lie in [-1, 1]")
+        raise InputError(f"{name} has values from {low:g} to {high:g}; pictures lie in [-1, 1]")
     return images.float().contiguous(memory_format=torch.channels_last)
 
 
@@ -120,15 +121,24 @@ def read_latents(z: Any, latent_dim: int) -> tuple[Tensor, bool]:
     latents = torch.as_tensor(z, dtype=torch.float32)
     batch = latents[None] if latents.ndim == 1 else latents
     if batch.ndim != 2 or batch.shape[1] != latent_dim or not len(batch):
-        raise ValueError(f"z has shape {tuple(latents.shape)}; this model takes (B, {latent_dim}) or ({latent_dim},)")
+        raise InputError(f"z has shape {tuple(latents.shape)}; this model takes (B, {latent_dim}) or ({latent_dim},)")
     if not bool(batch.isfinite().all()):
-        raise ValueError("z holds what is no finite number")
+        raise InputError("z holds what is no finite number")
     return batch, latents.ndim == 1
+
+
+def read_noise(x_T: Any, shape: tuple[int, ...]) -> Tensor:
+    """x_T, a tensor, array or list, as `shape`; of one image the batch dimension may be missing. Raises ValueError for others."""
+    noise = torch.as_tensor(x_T, dtype=torch.float32)
+    noise = noise[None] if noise.ndim == 3 else noise
+    if tuple(noise.shape) != shape:
+        raise InputError(f"x_T has shape {tuple(noise.shape)}; for these z it is {shape}")
+    return noise
 
 
 def require_output(output: str) -> None:
     if output not in OUTPUTS:
-        raise ValueError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
+        raise InputError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
 
 
 def give(images: Tensor, output: str, *, single: bool) -> Any:

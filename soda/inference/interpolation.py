@@ -1,9 +1,11 @@
-"""Ways from one latent to the next: straight, on the sphere, and round a ring of several."""
+"""Interpolation from one latent to the next: straight, on the sphere, and round a ring of several."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from soda.common.errors import InputError
 
 MODES = ("linear", "spherical")
 
@@ -32,22 +34,21 @@ def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     return (unit * ((1 - s) * norm_a + s * norm_b)).view(-1, *start.shape).to(start.dtype)
 
 
-def walk(stations: Tensor, frames: int, *, mode: str = "linear", ring: bool = False) -> Tensor:
-    """`frames` points a leg, from every station to the next, each station met once.
+def interpolate(points: Tensor, frames: int, *, mode: str = "linear", ring: bool = False) -> Tensor:
+    """`frames` steps from every point to the next, each point met once.
 
-    stations: (K, ...), at least 2. Without `ring` the last station ends the walk: ((K - 1) * frames + 1, ...). With it the
-    walk goes on to the first, which is not repeated, so that it loops: (K * frames, ...). Raises ValueError for fewer than 2
-    stations, no frames or an unknown mode.
+    points: (K, ...), at least 2. Without `ring` the last point ends it: ((K - 1) * frames + 1, ...). With it the last leads on to
+    the first, which is not repeated, so that it loops: (K * frames, ...). Raises ValueError for fewer than 2 points, no frames or
+    an unknown mode.
     """
     if mode not in MODES:
-        raise ValueError(f"mode: {mode!r} is not possible; it wants one of {', '.join(MODES)}")
+        raise InputError(f"mode: {mode!r} is not possible; it must be one of {', '.join(MODES)}")
     if frames < 1:
-        raise ValueError(f"frames: {frames!r} is not possible; it wants 1 or more from a picture to the next")
-    if len(stations) < 2:
-        raise ValueError(f"a walk wants two pictures or more, not {len(stations)}")
-    way = slerp if mode == "spherical" else lerp
-    share = torch.arange(frames, dtype=stations.dtype, device=stations.device) / frames
-    ends = torch.roll(stations, -1, 0)
-    legs = len(stations) if ring else len(stations) - 1
-    parts = [way(stations[k], ends[k], share) for k in range(legs)]
-    return torch.cat(parts if ring else [*parts, stations[-1:]])
+        raise InputError(f"frames: {frames!r} is not possible; it must be 1 or more from an image to the next")
+    if len(points) < 2:
+        raise InputError(f"interpolation takes two images or more, not {len(points)}")
+    between = slerp if mode == "spherical" else lerp
+    share = torch.arange(frames, dtype=points.dtype, device=points.device) / frames
+    ends = torch.roll(points, -1, 0)
+    parts = [between(points[k], ends[k], share) for k in range(len(points) if ring else len(points) - 1)]
+    return torch.cat(parts if ring else [*parts, points[-1:]])

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.model.modulation import mask_sections
 
 
 def require_sections(latent_dim: int, sections: int) -> None:
     """Raise ValueError when z does not fall into equal sections (a model without layer modulation may have such a z)."""
     if latent_dim % sections:
-        raise ValueError(f"{sections} sections do not divide a latent of {latent_dim}: this model has no sections to work on")
+        raise InputError(f"{sections} sections do not divide a latent of {latent_dim}: this model has no sections to work on")
 
 
 def default_cut(sections: int) -> int:
@@ -25,7 +26,7 @@ def default_cut(sections: int) -> int:
 def fine_sections(cut: int, sections: int) -> list[int]:
     """The `cut` finest sections. Raises ValueError for a cut outside 0 (none) to `sections` (all)."""
     if not 0 <= cut <= sections:
-        raise ValueError(f"cut: {cut!r} is not possible; it wants 0 (all from the content) to {sections} (all from the style)")
+        raise InputError(f"cut: {cut!r} is not possible; it wants 0 (all from the content) to {sections} (all from the style)")
     return list(range(cut))
 
 
@@ -34,7 +35,7 @@ def keep_only(chosen: Iterable[int], sections: int) -> Tensor:
     keep = torch.zeros(1, sections)
     for k in chosen:
         if not isinstance(k, numbers.Integral) or not 0 <= k < sections:
-            raise ValueError(f"section {k!r} does not exist; this model has sections 0 to {sections - 1}")
+            raise InputError(f"section {k!r} does not exist; this model has sections 0 to {sections - 1}")
         keep[0, k] = 1
     return keep
 
@@ -56,3 +57,20 @@ def mix_grid(styles: Tensor, contents: Tensor, chosen: Iterable[int], sections: 
     """Every content with every style: (S, D) and (K, D) -> (K * S, D), a row of S for each content."""
     rows = styles.repeat(len(contents), 1), contents.repeat_interleave(len(styles), 0)
     return mix(*rows, chosen, sections)
+
+
+def mixes(
+    styles: Tensor, contents: Tensor, sections: int, *, cut: int | None, chosen: Sequence[int] | None, every_cut: bool
+) -> Tensor:
+    """Every content (K, D) with every style (S, D): by the finest sections up to `cut` (half of them), by the `chosen` ones, or
+    one of each at every cut. Raises ValueError when more than one way is asked for.
+    """
+    if (cut is not None) + (chosen is not None) + every_cut > 1:
+        raise InputError("cut, sections and every_cut exclude one another: give one of them")
+    if every_cut:
+        if len(styles) != 1 or len(contents) != 1:
+            raise InputError(f"every_cut takes one style and one content, not {len(styles)} and {len(contents)}")
+        return mix_every_cut(styles[0], contents[0], sections)
+    if chosen is None:
+        chosen = fine_sections(default_cut(sections) if cut is None else cut, sections)
+    return mix_grid(styles, contents, chosen, sections)

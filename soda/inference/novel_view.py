@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.errors import InputError
 from soda.geometry.cameras import NUMBERS, Camera, CameraError, camera, orbit, problem_of
 from soda.inference.drawer import Drawer, Sampling
 
@@ -47,23 +48,22 @@ def novel_views(drawer: Drawer, views: Tensor, source_poses: Cameras | None, tar
     cameras that are wrong or too few.
     """
     if not drawer.network.takes_cameras:
-        raise ValueError("this model was trained without cameras (model.cameras.rays=false): it cannot draw novel views")
+        raise InputError("this model was trained without cameras (model.cameras.rays=false): it cannot draw novel views")
     sources = None if source_poses is None else camera_numbers(source_poses, "source_poses")
     if sources is not None and len(sources) != len(views):
         raise CameraError(f"source_poses: {len(sources)} cameras for {len(views)} views")
     targets = camera_numbers(target_poses, "target_pose")
     z, context = drawer.encode_views(views[None], None if sources is None else sources[None])  # (1, D)
-    count = len(targets)
-    noise = drawer.noise(1, sampling.seed).expand(count, -1, -1, -1)
-    seen = None if context is None else context.expand(count)
-    return drawer.draw(z.expand(count, -1), noise, sampling, alike=True, label="turn", cameras=targets, context=seen)
+    seen = None if context is None else context.expand(len(targets))
+    z = z.expand(len(targets), -1)
+    return drawer.draw(z, sampling=sampling, alike=True, label="novel views", cameras=targets, context=seen)
 
 
-def ring(frames: int, *, azimuth: float, elevation: float, distance: float, focal: float) -> list[Camera]:
+def orbit_cameras(frames: int, *, azimuth: float, elevation: float, distance: float, focal: float) -> list[Camera]:
     """Cameras once round the object from `azimuth` on, all at one elevation; degrees, focal length in sides.
 
     Raises ValueError for less than one frame, CameraError for a camera that sees nothing.
     """
     if frames < 1:
-        raise ValueError(f"frames: {frames} is not possible; it wants 1 or more")
+        raise InputError(f"frames: {frames} is not possible; it wants 1 or more")
     return [camera(orbit(azimuth + 360 * k / frames, elevation, distance), focal) for k in range(frames)]

@@ -6,14 +6,14 @@ A batch of cameras is (B, 16) in the order of cameras.COLUMNS; a row of zeros, o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from soda.config import CamerasConfig
-from soda.geometry.cameras import NUMBERS
 from soda.geometry.rays import encode_poses, pose_numbers, ray_channels, ray_maps
+from soda.model.batch import ViewBatch
 
 
 def known(cameras: Tensor) -> Tensor:
@@ -36,12 +36,9 @@ class Context:
         """The same, with nothing shown of the rows whose entry in `kept` (B,) is False."""
         return Context(self.tokens, self.shown & kept[:, None])
 
-    def split(self, size: int) -> list[Context]:
-        """Blocks of at most `size` rows."""
-        return [Context(*both) for both in zip(self.tokens.split(size), self.shown.split(size), strict=True)]
-
-    def roll(self, rows: int) -> Context:
-        return Context(self.tokens.roll(rows, 0), self.shown.roll(rows, 0))
+    def __getitem__(self, rows: slice | Tensor) -> Context:
+        """Some of the rows, in any order."""
+        return Context(self.tokens[rows], self.shown[rows])
 
     def expand(self, rows: int) -> Context:
         """One row as `rows` equal ones."""
@@ -83,15 +80,11 @@ class PoseEmbedding(nn.Module):
         return self.mlp(encode_poses(cameras.float(), self.octaves)) * known(cameras)[:, None]
 
 
-def mask_cameras(cameras: Tensor, settings: CamerasConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Cameras of the views of pairs, (B, V, 16), source, target and then further sources, masked at random for training.
-
-    All sources of a pair are masked together, the target independently.
-    """
-    if cameras.ndim != 3 or cameras.shape[1] < 2 or cameras.shape[2] != NUMBERS:
-        raise ValueError(f"the cameras of pairs are (B, 2 or more, {NUMBERS}), not {tuple(cameras.shape)}")
+def mask_cameras(batch: ViewBatch, settings: CamerasConfig, generator: torch.Generator) -> ViewBatch:
+    """The batch with cameras masked at random for training: all sources of a pair together, the target independently."""
+    if batch.source_cameras is None or batch.target_cameras is None:
+        return batch
     drop = torch.tensor([settings.source_drop, settings.target_drop])
-    keep = (torch.rand(len(cameras), 2, generator=generator) >= drop).to(cameras)
-    source, target, *further = cameras.unbind(1)
-    sources = torch.stack((source, *further), 1) * keep[:, 0, None, None]  # (B, V - 1, 16)
-    return sources if further else sources[:, 0], target * keep[:, 1, None]
+    keep = (torch.rand(len(batch), 2, generator=generator) >= drop).to(batch.target_cameras)
+    sources, target = batch.source_cameras * keep[:, :1, None], batch.target_cameras * keep[:, 1:]
+    return replace(batch, source_cameras=sources, target_cameras=target)

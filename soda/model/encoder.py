@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from soda.config import CamerasConfig, ModelConfig
+from soda.config import ModelConfig
 from soda.model.conditions import RayInput
 
 LARGE_IMAGE = 64
@@ -109,7 +109,7 @@ def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.M
         rays = RayInput(channels, model.cameras)
         if channels == 3:
             _see_colours(rays.rgb)
-        plain = dataclasses.replace(model, cameras=CamerasConfig())
+        plain = dataclasses.replace(model, cameras=dataclasses.replace(model.cameras, rays=False, pose=False, view_attention=()))
         return PosedEncoder(rays, build_encoder(plain, image_size=image_size, channels=rays.out_channels))
     small_stem = model.encoder_stem == "small" or (model.encoder_stem == "auto" and image_size <= LARGE_IMAGE)
     if model.encoder == "tiny":

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from soda.common.errors import InputError
+
 
 def group_count(channels: int) -> int:
     """Groups of GroupNorm: 8 or fewer, so that a group has several channels also in narrow networks."""
@@ -15,7 +17,7 @@ def group_count(channels: int) -> int:
 def cut_sections(z: Tensor, sections: int) -> Tensor:
     """(B, D) -> (B, sections, D / sections). Raises ValueError when D is not a multiple of `sections`."""
     if z.shape[1] % sections:
-        raise ValueError(f"a latent of {z.shape[1]} cannot be cut in {sections} equal sections")
+        raise InputError(f"a latent of {z.shape[1]} cannot be cut in {sections} equal sections")
     return z.view(z.shape[0], sections, -1)
 
 

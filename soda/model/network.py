@@ -1,4 +1,4 @@
-"""SODA: encoder and denoiser under one roof, the training loss, and sampling with guidance."""
+"""Encoder and denoiser under one roof: the training loss, and a denoiser to sample with."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from soda.common.errors import InputError
 from soda.config import Config, DiffusionConfig, ModelConfig
-from soda.diffusion.sampler import Denoise, invert, prediction_target, sample, split_prediction
+from soda.diffusion.sampler import Denoise, prediction_target, split_prediction
 from soda.diffusion.schedule import Schedule
+from soda.model.batch import LossDraws, ViewBatch
 from soda.model.conditions import Context
 from soda.model.encoder import PosedEncoder, build_encoder, map_channels
 from soda.model.modulation import mask_sections
@@ -25,22 +27,7 @@ class SodaNetwork(nn.Module):
         self.diffusion = diffusion
         self.schedule = Schedule(diffusion.schedule, diffusion.num_timesteps)
         self.encoder = build_encoder(model, image_size=image_size, channels=channels)
-        self.denoiser = UNet(
-            in_channels=channels,
-            out_channels=channels,
-            latent_dim=model.latent_dim,
-            patch_size=model.patch_size,
-            channels=model.channels,
-            channel_mult=model.channel_mult,
-            blocks_per_level=model.blocks_per_level,
-            attention_levels=model.attention_levels,
-            head_dim=model.head_dim,
-            dropout=model.dropout,
-            time_dim=model.time_dim,
-            layer_modulation=model.layer_modulation,
-            cameras=model.cameras,
-            context_channels=map_channels(model),
-        )
+        self.denoiser = UNet(model, channels=channels, context_channels=map_channels(model))
         self.takes_cameras, self.attends_views = model.cameras.rays, bool(model.cameras.view_attention)
 
     def encode(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
@@ -68,6 +55,17 @@ class SodaNetwork(nn.Module):
         share = shown.to(z.dtype) / shown.sum(1, keepdim=True)
         return torch.einsum("bv,bvd->bd", share, z.unflatten(0, (B, V))), context
 
+    def encode_batch(self, batch: ViewBatch, shown: Tensor | None = None) -> tuple[Tensor, Context | None]:
+        """z (B, D) of the sources, its finest sections those of the style where there is one, and what is attended to of them."""
+        if self.attends_views or batch.sources.shape[1] > 1:
+            return self.encode_views(batch.sources, batch.source_cameras, shown)
+        source = batch.sources[:, 0]
+        if batch.style is None:
+            return self.encode(source, None if batch.source_cameras is None else batch.source_cameras[:, 0]), None
+        style, content = self.encode(torch.cat([batch.style, source])).chunk(2)
+        fine = (torch.arange(self.sections, device=style.device) < batch.style_sections).float()[None]  # (1, sections)
+        return mask_sections(style, fine) + mask_sections(content, 1 - fine), None
+
     def predict(
         self, x_t: Tensor, t: Tensor, z: Tensor, cameras: Tensor | None = None, context: Context | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -84,57 +82,31 @@ class SodaNetwork(nn.Module):
 
     def _cameras(self, cameras: Tensor) -> Tensor:
         if not self.takes_cameras:
-            raise ValueError("this model was trained without cameras (model.cameras.rays=false) and cannot be given any")
+            raise InputError("this model was trained without cameras (model.cameras.rays=false) and cannot be given any")
         return cameras
 
     def loss(
         self,
-        source: Tensor | None,
-        target: Tensor,
-        t: Tensor,
-        noise: Tensor,
+        batch: ViewBatch,
+        draws: LossDraws,
         *,
-        z: Tensor | None = None,
-        keep: Tensor | None = None,
-        style: Tensor | None = None,
-        style_sections: int = 0,
-        source_cameras: Tensor | None = None,
-        target_cameras: Tensor | None = None,
-        shown: Tensor | None = None,
-        context: Context | None = None,
+        encoded: tuple[Tensor, Context | None] | None = None,
         reduction: str = "mean",
     ) -> Tensor:
-        """Mean squared error of the denoiser's prediction on the noisy target view.
+        """Mean squared error of the denoiser's prediction on the noisy target view (paper, section 3).
 
-        source, target, noise: (B, C, S, S); t: (B,) in 1 .. T; z: (B, D) stands in for encoding `source`;
-        keep: (B, sections), the layer mask; style: (B, C, S, S), a view whose latent gives the `style_sections` finest sections
-        in place of the source's; cameras: (B, 16), rows of zeros where one is not to be known. Several sources are (B, V, C, S,
-        S), their cameras (B, V, 16), those that count `shown` (B, V). context: goes with a given z.
-        Returns a scalar, or (B,) with reduction="none".
+        encoded: z (B, D) and its context, in place of encoding the sources. Returns a scalar, or (B,) with reduction="none".
         """
-        if z is None:
-            if source is None:
-                raise ValueError("the loss needs a source view or its latent z")
-            if self.attends_views or source.ndim == 5:
-                z, context = self.encode_views(*_as_views(source, source_cameras), shown)
-            elif style is None:
-                z = self.encode(source, source_cameras)
-            else:
-                z = self._encode_both(style, source, style_sections)
-        if keep is not None:
-            z = mask_sections(z, keep)
-            context = None if context is None else context.where(keep.any(1))
-        x_t = self.schedule.add_noise(target, t, noise)
-        output = self._denoise(x_t, t, z, target_cameras, context).float()
-        wanted = prediction_target(self.diffusion.prediction, target, noise, self.schedule.abar(t, target))
+        z, context = self.encode_batch(batch, draws.shown) if encoded is None else encoded
+        if draws.keep is not None:
+            z = mask_sections(z, draws.keep)
+            context = None if context is None else context.where(draws.keep.any(1))
+        x_t = self.schedule.add_noise(batch.target, draws.t, draws.noise)
+        output = self._denoise(x_t, draws.t, z, batch.target_cameras, context).float()
+        abar = self.schedule.abar(draws.t, x_t)
+        wanted = prediction_target(self.diffusion.prediction, batch.target, draws.noise, abar)
         errors = F.mse_loss(output, wanted, reduction="none").flatten(1).mean(1)  # (B,)
         return errors if reduction == "none" else errors.mean()
-
-    def _encode_both(self, style: Tensor, content: Tensor, style_sections: int) -> Tensor:
-        """The finest sections from one view, the others from another: (B, D)."""
-        of_style, of_content = self.encode(torch.cat([style, content])).chunk(2)
-        fine = (torch.arange(self.sections, device=style.device) < style_sections).float()[None]  # (1, sections)
-        return mask_sections(of_style, fine) + mask_sections(of_content, 1 - fine)
 
     forward = loss  # what DistributedDataParallel calls
 
@@ -158,7 +130,7 @@ class SodaNetwork(nn.Module):
         scales = {k: w for k, w in (section_scales or {}).items() if w != 1.0}
         for k in scales:
             if not 0 <= k < self.sections:
-                raise ValueError(f"section {k} does not exist; this model has sections 0 to {self.sections - 1}")
+                raise InputError(f"section {k} does not exist; this model has sections 0 to {self.sections - 1}")
         by_pose = pose_scale != 1.0 and cameras is not None
         if guidance_scale == 1.0 and not scales and not by_pose:
             return lambda x_t, t: self.predict(x_t, t, z, cameras, context)
@@ -178,52 +150,6 @@ class SodaNetwork(nn.Module):
             return split_prediction("eps", eps, x_t, self.schedule.abar(t, x_t))
 
         return denoise
-
-    def decode(
-        self,
-        z: Tensor,
-        *,
-        x_T: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        steps: int | None = None,
-        sampler: str | None = None,
-        eta: float | None = None,
-        guidance_scale: float | None = None,
-        section_scales: dict[int, float] | None = None,
-        clip: bool = True,
-    ) -> Tensor:
-        """Draw pictures (B, C, S, S) in [-1, 1] from z (B, D); what is not given comes from the diffusion settings.
-
-        x_T: (B, C, S, S) to start from, else drawn with `generator`.
-        """
-        settings = self.diffusion
-        if x_T is None:
-            shape = (len(z), self.channels, self.image_size, self.image_size)
-            x_T = torch.randn(shape, generator=generator, device=generator.device if generator else z.device).to(z.device)
-        guidance = settings.guidance_scale if guidance_scale is None else guidance_scale
-        return sample(
-            self.denoise_with(z, guidance_scale=guidance, section_scales=section_scales),
-            x_T.contiguous(memory_format=torch.channels_last),
-            self.schedule,
-            steps or settings.sampling_steps,
-            method=sampler or settings.sampler,
-            eta=settings.eta if eta is None else eta,
-            spacing=settings.spacing,
-            generator=generator,
-            clip=clip,
-        ).clamp(-1, 1)
-
-    def invert(self, images: Tensor, z: Tensor, *, steps: int | None = None) -> Tensor:
-        """The x_T (B, C, S, S) from which `decode(z, x_T=..., sampler="ddim", eta=0, clip=False)` returns `images`."""
-        steps = steps or self.diffusion.sampling_steps
-        return invert(self.denoise_with(z), images, self.schedule, steps, spacing=self.diffusion.spacing)
-
-
-def _as_views(source: Tensor, cameras: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """One source, (B, C, S, S) and (B, 16), as a set of one: (B, 1, C, S, S) and (B, 1, 16). Sets stay as they are."""
-    if source.ndim == 5:
-        return source, cameras
-    return source[:, None], None if cameras is None else cameras[:, None]
 
 
 def build_model(config: Config) -> SodaNetwork:

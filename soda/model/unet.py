@@ -9,65 +9,47 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from soda.config import CamerasConfig
+from soda.config import ModelConfig
 from soda.model.blocks import Attention, Downsample, ResBlock, TimeEmbedding, Upsample, ViewAttention
 from soda.model.conditions import Context, PoseEmbedding, RayInput
 from soda.model.modulation import cut_sections, group_count
 
 
 class UNet(nn.Module):
-    """Predicts from x_t, t and z. Input and output channels are separate, so that maps of conditions (rays) can join x_t."""
+    """Predicts from x_t, t and z. A map of rays joins x_t at the input where the settings say so."""
 
-    def __init__(
-        self,
-        *,
-        in_channels: int,
-        out_channels: int,
-        latent_dim: int,
-        patch_size: int,
-        channels: int,
-        channel_mult: tuple[int, ...],
-        blocks_per_level: int,
-        attention_levels: tuple[int, ...],
-        head_dim: int,
-        dropout: float,
-        time_dim: int,
-        layer_modulation: bool,
-        cameras: CamerasConfig | None = None,
-        context_channels: int = 0,
-    ) -> None:
-        """context_channels: of the tokens of source views, where `cameras.view_attention` names levels."""
+    def __init__(self, settings: ModelConfig, *, channels: int, context_channels: int = 0) -> None:
+        """channels: of the images; context_channels: of the tokens of source views, for `view_attention`."""
         super().__init__()
-        in_channels *= patch_size**2
-        self.rays = RayInput(in_channels, cameras) if cameras is not None and cameras.rays else None
-        self.pose = PoseEmbedding(time_dim, cameras) if cameras is not None and cameras.pose else None
-        if self.rays is not None:
-            in_channels = self.rays.out_channels
-        widths = [channels * mult for mult in channel_mult]
-        self.patch_size = patch_size
-        self.sections = len(widths) * blocks_per_level + 1
-        self.layer_modulation = layer_modulation
-        section_dim = latent_dim // self.sections if layer_modulation else latent_dim
+        cameras, patch_channels, time_dim = settings.cameras, channels * settings.patch_size**2, settings.time_dim
+        self.rays = RayInput(patch_channels, cameras) if cameras.rays else None
+        self.pose = PoseEmbedding(time_dim, cameras) if cameras.pose else None
+        widths = [settings.channels * mult for mult in settings.channel_mult]
+        self.patch_size = settings.patch_size
+        self.sections = len(widths) * settings.blocks_per_level + 1
+        self.layer_modulation = settings.layer_modulation
+        section_dim = settings.latent_dim // self.sections if self.layer_modulation else settings.latent_dim
 
         def block(width_in: int, width_out: int) -> ResBlock:
-            return ResBlock(width_in, width_out, time_dim=time_dim, section_dim=section_dim, dropout=dropout)
+            return ResBlock(width_in, width_out, time_dim=time_dim, section_dim=section_dim, dropout=settings.dropout)
 
         def attention(level: int) -> nn.Module:
-            return Attention(widths[level], head_dim=head_dim) if level in attention_levels else nn.Identity()
+            attending = level in settings.attention_levels
+            return Attention(widths[level], head_dim=settings.head_dim) if attending else nn.Identity()
 
         def view_attention(level: int) -> nn.Module | None:
-            seeing = cameras is not None and level in cameras.view_attention
-            return ViewAttention(widths[level], context_channels, head_dim=head_dim) if seeing else None
+            seeing = level in cameras.view_attention
+            return ViewAttention(widths[level], context_channels, head_dim=settings.head_dim) if seeing else None
 
         self.time = TimeEmbedding(time_dim)
-        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        self.conv_in = nn.Conv2d(patch_channels if self.rays is None else self.rays.out_channels, widths[0], 3, padding=1)
         # One entry a modulated block, down and up in mirror order: up[i] is the partner of down[i].
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.down_attention, self.up_attention = nn.ModuleList(), nn.ModuleList()
         self.down_views, self.up_views = nn.ModuleDict(), nn.ModuleDict()  # keyed by the index of the block
         self.downsample, self.upsample = nn.ModuleDict(), nn.ModuleDict()  # keyed by the index of the block before / after
         for level, width in enumerate(widths):
-            for _ in range(blocks_per_level):
+            for _ in range(settings.blocks_per_level):
                 self.down.append(block(width, width))
                 self.up.append(block(2 * width, width))
                 self.down_attention.append(attention(level))
@@ -83,7 +65,7 @@ class UNet(nn.Module):
         self.middle_attention = attention(len(widths) - 1)
         self.middle_views = view_attention(len(widths) - 1)
         self.norm_out = nn.GroupNorm(group_count(widths[0]), widths[0])
-        self.conv_out = nn.Conv2d(widths[0], out_channels * patch_size**2, 3, padding=1)
+        self.conv_out = nn.Conv2d(widths[0], patch_channels, 3, padding=1)
         self._init_weights()
 
     def _init_weights(self) -> None:

@@ -1,1 +1,1 @@
-"""The report's page: `render` fills templates/ with what the other modules read, a part of the page each."""
+"""The report's page, the gallery, the cards of shipped models and the table of the README, all from the register of measures."""

@@ -9,16 +9,17 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from soda.data.dataset import FACTOR, DatasetError, PreparedData, Split
+from soda.data.columns import FACTOR, MODEL, OBJECT
+from soda.data.dataset import DatasetError, PreparedData, Split
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
-from soda.report.figures import Figure, embed
+from soda.report.figures import EmbeddedImage, embed_image
 from soda.report.parts import ReportError
 
 VIEWS = 10  # a row
 MODELS = 4  # of train, each with its variants
 HELD_OUT = 6  # objects
 ROWS = 16  # at most of train
-_OBJECT, _MODEL = FACTOR + "object", FACTOR + "model"
+_OBJECT, _MODEL = FACTOR + OBJECT, FACTOR + MODEL
 _CAPTION = (
     "Objects in a row each, seen by some of their cameras. The first {train} are trained on, where a model has variants directly "
     "followed by these: mirrored, stretched or recoloured, the same in all views. The last {held_out} are held out."
@@ -28,14 +29,14 @@ _CAPTION = (
 TITLE = "The objects"
 
 
-def contact_sheet(prepared: Path) -> Figure | None:
+def contact_sheet(prepared: Path) -> EmbeddedImage | None:
     """The sheet for the report's page; None and errors as `draw_sheet`."""
     sheet = draw_sheet(prepared)
     if sheet is None:
         return None
     file = io.BytesIO()
     sheet[0].save(file, "PNG")
-    return embed("contact_sheet", file.getvalue(), TITLE, sheet[1])
+    return embed_image(file.getvalue(), TITLE, sheet[1])
 
 
 def draw_sheet(prepared: Path) -> tuple[Image.Image, str] | None:
@@ -61,9 +62,9 @@ def _rows(split: Split, models: int, most: int) -> list[np.ndarray]:
     rows = []
     for model in chosen:
         for name in dict.fromkeys(objects[named == model].tolist()):
-            pictures = split.gather(np.flatnonzero(objects == name)[:VIEWS])
-            size = pictures.shape[1]
+            images = split.gather(np.flatnonzero(objects == name)[:VIEWS])
+            size = images.shape[1]
             row = np.full((size, VIEWS * size, 3), 255, np.uint8)
-            row[:, : len(pictures) * size] = np.concatenate(list(np.broadcast_to(pictures, (*pictures.shape[:3], 3))), axis=1)
+            row[:, : len(images) * size] = np.concatenate(list(np.broadcast_to(images, (*images.shape[:3], 3))), axis=1)
             rows.append(row)
     return rows[:most]

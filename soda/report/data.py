@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from soda.data.columns import SPLITS
 from soda.report.format import plain
 from soda.report.parts import ReportError, read_json
 
-SPLITS = ("train", "val", "test")
 MAX_REJECTED = 50
 MAX_LABELS = 60
 
@@ -47,7 +47,7 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckFacts:
     """One expectation. `rows` are the failing rows named: id, file, value."""
 
     name: str
@@ -59,16 +59,16 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerdictFacts:
     success: bool
     allowed: bool
     of_this_data: bool  # its data version is that of the prepared data, where there is any
     rows: int
-    checks: list[Check]
+    checks: list[CheckFacts]
     failures: list[str]
 
     @property
-    def failing(self) -> list[Check]:
+    def failing(self) -> list[CheckFacts]:
         return [check for check in self.checks if not check.success]
 
 
@@ -119,11 +119,11 @@ def read_data(prepared: Path) -> DataFacts | None:
     )
 
 
-def _check(value: dict[str, Any]) -> Check:
+def _check(value: dict[str, Any]) -> CheckFacts:
     name = str(value.get("name", "check"))
     column = value.get("column")
     rows = value.get("failing_rows") or []
-    return Check(
+    return CheckFacts(
         name=f"{name} ({column})" if column else name,
         about=str(value.get("about") or name),
         success=value["success"] is True,
@@ -133,13 +133,13 @@ def _check(value: dict[str, Any]) -> Check:
     )
 
 
-def read_verdict_facts(path: Path, data: DataFacts | None) -> Verdict | None:
+def read_verdict_facts(path: Path, data: DataFacts | None) -> VerdictFacts | None:
     """The gate's verdict as the page shows it; None when there is none. Raises ReportError when it is no verdict."""
     verdict = read_json(path)
     if verdict is None:
         return None
     try:
-        return Verdict(
+        return VerdictFacts(
             success=verdict["success"] is True,
             allowed=verdict.get("allowed") is True,
             of_this_data=data is None or verdict.get("data_version") == data.version,

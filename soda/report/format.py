@@ -3,38 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
+from soda.evaluation.registry import number
+
 MAX_TEXT = 240  # characters of one value
-
-
-def number(value: float) -> str:
-    """Whole numbers with thousands marked, others to four figures: 70,000 · 0.8713 · 1.2e-06."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if not math.isfinite(value):
-        return str(value)
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def compact(value: float) -> str:
-    """Short, for axes: 150k · 1.2M · 0.002 · 2e-5."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{letter}"
-    text = f"{value:.3g}"
-    if 0 < abs(value) < 1e-3:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        text = f"{float(mantissa):g}e{int(exponent)}"
-    return text
-
-
-def percent(value: float) -> str:
-    """A share as 87.1%, beyond the whole as 141%."""
-    return f"{100 * value:.1f}%" if abs(value) <= 1 else f"{100 * value:.0f}%"
 
 
 def size(count: float) -> str:
@@ -42,15 +15,6 @@ def size(count: float) -> str:
     if count >= 1e6:
         return f"{count / 1e6:.1f} MB"
     return f"{count / 1e3:.1f} kB" if count >= 1e3 else f"{int(count)} bytes"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as 9 min 41 s."""
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def shorten(text: str, length: int = MAX_TEXT) -> str:

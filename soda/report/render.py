@@ -8,23 +8,22 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from soda.config import Config, to_dict
+from soda.evaluation.registry import flatten, measures, number
 from soda.report import format as fmt
-from soda.report.curves import read_curves
-from soda.report.data import DataFacts, Verdict
-from soda.report.encoder import EncoderFacts
-from soda.report.figures import Figure, read_figures
-from soda.report.gallery import gallery_tables
-from soda.report.measures import key_figures, probe_bars, reconstruction_table
-from soda.report.parts import Parts, flatten
+from soda.report.data import DataFacts, VerdictFacts
+from soda.report.encoder_facts import EncoderFacts
+from soda.report.figures import EmbeddedImage, read_images
+from soda.report.parts import Parts
+from soda.report.presentation import ARROWS, every_figure, key_figures, text_tables
+from soda.report.training_curves import read_curves
 
 TEMPLATES = Path(__file__).parent / "templates"
-TITLES = {"fashion_mnist": "Fashion-MNIST", "folder": "A folder of pictures"}
+TITLES = {"fashion_mnist": "Fashion-MNIST", "folder": "A folder of images"}
 LIBRARIES = ("torch", "onnxruntime", "numpy", "pyarrow", "great_expectations", "dvc")
 Rows = list[tuple[str, str]]
 
@@ -64,62 +63,52 @@ def _versions(config: Config, data: DataFacts | None, encoder: EncoderFacts | No
 
 def _settings(config: Config) -> list[tuple[str, Rows]]:
     """(group, [(key, value)]), nested groups as dotted keys."""
-
-    def rows(values: dict[str, Any], prefix: str = "") -> Rows:
-        result: Rows = []
-        for key, value in values.items():
-            result += rows(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", fmt.plain(value))]
-        return result
-
-    return [(group, rows(values)) for group, values in to_dict(config).items()]
+    return [
+        (group, [(key, fmt.plain(value)) for key, value in flatten(values).items()]) for group, values in to_dict(config).items()
+    ]
 
 
 def render(
     config: Config,
     parts: Parts,
     data: DataFacts | None,
-    verdict: Verdict | None,
+    verdict: VerdictFacts | None,
     encoder: EncoderFacts | None,
     live: Path,
     figures: Path,
-    objects: Figure | None = None,
+    objects: EmbeddedImage | None = None,
 ) -> str:
-    """The page as HTML. Reads the curves below `live` and the PNGs in `figures`; raises ReportError when one is broken.
+    """The page as HTML. Reads the curves below `live` and the images in `figures`; raises ReportError when one is broken.
 
     objects: the contact sheet of data with cameras.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    for name in ("number", "percent", "size", "duration", "shorten"):
-        environment.filters[name] = getattr(fmt, name)
+    environment.filters |= {"number": number, "size": fmt.size, "shorten": fmt.shorten}
     script = _asset("page.js").strip()
     latent_dim = encoder.latent_dim if encoder else config.model.latent_dim
     name = data.name if data else config.dataset.name
-    bars = probe_bars(parts, data.commonest_in_test if data else None)
-    measure_baselines, measures = reconstruction_table(parts)
-    pictures, charts = read_figures(figures, latent_dim)
+    images, charts = read_images(figures, latent_dim)
+    shown = [(each, text_tables(each, parts.metrics), every_figure(each, parts.metrics)) for each in measures()]
     return environment.get_template("page.html.j2").render(
         policy=_policy(script),
         style=_asset("page.css"),
         script=script,
         title=TITLES.get(name, name.replace("_", " ")),
         latent_dim=latent_dim,
-        config=config,
         parts=parts,
+        arrows=ARROWS,
         data=data,
         objects=objects,
         verdict=verdict,
         encoder=encoder,
-        pictures=pictures,
+        images=images,
         charts=charts,
-        key_figures=key_figures(parts, bars),
-        bars=bars,
-        measure_baselines=measure_baselines,
-        measures=measures,
-        tables=gallery_tables(parts),
+        measures=shown,
+        unmeasured=[each.title for each, _, figures in shown if each.quantities and not figures and each.key not in parts.notes],
+        key_figures=key_figures(parts.metrics),
         curves=read_curves(live),
         versions=_versions(config, data, encoder),
         settings=_settings(config),
-        all_metrics=[(key, fmt.plain(value)) for key, value in flatten(parts.metrics)],
     )

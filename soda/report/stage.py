@@ -12,7 +12,7 @@ from soda.common.files import whole_file, write_json
 from soda.config import Config
 from soda.report.contact_sheet import contact_sheet
 from soda.report.data import read_data, read_verdict_facts
-from soda.report.encoder import read_encoder
+from soda.report.encoder_facts import read_encoder
 from soda.report.parts import Metrics, ReportError, merge_parts
 from soda.report.render import render
 
@@ -35,7 +35,7 @@ def report(
     """Merge the stages' metrics into `metrics` (JSON) and write the page to `html`; both only when both could be made.
 
     prepared: the prepared data's folder. verdict: the gate's JSON. live: DVCLive's folder. parts: metrics of the stages.
-    figures: folder of PNGs. encoder: the ONNX file. What is missing is said on the page in a plain sentence.
+    figures: folder of PNGs and GIFs. encoder: the ONNX file. What is missing is said on the page in a plain sentence.
 
     Returns the merged metrics. Raises ReportError naming the file and key of an input that is there but broken, or of two parts
     that disagree; earlier outputs then stay as they were.

@@ -4,13 +4,13 @@
 pictures.
 """
 
-from soda.runtime.decoder import Decoder, DecoderError
-from soda.runtime.encoder import Embedded, Encoder, EncoderError
-from soda.runtime.folder import pictures_in
 from soda.runtime.neighbours import duplicates, nearest, novelty, similarity
+from soda.runtime.onnx_decoder import Decoder, DecoderError
+from soda.runtime.onnx_encoder import Embedded, Encoder, EncoderError
 from soda.runtime.preprocess import PictureError
 from soda.runtime.session import ModelError
 from soda.runtime.stream import Skipped
+from soda.runtime.walk import pictures_in
 
 __all__ = [
     "Decoder",

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from soda.common.errors import InputError
+
 Guidance: TypeAlias = float | Sequence[float] | np.ndarray | Mapping[int, float]
 """One weight for all of z, or a weight for each section (all of them in order, or some by their number). Tensors serve, too.
 
@@ -29,13 +31,13 @@ def read_guidance(guidance: Guidance | None, sections: int, default: float) -> t
         weights = dict(guidance)
     elif isinstance(guidance, Sequence):
         if len(guidance) != sections:
-            raise ValueError(f"guidance: {len(guidance)} weights for the {sections} sections of this model")
+            raise InputError(f"guidance: {len(guidance)} weights for the {sections} sections of this model")
         weights = dict(enumerate(guidance))
     else:
         return _finite("guidance", guidance), {}
     for k in weights:
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 0 <= k < sections:
-            raise ValueError(f"guidance: section {k!r} does not exist; this model has sections 0 to {sections - 1}")
+            raise InputError(f"guidance: section {k!r} does not exist; this model has sections 0 to {sections - 1}")
     return default, {int(k): _finite(f"guidance of section {k}", weight) for k, weight in weights.items()}
 
 
@@ -49,7 +51,7 @@ def directions_step(directions: Sequence[Mapping[str, Any]], amounts: Mapping[in
     known |= {str(each["name"]): each for each in directions if each.get("name")}
     for key, amount in amounts.items():
         if str(key) not in known:
-            raise ValueError(f"direction {key!r} does not exist; this model has {', '.join(known) or 'none'}")
+            raise InputError(f"direction {key!r} does not exist; this model has {', '.join(known) or 'none'}")
         step += np.float32(_finite(f"direction {key!r}", amount)) * np.asarray(known[str(key)]["vector"], np.float32)
     return step
 
@@ -63,5 +65,5 @@ def _finite(name: str, value: object) -> float:
     value = _plain(value)
     # Its size, too: beyond float32, in which it is used, it would be infinite. Comparing overflows for no number, unlike float().
     if isinstance(value, bool) or not isinstance(value, Real) or not -_LARGEST <= value <= _LARGEST:  # type: ignore[operator]
-        raise ValueError(f"{name}: {value!r} is not possible; it wants a finite number")
+        raise InputError(f"{name}: {value!r} is not possible; it wants a finite number")
     return float(value)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
+from soda.common.errors import InputError
 from soda.runtime.preprocess import PictureError, load_picture, to_rgb, to_square
 
 Item: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -74,6 +75,6 @@ def _check_array(name: str, array: np.ndarray, *, many: bool) -> None:
     shape = array.shape[1:] if many else array.shape
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
         wanted = "a picture is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), several are (N, H, W, 3)"
-        raise ValueError(f"{name} has shape {array.shape}; {wanted}")
+        raise InputError(f"{name} has shape {array.shape}; {wanted}")
     if 0 in shape:
-        raise ValueError(f"{name} has shape {array.shape}: a picture without pixels")
+        raise InputError(f"{name} has shape {array.shape}: a picture without pixels")

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from soda.common.errors import SodaError
+
 FORMAT = 1
 """Raised whenever a reader of the earlier format would misread a newer file."""
 
@@ -39,7 +41,7 @@ _STATISTICS = ("z_mean", "z_std")
 _DENOISER_COUNTS = (*_COUNTS, "sections", "num_timesteps", "sampling_steps")
 
 
-class MetadataError(ValueError):
+class MetadataError(SodaError, ValueError):
     """Metadata that is missing or impossible; the message names the key and the value."""
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from soda.runtime.checks import whole_number
+from soda.common.checks import cosine, whole_number
+from soda.common.errors import InputError
 
 BLOCK_CELLS = 1 << 22
 """Cosines held at once (16 MB)."""
@@ -70,8 +71,7 @@ def duplicates(z: np.ndarray, *, threshold: float = 0.98) -> list[list[int]]:
     threshold
     outside -1 .. 1.
     """
-    if not -1 <= threshold <= 1:
-        raise ValueError(f"threshold: {threshold!r} is not possible; it wants a cosine, -1 to 1")
+    cosine("threshold", threshold)
     unit = unit_rows(z, "z")
     groups = Groups(len(unit))
     rows = max(1, BLOCK_CELLS // max(1, len(unit)))
@@ -91,7 +91,7 @@ def novelty(z: np.ndarray, bank: np.ndarray | None = None, *, k: int = 5) -> np.
     whole_number("k", k, 1)
     known = z if bank is None else bank
     if len(known) < (2 if bank is None else 1):
-        raise ValueError(f"novelty is measured against other pictures; there are {len(known)} in all")
+        raise InputError(f"novelty is measured against other pictures; there are {len(known)} in all")
     if bank is not None:
         return 1 - nearest(z, bank, k)[1].mean(1)
     indices, cosines = nearest(z, z, k + 1)
@@ -153,15 +153,15 @@ def unit_rows(z: np.ndarray, name: str = "z") -> np.ndarray:
     finite."""
     array = np.asarray(z, np.float32)
     if array.ndim != 2:
-        raise ValueError(f"{name} has shape {np.shape(z)}; latents are (n, D)")
+        raise InputError(f"{name} has shape {np.shape(z)}; latents are (n, D)")
     with np.errstate(over="ignore"):
         lengths = np.linalg.norm(array, axis=1, keepdims=True)
     if not np.isfinite(lengths).all():
         row = int(np.flatnonzero(~np.isfinite(lengths))[0])
-        raise ValueError(f"{name} holds values that are not finite or too large for latents, the first in row {row}")
+        raise InputError(f"{name} holds values that are not finite or too large for latents, the first in row {row}")
     return array / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def _check_width(left: np.ndarray, right: np.ndarray) -> None:
     if left.shape[1] != right.shape[1]:
-        raise ValueError(f"latents of {left.shape[1]} and of {right.shape[1]} numbers cannot be compared")
+        raise InputError(f"latents of {left.shape[1]} and of {right.shape[1]} numbers cannot be compared")

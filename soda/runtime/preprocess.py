@@ -14,6 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from soda.common.errors import InputError, SodaError
+
 MAX_PIXELS = 100_000_000
 # Tried whatever the file is called; Pillow knows them all from 11.3 on. What runs a program (EPS) or decodes as it opens (ICO)
 # is left out.
@@ -22,7 +24,7 @@ RESIZES = ("crop", "stretch")
 _BLOCK = 1 << 22  # values scaled at once, so that a large 16-bit picture needs little more than its own memory
 
 
-class PictureError(ValueError):
+class PictureError(SodaError, ValueError):
     """A picture that cannot be used; the message names the file (where there is one) and the reason."""
 
 
@@ -107,11 +109,11 @@ def to_square(image: Image.Image, size: int, *, channels: int = 3, resize: str =
     it shrinks. `channels` 1 is luma (ITU-R BT.601) of the resized picture. Raises ValueError for another mode or setting.
     """
     if image.mode != "RGB":
-        raise ValueError(f"to_square takes a picture of mode 'RGB', not {image.mode!r}: pass it through to_rgb first")
+        raise InputError(f"to_square takes a picture of mode 'RGB', not {image.mode!r}: pass it through to_rgb first")
     if resize not in RESIZES:
-        raise ValueError(f"resize: {resize!r} is not possible; it wants one of {', '.join(RESIZES)}")
+        raise InputError(f"resize: {resize!r} is not possible; it wants one of {', '.join(RESIZES)}")
     if channels not in (1, 3):
-        raise ValueError(f"channels: {channels!r} is not possible; it wants 1 or 3")
+        raise InputError(f"channels: {channels!r} is not possible; it wants 1 or 3")
     width, height = image.size
     if resize == "crop" and width != height:
         side = min(width, height)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from soda.runtime.checks import whole_number
-from soda.runtime.metadata import CHECKSUM_KEY
+from soda.common.checks import whole_number
+from soda.common.errors import InputError, SodaError
+from soda.runtime.metadata import CHECKSUM_KEY, MetadataError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -19,7 +22,7 @@ _DIGEST = 64  # hexadecimal digits of a SHA-256
 _MARK = CHECKSUM_KEY.encode() + b"\x12" + bytes([_DIGEST])  # the key, and the tag and length of its value, as protobuf has them
 
 
-class ModelError(ValueError):
+class ModelError(SodaError, ValueError):
     """A file that is not a model of this project; the message names the file and what is wrong with it."""
 
 
@@ -30,7 +33,7 @@ def with_checksum(content: bytes) -> bytes:
     """
     start = content.rfind(_MARK) + len(_MARK)
     if start < len(_MARK) or content[start : start + _DIGEST] != b"0" * _DIGEST:
-        raise ValueError(f"the model's metadata hold no {CHECKSUM_KEY} of {_DIGEST} zeros")
+        raise InputError(f"the model's metadata hold no {CHECKSUM_KEY} of {_DIGEST} zeros")
     return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[start + _DIGEST :]
 
 
@@ -70,7 +73,7 @@ def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> I
     available = onnxruntime.get_available_providers()
     for provider in wanted:
         if provider not in available:
-            raise ValueError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
+            raise InputError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
     content = read_model(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -132,3 +135,52 @@ def read_props(path: Path, session: InferenceSession) -> dict[str, str]:
         return dict(session.get_modelmeta().custom_metadata_map)
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: damaged: its metadata are not Unicode ({error})") from None
+
+
+class OnnxModel:
+    """A model file, its session and what it says of itself: what `Encoder` and `Decoder` share.
+
+    `failure` is what everything that is wrong with the file is raised as.
+    """
+
+    failure: ClassVar[type[ModelError]] = ModelError
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        providers: Sequence[str] | None,
+        threads: int,
+        from_props: Callable[[Mapping[str, str]], dict[str, Any]],
+    ) -> None:
+        self.path = Path(path)
+        with self._failing():
+            self._session = open_session(self.path, providers, threads)
+            self._metadata = from_props(read_props(self.path, self._session))
+            self._inputs, self._outputs = nodes_of(self.path, self._session)
+
+    @property
+    def latent_dim(self) -> int:
+        """D, the length of z."""
+        return int(self._metadata["latent_dim"])
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the file says of itself (`soda.runtime.metadata` lists the keys): data set, versions and more."""
+        return dict(self._metadata)
+
+    def __repr__(self) -> str:
+        size = self._metadata["image_size"]
+        return f"{type(self).__name__}({os.fspath(self.path)!r}, latent_dim={self.latent_dim}, image_size={size})"
+
+    def _infer(self, feeds: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> list[np.ndarray]:
+        with self._failing():
+            return run_session(self.path, self._session, feeds, wanted)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except MetadataError as error:
+            raise self.failure(f"{self.path}: {error}") from None
+        except ModelError as error:
+            raise self.failure(str(error)) from None

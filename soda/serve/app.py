@@ -18,11 +18,11 @@ from starlette.exceptions import HTTPException
 from soda.runtime import Encoder, PictureError
 from soda.serve import inference, pictures
 from soda.serve.batching import Batcher
-from soda.serve.describe import EMBED, INFER, path_parameters
-from soda.serve.errors import Refusal
+from soda.serve.counters import Metrics
 from soda.serve.guard import Guard, State
-from soda.serve.metrics import Metrics
-from soda.serve.settings import Limits
+from soda.serve.limits import Limits
+from soda.serve.openapi import EMBED, INFER, path_parameters
+from soda.serve.refusal import Refusal
 
 SERVER_VERSION = installed_version("soda")
 VERSION = "1"
@@ -50,7 +50,7 @@ class Service:
         )
         self._reading = asyncio.Lock()  # one large JSON is parsed at a time: it takes many times its size
         resize = encoder.metadata["resize"]
-        self._decoder = pictures.Decoder(size=encoder.image_size, resize=resize, max_pixels=limits.max_pixels)
+        self._decoder = pictures.ImageDecoder(size=encoder.image_size, resize=resize, max_pixels=limits.max_pixels)
         self.metrics.gauge("soda_pictures_waiting", "Pictures accepted and not yet answered", lambda: self._batcher.reserved)
         self.metrics.gauge("soda_requests_in_flight", "Requests being received or worked on", lambda: self.state.in_flight)
         self.metrics.gauge("soda_bytes_held", "Bytes of the bodies held now", lambda: self.state.received)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soda.serve.errors import busy
+from soda.serve.refusal import busy
 
 Run = Callable[[np.ndarray], np.ndarray]
 """uint8 (N, S, S, 3) -> float32 (N, D); called from one thread at a time."""

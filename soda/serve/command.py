@@ -10,7 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from soda.serve.settings import Limits, check_exposure
+from soda.common.errors import FileError, InputError, NotInstalledError
+from soda.layout import ENCODER
+from soda.serve.limits import Limits, check_exposure
 
 TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
 SWITCH_SECONDS = 1e-4
@@ -22,7 +24,7 @@ NEEDS = "soda serve needs more than the base package: pip install '.[serve]'"
 def add_command(commands: Any) -> None:
     """Add `serve` to the subparsers of `soda`."""
     command = commands.add_parser("serve", help="encoder.onnx as an HTTP service (Open Inference Protocol v2, and picture files)")
-    command.add_argument("encoder", nargs="?", type=Path, default=Path("models/encoder.onnx"), metavar="ENCODER")
+    command.add_argument("encoder", nargs="?", type=Path, default=ENCODER, metavar="ENCODER")
     command.add_argument("--name", help="of the model, in its addresses (the folder of a zoo model, else the file's name)")
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); any other needs a token")
     command.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
@@ -41,12 +43,12 @@ def add_command(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Serve until asked to stop. Raises ValueError for settings that are not possible, OSError for an address that is taken."""
+    """Serve until asked to stop. Raises SodaError for impossible settings and for an address that is taken."""
     if not 0 <= args.port <= 65535:
-        raise ValueError(f"--port: {args.port} is not possible; it wants 0 (a free one) to 65535")
+        raise InputError(f"--port: {args.port} is not possible; it wants 0 (a free one) to 65535")
     name = args.name or _default_name(args.encoder)
     if not re.fullmatch(r"(?!\.+$)[\w.-]{1,100}", name):
-        raise ValueError(f"--name: {name[:100]!r} is not possible; it is part of an address: letters, digits, _, - and .")
+        raise InputError(f"--name: {name[:100]!r} is not possible; it is part of an address: letters, digits, _, - and .")
     limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
     token = _token(args.token_file)
     check_exposure(args.host, token)
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         from soda.serve.app import Service
         from soda.serve.server import Server, listen
     except ModuleNotFoundError as error:
-        raise ValueError(f"{NEEDS} (no module named {error.name!r})") from None
+        raise NotInstalledError(f"{NEEDS} (no module named {error.name!r})") from None
     from soda.runtime import Encoder
 
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -83,7 +85,9 @@ def _token(file: Path | None) -> str | None:
     try:
         token = file.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: a token is text ({error})") from None
+        raise InputError(f"{file}: a token is text ({error})") from None
+    except OSError as error:
+        raise FileError(f"{file}: {error.strerror or error}") from None
     if not token:
-        raise ValueError(f"{file}: there is no token in it")
+        raise InputError(f"{file}: there is no token in it")
     return token

@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect
 
-from soda.serve.errors import Refusal, busy
-from soda.serve.metrics import Metrics
-from soda.serve.settings import Limits
+from soda.serve.counters import Metrics
+from soda.serve.limits import Limits
+from soda.serve.refusal import Refusal, busy
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

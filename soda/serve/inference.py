@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from soda.serve.errors import Refusal
-from soda.serve.settings import Limits
+from soda.serve.limits import Limits
+from soda.serve.refusal import Refusal
 
 INPUT, OUTPUT = "images", "z"
 LENGTH_HEADER = "inference-header-content-length"

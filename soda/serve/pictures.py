@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from soda.runtime.preprocess import PictureError, load_picture, to_square
-from soda.serve.errors import Refusal
-from soda.serve.settings import Limits
+from soda.serve.limits import Limits
+from soda.serve.refusal import Refusal
 
 T = TypeVar("T")
 
 
-class Decoder:
+class ImageDecoder:
     """Turns files into squares in `workers` threads. size and resize: of the encoder; max_pixels: of one file."""
 
     def __init__(self, *, size: int, resize: str, max_pixels: int, workers: int = 2) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from soda.common.errors import FileError
 from soda.serve.app import Service
-from soda.serve.settings import Limits
+from soda.serve.limits import Limits
 
 MAX_HEAD = 1 << 16
 LINGER = 1.0
@@ -179,9 +180,9 @@ def make_no_more(listener: socket.socket) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 takes a free one. Raises OSError naming the address when it cannot be had."""
+    """A listening TCP socket; port 0 takes a free one. Raises FileError naming the address when it cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        raise OSError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None
+        raise FileError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None

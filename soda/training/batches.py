@@ -1,23 +1,30 @@
-"""Which pictures a step sees, and with what random numbers: functions of (seed, step), so that a resumed run draws the same."""
+"""Which images a step sees, and with what random numbers: functions of (seed, step), so that a resumed run draws the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
+import torch
 
+from soda.common.errors import InputError
+from soda.common.images import to_float
 from soda.common.seeds import seed_of
+from soda.config import ViewsConfig
+from soda.data.augment import augment, recolour, view_pair
 from soda.data.dataset import Split
-from soda.data.pairs import Partners
+from soda.data.pairs import Pairs, Partners
+from soda.model.batch import ViewBatch
 
 
 class Order:
-    """The endless order of pictures: one permutation an epoch, each from (seed, epoch)."""
+    """The endless order of images: one permutation an epoch, each from (seed, epoch)."""
 
     def __init__(self, count: int, seed: int) -> None:
         if count < 1:
-            raise ValueError("the train split is empty: nothing to train on")
+            raise InputError("the train split is empty: nothing to train on")
         self.count, self.seed = count, seed
         self._epoch, self._permutation = -1, np.empty(0, dtype=np.int64)
 
@@ -34,43 +41,80 @@ class Order:
         return out
 
 
-def chosen(order: Order, step: int, batch_size: int, share: slice, partners: Partners | None) -> tuple[np.ndarray, ...]:
-    """This process's share of step `step`'s pairs: positions in the split of the sources, the targets and, where partners have
-    them, the styles, (b,) int64 each.
-    """
-    which = order.indices(step * batch_size, batch_size)
-    if partners is None:
-        return which[share], which[share]
-    pictures = partners.draw_pictures(which, np.random.default_rng(seed_of("pairs", order.seed, step)))
-    return tuple(positions[share] for positions in pictures)
+class Reader:
+    """The batches of a run, step by step: of single images, or with `partners` of pairs that their anchors are the sources of.
 
-
-def batches(
-    split: Split,
-    order: Order,
-    *,
-    batch_size: int,
-    share: slice,
-    first_step: int,
-    last_step: int,
-    partners: Partners | None = None,
-) -> Iterator[np.ndarray]:
-    """uint8 batches (b, S, S, C), this process's share of each global batch; the next one is read while this one is used.
-
-    With `partners` (whose anchors `order` is then about) a pair of pictures each, (b, S, S, 2C): the source's channels, then the
-    target's, as `view_pair` takes them; then those of a style or of further sources, where they have them.
+    share: this process's part of each global batch; posed: with cameras, which are read when the first batch is.
     """
 
-    def read(step: int) -> np.ndarray:
-        pictures = chosen(order, step, batch_size, share, partners)
-        if partners is None:
-            return split.gather(pictures[0])
-        return np.concatenate([split.gather(positions) for positions in pictures], axis=-1)
+    def __init__(
+        self,
+        split: Split,
+        partners: Partners | None,
+        *,
+        seed: int,
+        batch_size: int,
+        share: slice = slice(None),
+        posed: bool = False,
+    ) -> None:
+        self.split, self.partners, self.batch_size, self.share, self.posed = split, partners, batch_size, share, posed
+        self.order = Order(len(split) if partners is None else len(partners), seed)
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pending = pool.submit(read, first_step)
-        for step in range(first_step, last_step):
-            batch = pending.result()
-            if step + 1 < last_step:
-                pending = pool.submit(read, step + 1)
-            yield batch
+    def at(self, step: int) -> ViewBatch:
+        """The batch of a step, as the images are. Raises DatasetError where cameras are asked for and there are none."""
+        pairs = self._pairs(step)
+        return self._views(pairs, self._gather(pairs))
+
+    def stream(self, first_step: int, last_step: int) -> Iterator[ViewBatch]:
+        """The batches of first_step .. last_step; the next one is read while this one is used."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pairs = self._pairs(first_step)
+            pending = pool.submit(self._gather, pairs)
+            for step in range(first_step, last_step):
+                here, pixels = pairs, pending.result()
+                if step + 1 < last_step:
+                    pairs = self._pairs(step + 1)
+                    pending = pool.submit(self._gather, pairs)
+                yield self._views(here, pixels)
+
+    def _pairs(self, step: int) -> Pairs:
+        which = self.order.indices(step * self.batch_size, self.batch_size)
+        if self.partners is None:
+            return Pairs(which[:, None], which)[self.share]
+        generator = np.random.default_rng(seed_of("pairs", self.order.seed, step))
+        return self.partners.draw_pairs(which, generator)[self.share]
+
+    def _gather(self, pairs: Pairs) -> list[np.ndarray]:
+        if self.partners is None:
+            return [self.split.gather(pairs.targets)]
+        return [self.split.gather(each.ravel()) for each in (pairs.targets, pairs.sources, pairs.styles) if each is not None]
+
+    def _views(self, pairs: Pairs, pixels: list[np.ndarray]) -> ViewBatch:
+        target, *beside = (to_float(each) for each in pixels)
+        if self.partners is None:
+            batch = ViewBatch.of(target)
+        else:
+            style = beside[1] if len(beside) > 1 else None
+            batch = ViewBatch(beside[0].unflatten(0, pairs.sources.shape), target, style, self.partners.style_sections)
+        return with_cameras(batch, self.split, pairs) if self.posed else batch
+
+
+def with_cameras(batch: ViewBatch, split: Split, pairs: Pairs) -> ViewBatch:
+    """The batch with the cameras of its views beside them. Raises DatasetError for data without cameras."""
+    sources, target = (torch.from_numpy(split.cameras[each]) for each in (pairs.sources, pairs.targets))
+    return replace(batch, source_cameras=sources, target_cameras=target)
+
+
+def augmented(batch: ViewBatch, views: ViewsConfig, generator: torch.Generator) -> ViewBatch:
+    """The batch with its views drawn as the settings say; the generator decides all of it."""
+    single = views.pairs.by == "picture"
+    images = [batch.target] if single else [batch.sources[:, 0], batch.target, *batch.sources[:, 1:].unbind(1)]
+    if batch.style is not None:
+        images.append(batch.style)
+    if views.recolour:
+        images = recolour(images, views.recolour, generator)
+    beside = [augment(each, views.source, generator) for each in images[2:]]
+    source, target = view_pair(images[0], images[0 if single else 1], views, generator)
+    if batch.style is not None:
+        return replace(batch, sources=source[:, None], target=target, style=beside[0])
+    return replace(batch, sources=torch.stack((source, *beside), dim=1) if beside else source[:, None], target=target)

@@ -13,24 +13,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from soda.common.errors import SodaError
 from soda.common.files import whole_file, whole_folder
+from soda.common.fingerprint import code_fingerprint
 from soda.common.tensors import tensors_sha256
-from soda.config import Config, ConfigError, from_dict, to_dict
+from soda.config import Config, ConfigError, from_dict, migrate, to_dict
 from soda.model.network import SodaNetwork, build_model
 
 FORMAT = 1
-_CODE = ("config.py", "files.py", "data/dataset.py", "data/pairs.py", "data/views.py", "diffusion", "model", "training")
 _NOT_PART_OF_A_RUN = ("device", "threads", "log_every_images", "checkpoint_every_images")
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SodaError, ValueError):
     """A checkpoint or model that cannot be written or read, or is of another run; the message names the file."""
 
 
 def run_key(config: Config, data_version: str) -> str:
     """What a run is resumed by: a hash of all that decides its weights: settings, data and the code that trains."""
     settings = to_dict(config)
-    parts = [train_settings(config), settings["model"], settings["diffusion"], settings["views"], data_version, training_code()]
+    code = code_fingerprint("soda.training.loop")
+    parts = [train_settings(config), settings["model"], settings["diffusion"], settings["views"], data_version, code]
     digest = hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode())
     if config.views.pairs.file:
         digest.update(Path(config.views.pairs.file).read_bytes())
@@ -40,15 +42,6 @@ def run_key(config: Config, data_version: str) -> str:
 def train_settings(config: Config) -> dict[str, Any]:
     """Those of config.train that decide what weights a run ends with."""
     return {k: v for k, v in to_dict(config)["train"].items() if k not in _NOT_PART_OF_A_RUN}
-
-
-def training_code() -> str:
-    """The checksum of the code that networks are made of and trained by."""
-    digest, root = hashlib.sha256(), Path(__file__).parents[1]
-    for name in _CODE:
-        for file in sorted((root / name).rglob("*.py")) if (root / name).is_dir() else [root / name]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -107,7 +100,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[SodaNe
         if not file.is_file():
             raise CheckpointError(f"{file}: no such file; is {folder} the folder of a trained model?")
     try:
-        config = from_dict(yaml.safe_load(settings.read_text(encoding="utf-8")))
+        config = from_dict(migrate(yaml.safe_load(settings.read_text(encoding="utf-8"))))
     except (ConfigError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{settings}: {error}") from error
     model = build_model(config)

@@ -12,6 +12,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from soda.common.errors import InputError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -37,7 +39,7 @@ class Processes:
     def share(self, batch_size: int) -> slice:
         """This process's part of a global batch. Raises ValueError when the batch does not divide."""
         if batch_size % self.count:
-            raise ValueError(f"train.batch_size: {batch_size} cannot be shared equally by {self.count} processes")
+            raise InputError(f"train.batch_size: {batch_size} cannot be shared equally by {self.count} processes")
         part = batch_size // self.count
         return slice(self.rank * part, (self.rank + 1) * part)
 
@@ -57,9 +59,9 @@ class Processes:
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """auto | cpu | cuda -> the device. Raises ValueError for another name, and when CUDA is asked for and not there."""
     if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device: {name!r} is not possible; it wants one of auto, cpu, cuda")
+        raise InputError(f"device: {name!r} is not possible; it wants one of auto, cpu, cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("train.device: 'cuda' is not possible; this machine has no CUDA device (auto or cpu would run)")
+        raise InputError("train.device: 'cuda' is not possible; this machine has no CUDA device (auto or cpu would run)")
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
         return torch.device("cuda", local_rank)
     return torch.device("cpu")

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from soda.common.errors import SodaError
 
-class Interrupted(RuntimeError):
+
+class Interrupted(SodaError, RuntimeError):
     """Training was asked to stop and has saved; `exit_code` is the shell's for that signal."""
 
     def __init__(self, message: str, signum: int) -> None:

@@ -14,31 +14,32 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from soda.common.errors import SodaError
 from soda.common.files import write_json
-from soda.common.images import to_float
 from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.data.gate.verdict import require_verdict
 from soda.data.pairs import find_partners
-from soda.training.batches import Order, batches
+from soda.model.batch import ViewBatch
+from soda.training.batches import Reader
 from soda.training.checkpoint import load_checkpoint, run_key, save_checkpoint, save_model
 from soda.training.curves import Curves, Row
 from soda.training.distributed import Processes, processes
-from soda.training.held_out import HeldOut, PairCameras, read_held_out
+from soda.training.held_out import read_held_out
 from soda.training.interrupt import Interrupted, stop_flag
 from soda.training.optim import learning_rate
 from soda.training.step import Run, optimise, start_run
-from soda.training.usage import UnusedLatentError, measure_use
+from soda.training.usage import UnusedLatentError, measure_use, measure_use_of_pose
 
 log = logging.getLogger(__name__)
 
-USE_PICTURES = 128
-"""Validation pictures on which the use of z is measured."""
+USE_IMAGES = 128
+"""Validation images on which the use of z is measured."""
 WATCHED = ("val_loss", "usage_gap", "z_grad_norm", "view_psnr", "pose_gap")
 """Of the last row, what goes into the metrics; the last two of a model that is told of cameras."""
 
 
-class DivergedError(RuntimeError):
+class DivergedError(SodaError, RuntimeError):
     """The loss is no longer a number; the message names the step and the last good checkpoint."""
 
 
@@ -67,8 +68,8 @@ def _every(images: int, config: Config) -> int:
     return max(1, round(images / config.train.batch_size))
 
 
-def _log_row(run: Run, config: Config, held_out: HeldOut, rate: float) -> Row:
-    use = measure_use(run.ema, held_out.targets, config.train.seed, held_out.sources, held_out.cameras)
+def _log_row(run: Run, config: Config, held_out: ViewBatch, rate: float) -> Row:
+    use = measure_use(run.ema, held_out, config.train.seed, gradient=True)
     return {
         "images": run.step * config.train.batch_size,
         "loss": sum(run.losses) / len(run.losses),
@@ -77,7 +78,7 @@ def _log_row(run: Run, config: Config, held_out: HeldOut, rate: float) -> Row:
         "z_grad_norm": use.z_grad_norm,
         "lr": learning_rate(config.train, run.step * config.train.batch_size),
         "images_per_second": rate,
-        **use.pose,
+        **measure_use_of_pose(run.ema, held_out, config.train.seed),
     }
 
 
@@ -103,20 +104,11 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
     network = team.wrap(run.model)
     if settings.compile:
         network = torch.compile(network)  # type: ignore[assignment]
-    held_out = read_held_out(data, config, USE_PICTURES, team.device)
+    held_out = read_held_out(data, config, USE_IMAGES).to(team.device)
     split = data.split("train")
     partners = find_partners(data, split, config.views.pairs)
-    count, share = len(split) if partners is None else len(partners), team.share(settings.batch_size)
-    cameras = PairCameras(split, Order(count, settings.seed), settings.batch_size, share, partners)
-    stream = batches(
-        split,
-        Order(count, settings.seed),
-        batch_size=settings.batch_size,
-        share=share,
-        first_step=run.step,
-        last_step=steps,
-        partners=partners,
-    )
+    share, posed = team.share(settings.batch_size), config.model.cameras.rays
+    reader = Reader(split, partners, seed=settings.seed, batch_size=settings.batch_size, share=share, posed=posed)
     pending: list[Tensor] = []
     network.train()
     with contextlib.ExitStack() as stack:
@@ -139,10 +131,8 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
             if team.leads:
                 save_checkpoint(checkpoint, run.state())
 
-        for batch in stream:
-            images = to_float(batch).to(team.device, non_blocking=True)
-            posed = cameras.at(run.step).to(team.device) if config.model.cameras.rays else None
-            pending.append(optimise(run, network, config, images, team.rank, posed))
+        for batch in reader.stream(run.step, steps):
+            pending.append(optimise(run, network, config, batch.to(team.device), team.rank))
             if run.step % check_every == 0 or run.step % log_every == 0 or run.step % save_every == 0 or run.step == steps:
                 read_losses()
                 recent = run.losses[-50:]

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from soda.common.seeds import seed_of
 from soda.config import Config
-from soda.data.augment import augment, draw_shown, recolour, view_pair
+from soda.data.augment import draw_shown
 from soda.diffusion.schedule import draw_times
+from soda.model.batch import LossDraws, ViewBatch
 from soda.model.conditions import mask_cameras
 from soda.model.modulation import draw_keep
 from soda.model.network import SodaNetwork, build_model
+from soda.training.batches import augmented
 from soda.training.curves import Row
 from soda.training.ema import ema_copy, update_ema
 from soda.training.optim import build_optimizer, learning_rate, set_learning_rate
@@ -63,43 +65,35 @@ def start_run(config: Config, key: str, device: torch.device) -> Run:
     return Run(model, ema, build_optimizer(model, config.train), key)
 
 
-def step_loss(network: nn.Module, config: Config, images: Tensor, seed: int, cameras: Tensor | None = None) -> Tensor:
-    """The loss of one batch (b, C, S, S) in [-1, 1]: views, times, noise and masks all drawn from `seed`.
+def draw_loss(batch: ViewBatch, config: Config, generator: torch.Generator) -> LossDraws:
+    """Times, noise and masks of a batch of views."""
+    device, model, sources = batch.target.device, config.model, batch.sources.shape[1]
+    shown = draw_shown(len(batch), sources, generator).to(device) if sources > 1 else None
+    t = draw_times(len(batch), config.diffusion.num_timesteps, config.diffusion.time_power, generator).to(device)
+    noise = torch.randn(batch.target.shape, generator=generator).to(device, memory_format=torch.channels_last)
+    # Without layer modulation sections need not divide z: it is then dropped whole or not at all.
+    sections = model.sections if model.latent_dim % model.sections == 0 else 1
+    keep = draw_keep(len(batch), sections, model.section_drop, model.latent_drop, generator, device)
+    return LossDraws(t, noise, keep, shown)
 
-    images: the channels of source, target, then a style or further sources, as `batches` yields them. cameras: (b, V, 16), in
-    this order, of a model that is told of them.
-    """
+
+def step_loss(network: nn.Module, config: Config, batch: ViewBatch, seed: int) -> Tensor:
+    """The loss of one batch of images as they are: views, times, noise and masks all drawn from `seed`."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
-    C, pairs = config.dataset.channels, config.views.pairs
-    if config.views.recolour:
-        images = recolour(images, C, config.views.recolour, generator)
-    beside = [augment(images[:, k : k + C], config.views.source, generator) for k in range(2 * C, images.shape[1], C)]
-    source, target = view_pair(images[:, : 2 * C], config.views, generator)
-    views: dict[str, Any] = {}
-    if pairs.style_sections:
-        views = {"style": beside[0], "style_sections": pairs.style_sections}
-    elif beside:
-        source = torch.stack((source, *beside), dim=1)  # (b, sources, C, S, S)
-        views = {"shown": draw_shown(len(images), pairs.sources, generator).to(images.device)}
-    t = draw_times(len(images), config.diffusion.num_timesteps, config.diffusion.time_power, generator).to(images.device)
-    noise = torch.randn(target.shape, generator=generator).to(images.device, memory_format=torch.channels_last)
-    # Without layer modulation sections need not divide z: it is then dropped whole or not at all.
-    sections = config.model.sections if config.model.latent_dim % config.model.sections == 0 else 1
-    keep = draw_keep(len(images), sections, config.model.section_drop, config.model.latent_drop, generator, images.device)
-    posed = {}
-    if cameras is not None:
-        posed["source_cameras"], posed["target_cameras"] = mask_cameras(cameras, config.model.cameras, generator)
+    batch = augmented(batch, config.views, generator)
+    draws = draw_loss(batch, config, generator)
+    batch = mask_cameras(batch, config.model.cameras, generator)
     bf16 = config.train.precision == "bf16"
-    with torch.autocast(images.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
-        loss: Tensor = network(source, target, t, noise, keep=keep, **views, **posed)
+    with torch.autocast(batch.target.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
+        loss: Tensor = network(batch, draws)
     return loss
 
 
-def optimise(run: Run, network: nn.Module, config: Config, images: Tensor, rank: int, cameras: Tensor | None = None) -> Tensor:
+def optimise(run: Run, network: nn.Module, config: Config, batch: ViewBatch, rank: int = 0) -> Tensor:
     """One step: gradients, clipping, AdamW, EMA. Returns the loss, still on its device."""
     set_learning_rate(run.optimizer, learning_rate(config.train, run.step * config.train.batch_size))
-    loss = step_loss(network, config, images, seed_of("step", config.train.seed, rank, run.step), cameras)
+    loss = step_loss(network, config, batch, seed_of("step", config.train.seed, rank, run.step))
     loss.backward()
     nn.utils.clip_grad_norm_(run.model.parameters(), config.train.grad_clip)
     run.optimizer.step()

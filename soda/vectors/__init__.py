@@ -4,6 +4,8 @@ Built on soda.runtime: NumPy, Pillow and onnxruntime are enough. Parquet wants p
 index: `pip install '.[search]'`.
 """
 
+from soda.common.errors import SodaError
 
-class VectorsError(ValueError):
+
+class VectorsError(SodaError, ValueError):
     """A table of latents that cannot be read or used; the message names the file and what is wrong."""

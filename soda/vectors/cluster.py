@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from soda.common.checks import whole_number
+
 SAMPLE = 50_000
 """Of more latents, this many drawn at random place the centres; all are then assigned."""
 
@@ -34,8 +36,7 @@ def cluster(z: np.ndarray, count: int, *, seed: int = 0, rounds: int = 50) -> Cl
 
     None of them is empty. Raises ValueError for a count outside 1 .. n.
     """
-    if not 1 <= count <= len(z):
-        raise ValueError(f"count: {count!r} is not possible; it wants 1 to {len(z)}, the number of pictures")
+    whole_number("count", count, 1, len(z))
     rng = np.random.default_rng(seed)
     sample = z if len(z) <= SAMPLE else z[np.sort(rng.choice(len(z), SAMPLE, replace=False))]
     centres = max((_lloyd(sample, count, rng, rounds) for _ in range(STARTS)), key=lambda pair: pair[1])[0]

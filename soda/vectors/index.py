@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from soda.common.checks import cosine, one_of
+from soda.common.errors import NotInstalledError
 from soda.runtime.neighbours import Groups, duplicates, nearest, without_self
 
 EXACT = 300_000
@@ -36,8 +38,7 @@ def duplicate_groups(z: np.ndarray, threshold: float, method: str = "auto") -> l
     """Rows of z (n, D), of length 1, linked by cosines of `threshold` or more: as `soda.runtime.duplicates`."""
     if not is_approximate(len(z), method):
         return duplicates(z, threshold=threshold)
-    if not -1 <= threshold <= 1:
-        raise ValueError(f"threshold: {threshold!r} is not possible; it wants a cosine, -1 to 1")
+    cosine("threshold", threshold)
     indices, cosines = _approximate(z, min(NEIGHBOURS, len(z)))
     groups = Groups(len(z))
     rows, columns = np.nonzero(cosines >= threshold)
@@ -47,8 +48,7 @@ def duplicate_groups(z: np.ndarray, threshold: float, method: str = "auto") -> l
 
 def is_approximate(count: int, method: str) -> bool:
     """Whether `count` rows are searched by the index. Raises ValueError for a method that does not exist."""
-    if method not in METHODS:
-        raise ValueError(f"method: {method!r} is not possible; it wants one of {', '.join(METHODS)}")
+    one_of("method", method, METHODS)
     if method == "auto" and count > EXACT:
         try:
             import usearch.index  # noqa: F401
@@ -63,7 +63,7 @@ def _approximate(z: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         from usearch.index import Index
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("an approximate index needs usearch: pip install '.[search]'", name="usearch") from None
+        raise NotInstalledError("an approximate index needs usearch: pip install '.[search]'", name="usearch") from None
     index: Any = Index(ndim=z.shape[1], metric="ip", dtype="f32", connectivity=24, expansion_add=128, expansion_search=128)
     keys = np.arange(len(z), dtype=np.uint64)
     index.add(keys, z, threads=1)

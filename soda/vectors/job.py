@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from soda.common.errors import MissingFolderError
 from soda.common.files import held_folder, whole_file
 from soda.runtime import Encoder, pictures_in
 from soda.runtime.names import printable
@@ -71,7 +72,7 @@ def embed_folder(
     if output.is_dir():
         raise VectorsError(f"{output}: cannot be written; there is a folder of this name")
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+        raise MissingFolderError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     origin = Origin.of(encoder, folder, normalize)
     settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
     work = output.with_name(f".{output.name}.parts")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from soda.common.errors import InputError
 from soda.runtime import Encoder
-from soda.runtime.encoder import NORMALIZATIONS
 from soda.runtime.metadata import are_numbers
+from soda.runtime.onnx_encoder import NORMALIZATIONS
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,16 @@ class Origin:
     def check(self) -> None:
         """Raise ValueError, naming the key, for values that `of` does not make."""
         if not isinstance(self.latent_dim, int) or isinstance(self.latent_dim, bool) or self.latent_dim < 1:
-            raise ValueError(f"latent_dim is {self.latent_dim!r}, not a whole number from 1 up")
+            raise InputError(f"latent_dim is {self.latent_dim!r}, not a whole number from 1 up")
         if self.normalize not in NORMALIZATIONS:
-            raise ValueError(f"normalize is {self.normalize!r}, not one of {', '.join(map(str, NORMALIZATIONS))}")
+            raise InputError(f"normalize is {self.normalize!r}, not one of {', '.join(map(str, NORMALIZATIONS))}")
         for key in ("folder", "encoder_sha256"):
             if not isinstance(getattr(self, key), str):
-                raise ValueError(f"{key} is {getattr(self, key)!r}, not text")
+                raise InputError(f"{key} is {getattr(self, key)!r}, not text")
         if not are_numbers(self.z_mean, self.latent_dim):
-            raise ValueError(f"z_mean is not a list of {self.latent_dim} finite numbers")
+            raise InputError(f"z_mean is not a list of {self.latent_dim} finite numbers")
         if not are_numbers(self.z_std, self.latent_dim, positive=True):
-            raise ValueError(f"z_std is not a list of {self.latent_dim} numbers above 0")
+            raise InputError(f"z_std is not a list of {self.latent_dim} numbers above 0")
 
     def comparable(self, z: np.ndarray) -> np.ndarray:
         """Latents (n, D) as neighbours are looked for: standardised (unless they were only brought to length 1), of length 1.

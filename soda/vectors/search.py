@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soda.runtime.checks import whole_number
+from soda.common.checks import whole_number
 from soda.runtime.neighbours import best_of
 
 

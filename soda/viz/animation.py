@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from soda.common.errors import InputError
 from soda.common.files import whole_file
 from soda.viz.sheets import enlarge
 
@@ -15,7 +16,7 @@ SIDE = 256
 
 def require_fps(fps: float) -> None:
     if not 1 <= fps <= 50:
-        raise ValueError(f"fps: {fps!r} is not possible; it wants 1 to 50 pictures a second")
+        raise InputError(f"fps: {fps!r} is not possible; it wants 1 to 50 pictures a second")
 
 
 def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: bool = False, side: int = SIDE) -> None:
@@ -25,10 +26,10 @@ def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: b
     for another suffix, for no frames and for a rate outside 1 .. 50.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: an animation is one of {', '.join(SUFFIXES)}")
+        raise InputError(f"{path}: an animation is one of {', '.join(SUFFIXES)}")
     require_fps(fps)
     if not len(frames):
-        raise ValueError("an animation wants at least one frame")
+        raise InputError("an animation wants at least one frame")
     pictures = [enlarge(frame, side) for frame in (np.concatenate([frames, frames[-2:0:-1]]) if back else frames)]
     settings = {"lossless": True} if path.suffix.lower() == ".webp" else {"optimize": False, "disposal": 1}
     kind = path.suffix.lower().removeprefix(".")

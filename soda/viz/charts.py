@@ -1,21 +1,20 @@
-"""Charts: the map of the latents, the confusion matrix of the probe, and the probes beside one another."""
+"""Charts: probes beside one another, what they confuse, what sections know, reconstruction against its cost, disentanglement."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from soda.viz.grids import ACCENT, INK, QUIET, RULE, SOFT, STYLE, Sheet, save, thumbnail
+from soda.viz.style import ACCENT, INK, QUIET, RULE, SOFT, STYLE, save, short
 
-MAX_MAP = 1500  # pictures on the map: t-SNE takes 5 to 10 s for them on two cores
-MAX_COLOURS = 20  # labels; with more, colours no longer tell them apart
 MAX_CELL_NUMBERS = 20  # classes; a larger confusion matrix shows shades alone
-MAX_NAME = 22  # characters of a label's name
 
 
 @dataclass(frozen=True)
@@ -28,89 +27,6 @@ class Bar:
     ours: bool
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
-
-
-def plane(z: np.ndarray, seed: int, max_tsne: int = MAX_MAP) -> np.ndarray:
-    """Latents (N, D) in the plane: (N, 2). PCA to 50 components, then t-SNE; PCA alone below 10 or above `max_tsne`."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    count = len(z)
-    spread = z.std(0)
-    z = (z - z.mean(0)) / np.where(spread > 0, spread, 1)
-    if count < 3 or not spread.any():
-        return np.pad(z, ((0, 0), (0, 2)))[:, :2]
-    reduced = PCA(min(50, count - 1, z.shape[1]), svd_solver="full").fit_transform(z)
-    reduced = np.pad(reduced, ((0, 0), (0, 2)))  # at least two columns
-    if not 10 <= count <= max_tsne:
-        return reduced[:, :2]
-    start = reduced[:, :2] / (reduced[:, 0].std() or 1) * 1e-4
-    return TSNE(perplexity=min(30.0, (count - 1) / 3), init=start, random_state=seed, max_iter=750).fit_transform(reduced)
-
-
-def palette(count: int) -> list[str]:
-    """`count` colours that differ on white, at most MAX_COLOURS."""
-    ten = ["#1f5c99", "#e07b00", "#2f8f4e", "#c0262d", "#7b4fb0", "#8a5a3c", "#d9569b", "#6b7280", "#a8a400", "#159fb0"]
-    light = ["#8fb8de", "#f5bf7a", "#9fd3ae", "#eb9a9e", "#c3aee0", "#ccb09c", "#f0b3d4", "#c3c7cd", "#dcda85", "#8fd8e1"]
-    return (ten + light)[:count]
-
-
-def can_be_coloured(labels: np.ndarray) -> bool:
-    """Whether there are labels, and few enough for colours to tell them apart. labels: (N,) int64, -1 for none."""
-    return 1 <= len(np.unique(labels[labels >= 0])) <= MAX_COLOURS
-
-
-def latent_map(points: np.ndarray, labels: np.ndarray, names: list[str], path: Path) -> None:
-    """Points (N, 2) coloured by label, the legend outside. labels: (N,) int64, -1 for none, that `can_be_coloured`."""
-    present = [int(label) for label in np.unique(labels) if label >= 0]
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 5.6), dpi=100)
-        axes = figure.add_axes((0, 0, 1, 1))
-        unlabelled = labels < 0
-        axes.scatter(
-            points[unlabelled, 0],
-            points[unlabelled, 1],
-            s=7,
-            color=QUIET,
-            linewidths=0,
-            label="no label" if unlabelled.any() else None,
-        )
-        for label, colour in zip(present, palette(len(present)), strict=True):
-            here = labels == label
-            axes.scatter(
-                points[here, 0], points[here, 1], s=9, color=colour, alpha=0.85, linewidths=0, label=_short(names[label])
-            )
-        axes.set_aspect("equal", adjustable="box")
-        axes.margins(0.01)
-        axes.axis("off")
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, markerscale=2.4, handletextpad=0.3)
-    save(figure, path)
-
-
-def picture_map(points: np.ndarray, pictures: np.ndarray, path: Path, *, width: int = 1782) -> None:
-    """Thumbnails near their points (N, 2): the plane is cut in cells, each showing the picture nearest to its centre.
-
-    pictures: (N, S, S, C) uint8; width: of the figure in px, about. The fewer the pictures, the larger.
-    """
-    columns = int(np.clip(round(2 * np.sqrt(len(points))), 6, 27))
-    rows, cell = round(0.7 * columns), width // columns
-    low, high = points.min(0), points.max(0)
-    place = (points - low) / np.where(high > low, high - low, 1) * (np.array([columns, rows]) - 1)
-    cells = place.round().astype(int)
-    nearest: dict[tuple[int, int], tuple[float, int]] = {}
-    for i, (column, row) in enumerate(cells):
-        distance = float(np.square(place[i] - cells[i]).sum())
-        if distance < nearest.get((column, row), (np.inf, 0))[0]:
-            nearest[column, row] = (distance, i)
-    sheet = Sheet(columns * cell, rows * cell)
-    for (column, row), (_, i) in nearest.items():
-        tile = thumbnail(pictures[i], cell - 2)
-        sheet.put(tile, column * cell + (cell - len(tile)) // 2, (rows - 1 - row) * cell + (cell - len(tile)) // 2)
-    save(sheet.figure()[0], path)
-
-
 def confusion(targets: np.ndarray, predictions: np.ndarray, names: list[str], path: Path) -> np.ndarray:
     """Draw which label (row) was taken for which (column), in percent of the row; only labels that occur. Returns counts."""
     classes = np.unique(np.concatenate([targets, predictions]))
@@ -121,10 +37,8 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, names: list[str], pa
     side = min(9.0, max(2.6, 0.48 * kinds))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(side, side), dpi=100)
-        axes = figure.add_subplot()
-        shades = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#a9c6e3", ACCENT])
-        axes.imshow(share, cmap=shades, vmin=0, vmax=1, interpolation="nearest")
-        labels = [_short(names[label]) for label in classes] if kinds <= 2 * MAX_CELL_NUMBERS else []
+        axes = _matrix(figure, share)
+        labels = [short(names[label]) for label in classes] if kinds <= 2 * MAX_CELL_NUMBERS else []
         axes.set_xticks(range(len(labels)), labels, rotation=45, ha="left", rotation_mode="anchor")
         axes.set_yticks(range(len(labels)), labels)
         axes.xaxis.tick_top()
@@ -132,8 +46,6 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, names: list[str], pa
         axes.tick_params(length=0, labelcolor=INK)
         axes.set_xlabel("answered", labelpad=8)
         axes.set_ylabel("true", labelpad=8)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
         axes.set_xticks(np.arange(kinds + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(kinds + 1) - 0.5, minor=True)
         if labels:
@@ -170,4 +82,84 @@ def probe_bars(bars: list[Bar], chance: float, path: Path) -> None:
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.tick_params(length=0)
         axes.set_xticks([])
+    save(figure, path)
+
+
+def section_matrix(factors: Sequence[str], by_section: np.ndarray, whole: np.ndarray, majority: np.ndarray, path: Path) -> None:
+    """Accuracy of every section (row) in telling every factor (column), shaded by how far it comes from chance to all right.
+
+    by_section: (sections, F); whole, majority: (F,), of all of z, and of always naming the commonest value.
+    """
+    rows = [*(f"section {k}" for k in range(len(by_section))), "all of z", "commonest value"]
+    rows[0] += ", finest"
+    rows[-3] += ", coarsest" if len(by_section) > 1 else ""
+    values = np.vstack([by_section, whole, majority])
+    room = np.where(majority < 1, 1 - majority, 1.0)
+    shade = ((values - majority) / room).clip(0, 1)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.6 + 0.62 * len(factors), 0.7 + 0.34 * len(rows)), dpi=100)
+        axes = _matrix(figure, shade, aspect="auto")
+        axes.set_xticks(range(len(factors)), factors, rotation=35, ha="left", rotation_mode="anchor")
+        axes.xaxis.tick_top()
+        axes.set_yticks(range(len(rows)), rows)
+        axes.tick_params(length=0, labelcolor=INK)
+        for (row, column), value in np.ndenumerate(values):
+            colour = "white" if shade[row, column] > 0.55 else INK
+            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=7.5)
+        axes.axhline(len(by_section) - 0.5, color=SOFT, linewidth=0.8)
+    save(figure, path)
+
+
+def _matrix(figure: Figure, shares: np.ndarray, **settings: Any) -> Any:
+    """Axes with a matrix of shares as shades, without a frame."""
+    axes = figure.add_subplot()
+    shades = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#a9c6e3", ACCENT])
+    axes.imshow(shares, cmap=shades, vmin=0, vmax=1, interpolation="nearest", **settings)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def cost_curves(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+    """PSNR, SSIM and LPIPS-like distance over the number of denoiser evaluations, a line for each way to draw, ours first."""
+    measures = (("psnr", "PSNR, dB"), ("ssim", "SSIM"), ("lpips_like", "LPIPS-like, less is nearer"))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.0, 2.5), dpi=100)
+        for place, (key, title) in enumerate(measures):
+            axes = figure.add_subplot(1, 3, place + 1)
+            for colour, (name, line) in zip((ACCENT, QUIET), curves.items(), strict=True):
+                points = [each["evaluations"] for each in line], [each[key] for each in line]
+                axes.plot(*points, marker="o", markersize=3, color=colour, label=name)
+            axes.set_xscale("log")
+            places = [p for p in (5, 10, 20, 50, 100, 200, 400) if p <= max(axes.get_xlim())]
+            axes.set_xticks(places, [str(p) for p in places])
+            axes.minorticks_off()
+            axes.set_title(title, fontsize=8.5, color=INK, loc="left")
+            axes.set_xlabel("denoiser evaluations a picture")
+        figure.axes[0].legend(frameon=False, fontsize=7.5)
+        figure.tight_layout()
+    save(figure, path)
+
+
+def disentanglement_bars(scores: dict[str, dict[str, float]], ours: str, path: Path) -> None:
+    """One group of bars a measure, one bar a representation. scores: representation -> measure -> [0, 1]."""
+    measures = list(next(iter(scores.values())))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.5 * len(measures) + 1.5, 2.6), dpi=100)
+        axes = figure.add_subplot()
+        width = 0.8 / len(scores)
+        greys = ["#b9b3a8", "#8d8880", "#d8d3ca", "#6f6a63"]
+        others = [name for name in scores if name != ours]
+        for k, (name, values) in enumerate(scores.items()):
+            colour = ACCENT if name == ours else greys[others.index(name) % len(greys)]
+            places = np.arange(len(measures)) + (k - (len(scores) - 1) / 2) * width
+            axes.bar(places, [values[m] for m in measures], width=0.92 * width, color=colour, label=name)
+            for x, m in zip(places, measures, strict=True):
+                axes.text(x, values[m] + 0.01, f"{values[m]:.2f}", ha="center", va="bottom", fontsize=6.5, color=SOFT)
+        axes.set_xticks(range(len(measures)), measures)
+        axes.set_ylim(0, 1.12)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(length=0, labelcolor=INK)
+        axes.legend(frameon=False, fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=len(scores))
     save(figure, path)

@@ -1,4 +1,4 @@
-"""Pictures to look at: originals over reconstructions, and neighbours in latent space. PNG at twice the density of a screen."""
+"""Images to look at: originals over reconstructions, neighbours in latent space, mixes, moves along attribute directions."""
 
 from __future__ import annotations
 
@@ -10,27 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from soda.viz.sheets import enlarge
-
-DPI = 200
-INK, SOFT, RULE, ACCENT, QUIET, WARN = "#1d1c1a", "#66625b", "#e4e0d8", "#1f5c99", "#b9b3a8", "#d9480f"
-STYLE: Any = {
-    "font.size": 8.5,
-    "text.color": INK,
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": SOFT,
-    "xtick.color": SOFT,
-    "ytick.color": INK,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-}
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG; the same figure gives the same bytes. Labels that stick out widen the picture instead of being cut."""
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06, metadata={"Software": None})
+from soda.viz.style import ACCENT, DPI, INK, SOFT, STYLE, WARN, save
 
 
 def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
@@ -127,4 +107,44 @@ def neighbour_rows(
     if wrong is not None and wrong.any():
         below = len(sheet.pixels) + 8
         axes.text(margin, below, "framed: another label than the query's", va="top", color=WARN, clip_on=False)
+    save(figure, path)
+
+
+def mix_grid(styles: np.ndarray, contents: np.ndarray, mixes: np.ndarray, path: Path, *, side: int = 96) -> None:
+    """styles: (K, S, S, C) in the top row, contents: (N, ...) in the left column, mixes: (N, K, ...) where they meet."""
+    cell = len(thumbnail(styles[0], side))
+    gap, first = cell // 16 + 2, cell // 4
+    height, width = len(contents), len(styles)
+    sheet = Sheet((width + 1) * (cell + gap) + first, (height + 1) * (cell + gap) + first)
+    for k, picture in enumerate(styles):
+        sheet.put(thumbnail(picture, side), (k + 1) * (cell + gap) + first, 0)
+    for n, picture in enumerate(contents):
+        y = (n + 1) * (cell + gap) + first
+        sheet.put(thumbnail(picture, side), 0, y)
+        for k in range(width):
+            sheet.put(thumbnail(mixes[n, k], side), (k + 1) * (cell + gap) + first, y)
+    figure, axes = sheet.figure()
+    axes.text(cell + gap + first, -10, "style from", va="bottom", color=INK, clip_on=False)
+    axes.text(0, cell + gap + first - 6, "content from", va="bottom", color=INK, clip_on=False)
+    save(figure, path)
+
+
+def attribute_strips(strips: np.ndarray, titles: list[str], ends: float, path: Path, *, side: int = 96) -> None:
+    """One row a title: strips (rows, P, T, S, S, C), P pictures moved along a direction, T steps from -ends to +ends sigma."""
+    rows, pictures, steps = strips.shape[:3]
+    cell = len(thumbnail(strips[0, 0, 0], side))
+    gap, block_gap = cell // 16 + 2, cell // 3
+    block = steps * (cell + gap) - gap + block_gap
+    sheet = Sheet(pictures * block - block_gap, rows * (cell + gap) - gap)
+    for row in range(rows):
+        for p in range(pictures):
+            for step in range(steps):
+                sheet.put(thumbnail(strips[row, p, step], side), p * block + step * (cell + gap), row * (cell + gap))
+    figure, axes = sheet.figure()
+    for row, title in enumerate(titles):
+        axes.text(-14, row * (cell + gap) + cell / 2, title, ha="right", va="center", color=INK, clip_on=False)
+    for p in range(pictures):
+        left, right = p * block, p * block + steps * (cell + gap) - gap
+        axes.text(left, -10, f"−{ends:g} σ", va="bottom", color=SOFT, clip_on=False)
+        axes.text(right, -10, f"+{ends:g} σ", ha="right", va="bottom", color=SOFT, clip_on=False)
     save(figure, path)

@@ -57,3 +57,13 @@ def test_sql_finds_the_neighbours_that_numpy_finds(workspace: Workspace, picture
     indices, cosines = nearest(scaled[[found.names.index("a/3.png")]], scaled, 11)
     assert [line.split("  ")[0] for line in neighbours] == [found.names[i] for i in indices[0][1:]]
     np.testing.assert_allclose([float(line.split("  ")[1]) for line in neighbours], cosines[0][1:], atol=1e-3)
+
+
+def test_the_method_from_its_parts_reconstructs_digits_it_never_saw(tmp_path: Path) -> None:
+    said = run("examples/train_from_parts.py", tmp_path / "digits.png", 150).splitlines()
+    losses = [float(line.rpartition(" ")[2]) for line in said[:3]]
+    assert losses[2] < losses[0] < 0.2
+    sheet = np.asarray(Image.open(tmp_path / "digits.png")).astype(float)
+    digits = sheet.reshape(2, 18, 5, 10, 18, 5).mean((2, 5))[:, 1:-1, :, 1:-1].transpose(0, 2, 1, 3).reshape(2, 10, -1)
+    alike = np.corrcoef(*digits)[:10, 10:]  # of each original with each of those drawn
+    assert np.diag(alike).mean() > max(0.8, alike.mean() + 0.1)

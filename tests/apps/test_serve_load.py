@@ -19,7 +19,7 @@ import pytest
 from benchmarks.load import Plan, Tally, infer_request, load
 from soda.runtime import Encoder
 from soda.serve.batching import Batcher
-from soda.serve.errors import Refusal
+from soda.serve.refusal import Refusal
 from soda.serve.server import listen, make_no_more
 from tests.support.running import MODEL, Running, serve
 

@@ -9,18 +9,20 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import ablations
+from benchmarks import ablation_run, ablations
 from benchmarks.ablation_report import judge
+from benchmarks.ablation_run import train_for, varied
 from benchmarks.ablation_variants import BASE, CLAIMS, VARIANTS, Claim
-from benchmarks.ablations import ablate, train_for, varied
+from benchmarks.ablations import ablate
 from soda.config import ConfigError
 from soda.data.dataset import PreparedData
 from soda.evaluation.factors import read_factors
-from soda.evaluation.latents import draw_sample, weights_hash
+from soda.evaluation.frozen import weights_hash
+from soda.evaluation.samples import draw_sample
 from soda.training.step import start_run
-from tests.evaluation.test_gallery_measures import render
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import make_config
+from tests.support.shapes import render
 
 
 def test_verdicts_follow_from_means_and_spreads() -> None:
@@ -76,7 +78,7 @@ def test_a_finished_run_is_not_done_again_and_the_report_has_every_row(tmp_path:
         return manifest.assign(**{"factor.colour": [f"c{c}" for c in colour], "factor.shape": [f"s{s}" for s in shape]})
 
     data = PreparedData(make_prepared(tmp_path / "data", pixels=render(colour, shape), edit=edit))
-    monkeypatch.setattr(ablations, "DRAWN", 4)
+    monkeypatch.setattr(ablation_run, "DRAWN", 4)
     trained = []
     training = ablations.train_for
     monkeypatch.setattr(ablations, "train_for", lambda *args: trained.append(1) or training(*args))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from soda.common.images import to_float, to_uint8
-from soda.config import AugmentConfig, ViewsConfig, compose, from_dict
+from soda.config import AugmentConfig, compose, from_dict
 from soda.data.augment import augment, recolour, view_pair
-from tests.support.settings import ROOT
+from tests.support.settings import DEFAULT, ROOT
 
 OFF = AugmentConfig(
     crop_prob=0,
@@ -80,13 +80,14 @@ def test_noise_has_its_sigma(images: Tensor) -> None:
 
 def test_source_and_target_of_the_paper_are_different_views(images: Tensor) -> None:
     views = from_dict(compose(["views=paper"], ROOT / "conf")).views
-    source, target = view_pair(images, views, seeded())
+    source, target = view_pair(images, images, views, seeded())
     assert source.shape == target.shape == images.shape
     assert float((source - target).abs().amax((1, 2, 3)).min()) > 1e-3
 
 
 def test_source_and_target_have_their_own_settings(images: Tensor) -> None:
-    source, target = view_pair(images, ViewsConfig(source=dataclasses.replace(OFF, noise_sigma=0.2), target=OFF), seeded())
+    views = dataclasses.replace(DEFAULT.views, source=dataclasses.replace(OFF, noise_sigma=0.2), target=OFF)
+    source, target = view_pair(images, images, views, seeded())
     assert torch.equal(target, images) and not torch.equal(source, images)
 
 
@@ -98,10 +99,8 @@ def test_one_seed_one_view(images: Tensor) -> None:
 
 def test_other_colours_are_the_same_in_all_views_of_a_pair_and_differ_between_pairs(images: Tensor) -> None:
     images = images / 2  # nothing near black or white, which keep their colour
-    pairs = torch.cat((images, images.flip(-1), images), dim=1)  # three views of three channels
-    views = recolour(pairs, 3, 0.6, seeded())
-    assert views.shape == pairs.shape and float(views.abs().max()) <= 1
-    source, mirrored, other = views.split(3, dim=1)
+    source, mirrored, other = views = recolour((images, images.flip(-1), images), 0.6, seeded())
+    assert all(view.shape == images.shape and float(view.abs().max()) <= 1 for view in views)
     assert torch.equal(source, other) and torch.equal(mirrored.flip(-1), source)
     powers = ((source + 1) / 2).log() / ((images + 1) / 2).log()  # one number for each picture and channel
     assert float(powers.amax((2, 3)).sub(powers.amin((2, 3))).abs().max()) < 0.05
@@ -110,5 +109,5 @@ def test_other_colours_are_the_same_in_all_views_of_a_pair_and_differ_between_pa
 
 def test_white_and_black_keep_their_colour_and_strength_0_keeps_all(images: Tensor) -> None:
     extremes = torch.tensor([-1.0, 1.0]).view(1, 1, 1, 2).expand(64, 3, 4, 2)
-    assert torch.equal(recolour(extremes, 3, 2.0, seeded()), extremes)
-    torch.testing.assert_close(recolour(images, 3, 0.0, seeded()), images)
+    assert torch.equal(recolour([extremes], 2.0, seeded())[0], extremes)
+    torch.testing.assert_close(recolour([images], 0.0, seeded())[0], images)

@@ -9,16 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from prepared_factory import make_prepared
 
-from soda.common.images import to_float
+from soda.common.images import to_float, to_uint8
 from soda.config import AugmentConfig, PairsConfig, ViewsConfig
 from soda.data.augment import view_pair
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import PairsError, Partners, find_partners
-from soda.training.batches import Order, batches
+from soda.model.batch import ViewBatch
+from soda.training.batches import Order, Reader, augmented
+from tests.support.prepared_factory import make_prepared
+from tests.support.settings import DEFAULT
 
-BY_CONTENT = PairsConfig(by="column", column="factor.content", differ="factor.style")
+ONE = DEFAULT.views.pairs
+BY_CONTENT = dataclasses.replace(ONE, by="column", column="factor.content", differ="factor.style")
 OFF = AugmentConfig(
     crop_prob=0,
     crop_scale_min=0.5,
@@ -67,14 +70,14 @@ def test_partners_share_the_column_differ_in_the_other_and_all_come_up(data: Pre
 
 def test_any_column_of_the_manifest_will_do(data: PreparedData) -> None:
     split = data.split("train")
-    partners = find_partners(data, split, PairsConfig(by="column", column="label"))
+    partners = find_partners(data, split, dataclasses.replace(ONE, by="column", column="label"))
     assert partners is not None and len(partners) == len(split)
     pairs = drawn(partners, 20)
     assert all(split.labels[i] == split.labels[j] and i != j for i, j in pairs)
     with pytest.raises(DatasetError, match=r"no column 'factor\.hat'"):
-        find_partners(data, split, PairsConfig(by="column", column="factor.hat"))
+        find_partners(data, split, dataclasses.replace(ONE, by="column", column="factor.hat"))
     with pytest.raises(PairsError, match="no two train pictures share a value of id: there is nothing to train on"):
-        find_partners(data, split, PairsConfig(by="column", column="id"))
+        find_partners(data, split, dataclasses.replace(ONE, by="column", column="id"))
 
 
 def test_pictures_of_the_same_pixels_are_never_a_pair(tmp_path: Path) -> None:
@@ -82,7 +85,7 @@ def test_pictures_of_the_same_pixels_are_never_a_pair(tmp_path: Path) -> None:
     pixels[1::2] = pixels[::2]
     data = PreparedData(make_prepared(tmp_path / "prepared", pixels=pixels))
     split = data.split("train")
-    partners = find_partners(data, split, PairsConfig(by="column", column="label"))
+    partners = find_partners(data, split, dataclasses.replace(ONE, by="column", column="label"))
     assert partners is not None
     digests = split.column("sha256")
     assert all(digests[i] != digests[j] for i, j in drawn(partners, 50))
@@ -96,13 +99,13 @@ def test_reconstruction_has_the_share_that_is_asked_for(data: PreparedData) -> N
 
 
 def test_a_pair_is_two_views_of_one_picture_unless_settings_say_more(data: PreparedData) -> None:
-    assert find_partners(data, data.split("train"), PairsConfig()) is None
+    assert find_partners(data, data.split("train"), ONE) is None
 
 
 def pair_file(folder: Path, *rows: str, header: str = "source,target") -> PairsConfig:
     path = folder / "pairs.csv"
     path.write_text("\n".join((header, *rows)) + "\n")
-    return PairsConfig(by="file", file=str(path))
+    return dataclasses.replace(ONE, by="file", file=str(path))
 
 
 def test_a_file_pairs_in_its_direction_and_only_its_rows(data: PreparedData, tmp_path: Path) -> None:
@@ -141,65 +144,68 @@ def test_a_bad_file_of_pairs_is_one_clear_error(
 
 def test_a_file_that_is_not_there_is_named(data: PreparedData) -> None:
     with pytest.raises(PairsError, match=r"views\.pairs\.file: nowhere\.csv cannot be read"):
-        find_partners(data, data.split("train"), PairsConfig(by="file", file="nowhere.csv"))
+        find_partners(data, data.split("train"), dataclasses.replace(ONE, by="file", file="nowhere.csv"))
 
 
-def read(data: PreparedData, partners: Partners | None, first: int, last: int, share: slice = slice(None)) -> list[np.ndarray]:
-    split = data.split("train")
-    order = Order(len(split) if partners is None else len(partners), seed=5)
-    return list(batches(split, order, batch_size=8, share=share, first_step=first, last_step=last, partners=partners))
+def read(data: PreparedData, partners: Partners | None, first: int, last: int, share: slice = slice(None)) -> list[ViewBatch]:
+    return list(Reader(data.split("train"), partners, seed=5, batch_size=8, share=share).stream(first, last))
+
+
+def same(a: ViewBatch, b: ViewBatch) -> bool:
+    return torch.equal(a.sources, b.sources) and torch.equal(a.target, b.target)
 
 
 def test_batches_hold_pairs_that_a_resumed_or_shared_run_draws_again(data: PreparedData) -> None:
     split = data.split("train")
     partners = find_partners(data, split, BY_CONTENT)
     whole = read(data, partners, 0, 6)
-    assert [batch.shape for batch in whole] == [(8, 8, 8, 2)] * 6
-    assert all((a == b).all() for a, b in zip(whole[3:], read(data, partners, 3, 6), strict=True))
-    halves = zip(read(data, partners, 0, 6, slice(0, 4)), read(data, partners, 0, 6, slice(4, 8)), strict=True)
-    assert all((np.concatenate(pair) == batch).all() for pair, batch in zip(halves, whole, strict=True))
+    assert [(batch.sources.shape, batch.target.shape) for batch in whole] == [((8, 1, 1, 8, 8), (8, 1, 8, 8))] * 6
+    assert all(same(a, b) for a, b in zip(whole[3:], read(data, partners, 3, 6), strict=True))
+    for part in (slice(0, 4), slice(4, 8)):
+        shared = read(data, partners, 0, 6, part)
+        assert all(same(a, batch[part]) for a, batch in zip(shared, whole, strict=True))
     content = {split.gather([k]).tobytes(): value for k, value in enumerate(split.column("factor.content"))}
     for batch in whole:
-        for picture in batch:
-            source, target = (np.ascontiguousarray(picture[..., k]).tobytes() for k in (0, 1))
-            assert source != target and content[source] == content[target]
+        for source, target in zip(to_uint8(batch.sources[:, 0]), to_uint8(batch.target), strict=True):
+            assert source.tobytes() != target.tobytes() and content[source.tobytes()] == content[target.tobytes()]
 
 
 def test_without_pairs_batches_are_what_they_were(data: PreparedData) -> None:
     split = data.split("train")
     order = Order(len(split), seed=5)
     for step, batch in enumerate(read(data, None, 0, 6)):
-        assert (batch == split.gather(order.indices(step * 8, 8))).all()
+        assert torch.equal(batch.target, to_float(split.gather(order.indices(step * 8, 8))))
+        assert torch.equal(batch.sources[:, 0], batch.target)
 
 
 def test_the_views_of_a_pair_are_of_its_two_pictures(data: PreparedData) -> None:
     partners = find_partners(data, data.split("train"), BY_CONTENT)
-    images = to_float(read(data, partners, 0, 1)[0])
-    source, target = view_pair(images, ViewsConfig(OFF, OFF, BY_CONTENT), torch.Generator().manual_seed(0))
-    assert torch.equal(source, images[:, :1]) and torch.equal(target, images[:, 1:])
+    (batch,) = read(data, partners, 0, 1)
+    views = ViewsConfig(OFF, OFF, BY_CONTENT, recolour=0)
+    assert same(augmented(batch, views, torch.Generator().manual_seed(0)), batch)
 
 
 @pytest.mark.parametrize(
     "views",
     [
-        ViewsConfig(dataclasses.replace(OFF, crop_prob=0.02), OFF),
-        ViewsConfig(OFF, dataclasses.replace(OFF, crop_prob=0.02)),
-        ViewsConfig(dataclasses.replace(OFF, flip_prob=0.5), dataclasses.replace(OFF, flip_prob=0.5)),
-        ViewsConfig(dataclasses.replace(OFF, randaugment_prob=0.05, randaugment_ops=1, randaugment_magnitude=0.5), OFF),
+        ViewsConfig(dataclasses.replace(OFF, crop_prob=0.02), OFF, ONE, 0),
+        ViewsConfig(OFF, dataclasses.replace(OFF, crop_prob=0.02), ONE, 0),
+        ViewsConfig(dataclasses.replace(OFF, flip_prob=0.5), dataclasses.replace(OFF, flip_prob=0.5), ONE, 0),
+        ViewsConfig(dataclasses.replace(OFF, randaugment_prob=0.05, randaugment_ops=1, randaugment_magnitude=0.5), OFF, ONE, 0),
     ],
     ids=["source", "target", "mirrors", "randaugment"],
 )
 def test_two_views_of_one_picture_are_never_the_same(views: ViewsConfig) -> None:
     assert not views.reconstructs
     images = torch.rand(256, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    source, target = view_pair(images, views, torch.Generator().manual_seed(0))
+    source, target = view_pair(images, images, views, torch.Generator().manual_seed(0))
     assert not (source == target).flatten(1).all(1).any()
 
 
 def test_reconstruction_is_the_same_view_twice() -> None:
-    views = ViewsConfig(OFF, OFF)
+    views = ViewsConfig(OFF, OFF, ONE, recolour=0)
     images = torch.rand(4, 3, 8, 8)
-    source, target = view_pair(images, views, torch.Generator())
+    source, target = view_pair(images, images, views, torch.Generator())
     assert views.reconstructs and torch.equal(source, target) and torch.equal(source, images)
 
 
@@ -212,12 +218,13 @@ def test_the_style_comes_from_another_content_in_the_target_s_style(data: Prepar
     assert partners is not None
     content, style = split.column("factor.content"), split.column("factor.style")
     which = np.repeat(np.arange(len(partners)), 20)
-    sources, targets, styles = partners.draw_pictures(which, np.random.default_rng(0))
-    same = sources == targets
-    assert 0.2 < same.mean() < 0.4 and (styles[same] == targets[same]).all()
+    drawn = partners.draw_pairs(which, np.random.default_rng(0))
+    sources, targets, styles = drawn.sources[:, 0], drawn.targets, drawn.styles
+    alike = sources == targets
+    assert 0.2 < alike.mean() < 0.4 and (styles[alike] == targets[alike]).all()
     assert (content[sources] == content[targets]).all() and (style[styles] == style[targets]).all()
-    assert (style[sources] != style[targets])[~same].all() and (content[styles] != content[targets])[~same].all()
-    assert len(np.unique(styles[~same])) > len(partners) // 2
+    assert (style[sources] != style[targets])[~alike].all() and (content[styles] != content[targets])[~alike].all()
+    assert len(np.unique(styles[~alike])) > len(partners) // 2
 
 
 def test_a_style_that_only_one_content_has_is_named(data: PreparedData) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from soda.diffusion.sampler import Denoise, invert, prediction_target, sample, split_prediction
+from soda.diffusion.inversion import invert_exactly
+from soda.diffusion.sampler import Denoise, prediction_target, sample, split_prediction
 from soda.diffusion.schedule import SCHEDULES, Schedule
 
 SAMPLERS = [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 0.5), ("ddim", 1.0), ("dpm++2m", 0.0)]
@@ -79,7 +80,7 @@ def test_inversion_and_ddim_undo_one_another() -> None:
     x_0 = 0.3 * torch.randn(100, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     errors = []
     for steps in (20, 200):
-        x_T = invert(denoise, x_0, schedule, steps)
+        x_T = invert_exactly(denoise, x_0, schedule, steps, rounds=1)
         errors.append(float((sample(denoise, x_T, schedule, steps, method="ddim", clip=False) - x_0).pow(2).mean()))
     assert errors[1] < 1e-4 and errors[1] < errors[0] / 5
     assert float(x_T.std()) == pytest.approx(1, abs=0.1)

@@ -12,44 +12,30 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from soda.common.images import to_float
 from soda.config import Config, compose, from_dict
-from soda.data.dataset import PreparedData
+from soda.data.dataset import PreparedData, Split
 from soda.data.fetch import fetch
 from soda.data.pairs import find_partners
 from soda.data.prepare import prepare
 from soda.evaluation.azimuth import azimuth_error
+from soda.evaluation.image_metrics import FixedNetwork
+from soda.evaluation.measures.novel_views import COUNTS
 from soda.evaluation.novel_figures import novel_sheet, spinning, turntables
 from soda.evaluation.novel_tasks import Views, angles_between, choose_tasks
-from soda.evaluation.novel_views import COUNTS, measure_novel_views
-from soda.geometry.cameras import COLUMNS, camera, focal_length, look_at, orbit
+from soda.evaluation.view_synthesis import NovelViews, measure_novel_views
+from soda.geometry.cameras import COLUMNS, camera, look_at
+from soda.inference.drawer import Drawer
 from soda.model.encoder import build_encoder
 from soda.model.network import SodaNetwork
-from soda.training.batches import Order, batches
-from soda.training.held_out import PairCameras
+from soda.training.batches import Reader
 from soda.training.step import optimise, start_run
-from tests.data.sources.test_objects import PLAN
-from tests.model.test_model import awake
+from tests.support.models import awake
+from tests.support.objects import FOCAL, OBJECTS, PLAN, VIEWS, of_objects, places
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import make_config
-
-FOCAL = focal_length(45)
-VIEWS, OBJECTS = 8, 15  # 9 of train, 3 of val, 3 of test
-
-
-def places(count: int) -> np.ndarray:
-    generator = np.random.default_rng(3)
-    return np.array([camera(orbit(*generator.uniform((-180, 5), (180, 80)), 2.8), FOCAL).numbers for _ in range(count)])
-
-
-def of_objects(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Every training model has a variant of itself: an object of its own."""
-    number = np.arange(len(manifest)) // VIEWS
-    manifest["factor.object"] = [f"o{n // 2:02d}{'~1' if n % 2 else ''}" if n < 8 else f"o{n:02d}" for n in number]
-    manifest["factor.model"] = manifest["factor.object"].str.slice(0, 3)
-    return manifest.assign(**dict(zip(COLUMNS, places(len(manifest)).T, strict=True)))
 
 
 @pytest.fixture
@@ -114,19 +100,22 @@ def oracle(config: Config, data: PreparedData) -> Oracle:
     return model
 
 
-def network(config: Config) -> nn.Module:
+def measured(
+    model: SodaNetwork, train: Split, test: Split, config: Config, *, targets: int, samples: int, batch_size: int
+) -> NovelViews:
     plain = make_config("dataset.channels=3").model
-    return build_encoder(plain, image_size=config.dataset.image_size, channels=3).eval()
+    network = FixedNetwork(build_encoder(plain, image_size=config.dataset.image_size, channels=3))
+    drawer = Drawer(model, batch_size=batch_size, progress=False)
+    found = measure_novel_views(drawer, train, test, network, targets=targets, samples=samples, seed=0)
+    assert found is not None
+    return found
 
 
 def test_a_model_that_knows_the_views_scores_and_a_wrong_pose_costs_it(
     config: Config, data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soda.evaluation.novel_views._other_set", lambda *_: {})  # of cameras that the oracle does not know
-    found = measure_novel_views(
-        oracle(config, data), data.split("train"), data.split("test"), network(config), targets=2, samples=2, seed=0, batch_size=7
-    )
-    assert found is not None
+    monkeypatch.setattr("soda.evaluation.view_synthesis._other_set", lambda *_: {})  # of cameras that the oracle does not know
+    found = measured(oracle(config, data), data.split("train"), data.split("test"), config, targets=2, samples=2, batch_size=7)
     figures = found.metrics
     for count in COUNTS:
         assert figures[f"psnr@{count}"] > 45 and figures[f"unposed_psnr@{count}"] > 45 and figures[f"ssim@{count}"] > 0.99
@@ -169,7 +158,7 @@ def key_of(image: Tensor) -> bytes:
 
 
 def test_each_figure_is_of_the_sources_it_names(config: Config, data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soda.evaluation.novel_views._other_set", lambda *_: {})
+    monkeypatch.setattr("soda.evaluation.view_synthesis._other_set", lambda *_: {})
     split = data.split("test")
     tasks = choose_tasks(split, targets=4, sources=4, seed=0)
     assert tasks is not None
@@ -184,8 +173,8 @@ def test_each_figure_is_of_the_sources_it_names(config: Config, data: PreparedDa
     model.of_camera = {row: numbers[name] for row, name in zip(cameras, names.tolist(), strict=True)}
     telling = np.flatnonzero(np.arange(len(split)) % 7 == 2)
     model.telling = {key_of(pictures[k]) for k in telling}
-    found = measure_novel_views(model, data.split("train"), split, network(config), targets=4, samples=2, seed=0, batch_size=7)
-    assert found is not None and (found.tasks.sources == tasks.sources).all()
+    found = measured(model, data.split("train"), split, config, targets=4, samples=2, batch_size=7)
+    assert (found.tasks.sources == tasks.sources).all()
     truth, figures = split.gather(tasks.targets).astype(int), found.metrics
     grey = 20 * np.log10(255 / np.sqrt(((truth - 127.5) ** 2).mean((1, 2, 3))))
     for count in COUNTS:
@@ -208,7 +197,7 @@ def test_each_figure_is_of_the_sources_it_names(config: Config, data: PreparedDa
 
 def test_baselines_are_those_of_a_case_made_by_hand(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every object is of one lightness, its own, so that a copy and the object nearest in z are known."""
-    monkeypatch.setattr("soda.evaluation.novel_views._other_set", lambda *_: {})
+    monkeypatch.setattr("soda.evaluation.view_synthesis._other_set", lambda *_: {})
     names = of_objects(pd.DataFrame(index=range(OBJECTS * VIEWS)))["factor.object"].tolist()
     own = {name: 30 + 20 * k for k, name in enumerate(sorted({name for name in names[: 9 * VIEWS] if "~" not in name}))}
     alike = dict(zip(("o12", "o13", "o14"), list(own)[::2], strict=False))  # of each test object the training object like it
@@ -231,8 +220,7 @@ def test_baselines_are_those_of_a_case_made_by_hand(config: Config, tmp_path: Pa
             return x_0, ((x_t - abar.sqrt() * x_0) / (1 - abar).sqrt()).float()
 
     model = Light(model=config.model, diffusion=config.diffusion, image_size=config.dataset.image_size, channels=3).eval()
-    found = measure_novel_views(model, train, test, network(config), targets=3, samples=1, seed=0, batch_size=64)
-    assert found is not None
+    found = measured(model, train, test, config, targets=3, samples=1, batch_size=64)
     objects = test.column("factor.object")[found.tasks.targets].tolist()
     truth = np.array([levels[name] for name in objects])
 
@@ -249,10 +237,7 @@ def test_baselines_are_those_of_a_case_made_by_hand(config: Config, tmp_path: Pa
 
 def test_an_untrained_model_is_measured_whole_and_drawn(config: Config, data: PreparedData, tmp_path: Path) -> None:
     model = awake(config)
-    found = measure_novel_views(
-        model, data.split("train"), data.split("test"), network(config), targets=2, samples=2, seed=0, batch_size=16
-    )
-    assert found is not None
+    found = measured(model, data.split("train"), data.split("test"), config, targets=2, samples=2, batch_size=16)
     assert np.isfinite([value for value in found.metrics.values() if isinstance(value, float)]).all()
     other = found.metrics["other_set"]
     assert other["objects"] > 20 and other["copy_psnr"] > 5 and np.isfinite(other["psnr@1"])
@@ -279,23 +264,12 @@ def test_the_azimuth_is_read_off_latents_that_hold_it_and_not_off_others() -> No
     assert 60 < azimuth_error(blind, cameras) < 120
 
 
-def test_an_evaluation_has_the_group(config: Config, data: PreparedData, tmp_path: Path) -> None:
-    from soda.evaluation.novel_group import novel_view_group
-    from tests.evaluation.test_gallery_stage import subject_of
-
-    short = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, view_targets=1, view_samples=1))
-    subject, _ = subject_of(short, data.folder)
-    group = novel_view_group(subject, short.evaluate, tmp_path)
-    assert {"psnr@1", "psnr@4", "wrong_pose_psnr@1", "shuffled_psnr@1", "azimuth_error", "notes"} <= set(group)
-    assert {path.name for path in tmp_path.iterdir()} >= {"novel_views.png", "turntables.png", "turntable.gif"}
-
-
 def test_objects_at_64_px_are_prepared_trained_on_and_turned(tmp_path: Path) -> None:
     """The whole way at the size that is too slow to train to the end here: rendered, prepared, three steps, measured."""
     plan = {**PLAN, "objects": 16, "views": 8, "variants": 1, "variant_views": 3}
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
     config = from_dict(
-        compose(["dataset=random_objects", f"dataset.path={tmp_path / 'plan.yaml'}", "dataset.image_size=64", "train=smoke"])
+        compose(["experiment=random_objects", f"dataset.path={tmp_path / 'plan.yaml'}", "dataset.image_size=64", "train=smoke"])
     )
     dataset = dataclasses.replace(config.dataset, val_fraction=0.25, test_fraction=0.3)
     fetch(dataset, tmp_path / "raw")
@@ -306,12 +280,7 @@ def test_objects_at_64_px_are_prepared_trained_on_and_turned(tmp_path: Path) -> 
     partners = find_partners(data, split, config.views.pairs)
     assert partners is not None
     run = start_run(config, "key", torch.device("cpu"))
-    order = Order(len(partners), 0)
-    cameras = PairCameras(split, order, 8, slice(0, 8), partners)
-    stream = batches(split, order, batch_size=8, share=slice(0, 8), first_step=0, last_step=3, partners=partners)
-    for step, batch in enumerate(stream):
-        assert torch.isfinite(optimise(run, run.model, config, to_float(batch), 0, cameras.at(step)))
-    found = measure_novel_views(
-        run.ema.eval(), split, data.split("test"), network(config), targets=1, samples=1, seed=0, batch_size=8
-    )
-    assert found is not None and found.drawn[2].mean.shape[1:] == (64, 64, 3) and np.isfinite(found.metrics["psnr@1"])
+    for batch in Reader(split, partners, seed=0, batch_size=8, posed=True).stream(0, 3):
+        assert torch.isfinite(optimise(run, run.model, config, batch))
+    found = measured(run.ema.eval(), split, data.split("test"), config, targets=1, samples=1, batch_size=8)
+    assert found.drawn[2].mean.shape[1:] == (64, 64, 3) and np.isfinite(found.metrics["psnr@1"])

@@ -27,6 +27,7 @@ from soda.export.quantize import CANDIDATES
 from soda.export.statistics import evenly_spaced, latent_statistics
 from soda.export.variants import Judge
 from soda.export.version import code_version
+from soda.inference.drawer import Drawer, Sampling
 from soda.runtime import Decoder, Encoder
 from soda.runtime.preprocess import to_square
 from tests.support.settings import make_config
@@ -171,7 +172,7 @@ def test_the_denoiser_brings_its_directions_and_draws_what_torch_draws(workspace
     assert said["decoder_images"] == 6 and said["decoder_max_abs_diff"] < 1e-4
     z = model.encode(to_float(workspace.data.split("test").gather(np.arange(4))))
     x_T = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
-    wanted = model.decode(z, x_T=x_T, sampler="ddim", eta=0.0).numpy()
+    wanted = Drawer(model).draw(z, x_T, Sampling(sampler="ddim", eta=0.0)).numpy()
     np.testing.assert_allclose(decoder.sample(z.numpy(), x_T=x_T.numpy(), output="float"), wanted, atol=1e-4)
 
 

@@ -162,7 +162,7 @@ def test_names_are_kept_beside_the_model(model: SODA, home: Path) -> None:
 
 def test_directions_inside_the_folder_are_used_until_the_person_has_their_own(model: SODA, home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "model", tmp_path / "m")
-    with pytest.raises(DirectionError, match=r"no directions were found for this model yet; `soda attributes`"):
+    with pytest.raises(DirectionError, match=r"no directions were found for this model yet; `soda directions`"):
         _ = SODA.from_pretrained(tmp_path / "m", device="cpu").directions
     shutil.copy(home / "model.directions.safetensors", tmp_path / "m" / "model.directions.safetensors")
     shipped = SODA.from_pretrained(tmp_path / "m", device="cpu")
@@ -438,7 +438,7 @@ def test_attributes_are_found_in_prepared_data(here: Path, capsys: pytest.Captur
         (["reconstruct", "a.png", "a.png"], "two of the pictures would be written to it"),
         (["reconstruct", "a.png", "--guidance", "lots"], "--guidance: 'lots' is not possible"),
         (["reconstruct", "a.png", "--steps", "1000"], "steps 1000 is not in 1 .. 50"),
-        (["interpolate", "a.png", "-o", "w.gif"], "a walk wants two pictures or more"),
+        (["interpolate", "a.png", "-o", "w.gif"], "interpolation takes two images or more"),
         (["mix", "--style", "a.png", "--content", "b.png", "--cut", "7"], "cut: 7 is not possible"),
         (["mix", "--style", "a.png", "--content", "b.png", "--sections", "7"], "section 7 does not exist"),
         (["attributes", "--name", "hat"], "--name: 'hat' is not possible"),

@@ -9,23 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from soda.config import Config
+from soda.model.batch import LossDraws, ViewBatch
 from soda.model.blocks import Attention, TimeEmbedding
 from soda.model.encoder import build_encoder
 from soda.model.modulation import Modulation, cut_sections, draw_keep, mask_sections
 from soda.model.network import SodaNetwork, build_model
+from tests.support.models import awake
 from tests.support.settings import make_config
-
-
-def awake(config: Config) -> SodaNetwork:
-    """A model whose zero-initialised parts are random, as after some training."""
-    torch.manual_seed(0)
-    model = build_model(config).eval()
-    for module in model.modules():
-        if isinstance(module, Modulation):
-            nn.init.normal_(module.from_latent.weight, std=0.3)
-            nn.init.normal_(module.from_time.weight, std=0.3)
-    nn.init.normal_(model.denoiser.conv_out.weight, std=0.1)
-    return model
 
 
 def inputs(model: SodaNetwork, batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +44,7 @@ def test_masks_stop_gradients_to_their_sections_and_no_others(model: SodaNetwork
     for dropped in (set(c) for n in range(model.sections + 1) for c in combinations(range(model.sections), n)):
         keep = torch.tensor([[float(k not in dropped) for k in range(model.sections)]] * len(x))
         z = torch.randn(len(x), model.latent_dim, generator=torch.Generator().manual_seed(2)).requires_grad_()
-        model.loss(None, x, t, noise, z=z, keep=keep).backward()
+        model.loss(ViewBatch.of(x), LossDraws(t, noise, keep), encoded=(z, None)).backward()
         for k, gradient in enumerate(cut_sections(z.grad, model.sections).unbind(1)):
             assert (gradient == 0).all() if k in dropped else (gradient != 0).any(), (dropped, k)
 
@@ -64,7 +54,7 @@ def test_masks_are_each_pictures_own(model: SodaNetwork) -> None:
     keep = torch.ones(3, model.sections)
     keep[1] = 0
     z = torch.randn(3, model.latent_dim).requires_grad_()
-    model.loss(None, x, t, noise, z=z, keep=keep).backward()
+    model.loss(ViewBatch.of(x), LossDraws(t, noise, keep), encoded=(z, None)).backward()
     assert (z.grad[1] == 0).all() and (z.grad[0] != 0).any() and (z.grad[2] != 0).any()
 
 
@@ -96,7 +86,7 @@ def test_without_layer_modulation_every_layer_sees_all_of_z() -> None:
     model = awake(make_config("model.layer_modulation=false", "model.section_drop=0", "model.latent_dim=15"))
     x, t, noise = inputs(model)
     widths = {m.from_latent.in_features for m in model.modules() if isinstance(m, Modulation)}
-    assert widths == {15} and torch.isfinite(model.loss(x, x, t, noise))
+    assert widths == {15} and torch.isfinite(model.loss(ViewBatch.of(x), LossDraws(t, noise)))
 
 
 def test_a_latent_that_sections_do_not_divide_is_refused() -> None:
@@ -176,25 +166,6 @@ def test_attention_does_not_run_across_the_batch() -> None:
     torch.testing.assert_close(layer(x)[:2], layer(changed)[:2])
 
 
-def test_decoding_is_repeatable_and_depends_on_z(model: SodaNetwork) -> None:
-    z = torch.randn(2, model.latent_dim)
-
-    def draw(latent: Tensor) -> Tensor:
-        return model.decode(latent, generator=torch.Generator().manual_seed(3))
-
-    assert torch.equal(draw(z), draw(z)) and not torch.allclose(draw(z), draw(z.flip(0)))
-    assert float(draw(z).abs().max()) <= 1 and draw(z).shape == (2, 1, 16, 16)
-
-
-def test_inversion_gives_back_the_picture(model: SodaNetwork) -> None:
-    x, _, _ = inputs(model)
-    z = model.encode(x)
-    x_T = model.invert(x, z, steps=50)
-    again = model.decode(z, x_T=x_T, steps=50, sampler="ddim", eta=0.0, guidance_scale=1.0, clip=False)
-    other = model.decode(z, generator=torch.Generator().manual_seed(0), steps=50, sampler="ddim", eta=0.0, guidance_scale=1.0)
-    assert float((again - x).pow(2).mean()) < 0.2 * float((other - x).pow(2).mean())
-
-
 @pytest.mark.parametrize("name", ["tiny", "resnet18", "resnet50"])
 @pytest.mark.parametrize(("stem", "size", "channels"), [("small", 32, 1), ("large", 32, 3), ("auto", 128, 3)])
 def test_encoders_make_latents_at_every_stem(name: str, stem: str, size: int, channels: int) -> None:
@@ -221,13 +192,7 @@ def test_the_loss_starts_at_the_size_of_its_target(small_config: Config) -> None
     x, t, noise = inputs(model, batch=64)
     abar = model.schedule.abar(t, x).float()
     v = abar.sqrt() * noise - (1 - abar).sqrt() * x
-    assert model.loss(x, x, t, noise).item() == pytest.approx(float(v.pow(2).mean()), rel=1e-4)
-
-
-def test_the_loss_asks_for_a_source_or_a_latent(model: SodaNetwork) -> None:
-    x, t, noise = inputs(model)
-    with pytest.raises(ValueError, match="source"):
-        model.loss(None, x, t, noise)
+    assert model.loss(ViewBatch.of(x), LossDraws(t, noise)).item() == pytest.approx(float(v.pow(2).mean()), rel=1e-4)
 
 
 def test_a_style_gives_its_fine_sections_and_the_source_the_others(model: SodaNetwork) -> None:
@@ -236,6 +201,7 @@ def test_a_style_gives_its_fine_sections_and_the_source_the_others(model: SodaNe
     model.encoder.head.weight.data *= 30  # an untrained encoder's latents hardly differ
     style, source = (torch.rand_like(x_0) * 2 - 1 for _ in range(2))
     z = torch.cat([model.encode(style)[:, :4], model.encode(source)[:, 4:]], dim=1)
-    wanted = model.loss(None, x_0, t, noise, z=z)
-    assert torch.allclose(model.loss(source, x_0, t, noise, style=style, style_sections=1), wanted, rtol=1e-5)
-    assert not torch.allclose(model.loss(source, x_0, t, noise, style=style, style_sections=2), wanted, rtol=1e-3)
+    draws = LossDraws(t, noise)
+    wanted = model.loss(ViewBatch.of(x_0), draws, encoded=(z, None))
+    one, two = (model.loss(ViewBatch(source[:, None], x_0, style, sections), draws) for sections in (1, 2))
+    assert torch.allclose(one, wanted, rtol=1e-5) and not torch.allclose(two, wanted, rtol=1e-3)

@@ -11,25 +11,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from soda.config import CamerasConfig, Config, ConfigError, PairsConfig, ViewsConfig
+from soda.common.images import to_uint8
+from soda.config import CamerasConfig, Config, ConfigError
 from soda.data.augment import draw_shown
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import find_partners
 from soda.diffusion.schedule import draw_times
 from soda.geometry.cameras import COLUMNS, CameraError, camera, focal_length, orbit
 from soda.inference.soda import SODA
+from soda.model.batch import ViewBatch
 from soda.model.conditions import Context, mask_cameras
 from soda.model.network import SodaNetwork, build_model
-from soda.training.batches import Order, batches
-from soda.training.held_out import PairCameras, read_held_out
+from soda.training.batches import Reader
+from soda.training.held_out import read_held_out
 from soda.training.step import optimise, start_run, step_loss
-from soda.training.usage import measure_use
-from tests.model.test_model import awake
+from soda.training.usage import measure_use, measure_use_of_pose
+from tests.support.models import awake
 from tests.support.prepared_factory import make_prepared
-from tests.support.settings import make_config
+from tests.support.settings import DEFAULT, make_config
 
-RAYS = CamerasConfig(rays=True, octaves=2, rgb_channels=4, pose=True)
-BY_OBJECT = PairsConfig(by="column", column="factor.object")
+NO_RAYS = DEFAULT.model.cameras
+RAYS = dataclasses.replace(NO_RAYS, rays=True, octaves=2, rgb_channels=4, pose=True)
+BY_OBJECT = dataclasses.replace(DEFAULT.views.pairs, by="column", column="factor.object")
 FOCAL = focal_length(45)
 RING = [camera(orbit(60 * k, 20 + 5 * k, 2.8), FOCAL) for k in range(6)]
 
@@ -38,7 +41,7 @@ def posed(config: Config, settings: CamerasConfig = RAYS) -> Config:
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, cameras=settings),
-        views=ViewsConfig(config.views.source, config.views.target, BY_OBJECT),
+        views=dataclasses.replace(config.views, pairs=BY_OBJECT),
     )
 
 
@@ -76,7 +79,7 @@ def test_without_cameras_there_is_nothing_of_them(small_config: Config) -> None:
     torch.manual_seed(0)
     plain = build_model(small_config)
     torch.manual_seed(0)
-    other = build_model(posed(small_config, CamerasConfig(source_drop=0.5, octaves=7)))
+    other = build_model(posed(small_config, dataclasses.replace(NO_RAYS, source_drop=0.5, octaves=7)))
     assert list(plain.state_dict()) == list(other.state_dict())
     assert not any("rays" in key or "pose" in key for key in plain.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), other.state_dict().values(), strict=True))
@@ -119,14 +122,16 @@ def test_a_masked_camera_is_as_if_it_were_not_given(model: SodaNetwork) -> None:
 
 
 def test_the_two_cameras_are_masked_independently_at_their_rates() -> None:
-    pairs = torch.tensor(RING[0].numbers).expand(20_000, 2, -1)
-    settings = CamerasConfig(rays=True, source_drop=0.1, target_drop=0.3)
-    source, target = (each[:, 0] > 0 for each in mask_cameras(pairs, settings, torch.Generator().manual_seed(0)))
+    cameras, images = torch.tensor(RING[0].numbers).expand(20_000, -1), torch.zeros(20_000, 1, 1, 1)
+    batch = ViewBatch(images[:, None], images, source_cameras=cameras[:, None], target_cameras=cameras)
+    settings = dataclasses.replace(NO_RAYS, rays=True, source_drop=0.1, target_drop=0.3)
+    masked = mask_cameras(batch, settings, torch.Generator().manual_seed(0))
+    assert masked.source_cameras is not None and masked.target_cameras is not None
+    source, target = masked.source_cameras[:, 0, 0] > 0, masked.target_cameras[:, 0] > 0
     assert (~source).float().mean() == pytest.approx(0.1, abs=0.01)
     assert (~target).float().mean() == pytest.approx(0.3, abs=0.01)
     assert (~source & ~target).float().mean() == pytest.approx(0.03, abs=0.005)
-    with pytest.raises(ValueError, match=r"\(B, 2 or more, 16\), not \(4, 16\)"):
-        mask_cameras(torch.zeros(4, 16), settings, torch.Generator())
+    assert mask_cameras(ViewBatch.of(images), settings, torch.Generator()).target_cameras is None
 
 
 def of_objects(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -143,50 +148,48 @@ def data(config: Config, tmp_path: Path) -> PreparedData:
     return PreparedData(make_prepared(tmp_path / "prepared", edit=of_objects, **sizes))
 
 
-def test_every_picture_of_a_batch_comes_with_its_own_camera(data: PreparedData) -> None:
+def reader(config: Config, data: PreparedData, **settings: object) -> Reader:
     split = data.split("train")
-    partners = find_partners(data, split, BY_OBJECT)
+    partners = find_partners(data, split, config.views.pairs)
     assert partners is not None
-    share, places = slice(2, 8), {picture.tobytes(): k for k, picture in enumerate(split.gather(np.arange(len(split))))}
-    cameras = PairCameras(split, Order(len(partners), 5), 8, share, partners)
-    stream = batches(split, Order(len(partners), 5), batch_size=8, share=share, first_step=0, last_step=7, partners=partners)
-    for step, batch in enumerate(stream):
-        found = cameras.at(step).numpy()
-        assert found.shape == (6, 2, 16)
-        for picture, pair in zip(batch, found, strict=True):
-            for view, half in zip(pair, np.split(picture, 2, axis=-1), strict=True):
-                assert (split.cameras[places[np.ascontiguousarray(half).tobytes()]] == view).all()
+    return Reader(split, partners, **{"seed": 0, "batch_size": 4, "posed": True} | settings)  # type: ignore[arg-type]
+
+
+def test_every_image_of_a_batch_comes_with_its_own_camera(config: Config, data: PreparedData) -> None:
+    split = data.split("train")
+    places = {image.tobytes(): k for k, image in enumerate(split.gather(np.arange(len(split))))}
+    for batch in reader(several(config, 2), data, batch_size=8, share=slice(2, 8)).stream(0, 7):
+        assert batch.source_cameras is not None and batch.target_cameras is not None
+        assert (batch.source_cameras.shape, batch.target_cameras.shape) == ((6, 2, 16), (6, 16))
+        views = [(batch.target, batch.target_cameras), *zip(batch.sources.unbind(1), batch.source_cameras.unbind(1), strict=True)]
+        for images, cameras in views:
+            for image, camera_of in zip(to_uint8(images), cameras.numpy(), strict=True):
+                assert (split.cameras[places[image.tobytes()]] == camera_of).all()
 
 
 def test_training_steps_move_what_reads_cameras_and_the_pose_gap_is_measured(config: Config, data: PreparedData) -> None:
-    split = data.split("train")
-    partners = find_partners(data, split, BY_OBJECT)
     run = start_run(config, "key", torch.device("cpu"))
     before = {key: value.clone() for key, value in run.model.state_dict().items()}
-    order = (Order(len(split), 0), 4, slice(0, 4), partners)
-    cameras = PairCameras(split, *order)
-    held_out = read_held_out(data, config, 12, torch.device("cpu"))
-    for step in range(3):
-        images = torch.rand(4, 2 * run.model.channels, run.model.image_size, run.model.image_size)
-        assert torch.isfinite(optimise(run, run.model, config, images, 0, cameras.at(step)))
+    for batch in reader(config, data).stream(0, 3):
+        assert torch.isfinite(optimise(run, run.model, config, batch))
     for key in ("encoder.rays.rgb.weight", "denoiser.rays.rgb.weight", "denoiser.pose.mlp.0.weight"):
         assert not torch.equal(before[key], run.model.state_dict()[key]), key
-    assert held_out.cameras is not None and held_out.sources is not None
-    assert not torch.equal(held_out.sources, held_out.targets)
-    use = measure_use(awake(config), held_out.targets, 0, held_out.sources, held_out.cameras)
-    assert use.pose["pose_gap"] != 0 and 0 < use.pose["view_psnr"] < 100 and use.loss > 0
+    held_out = read_held_out(data, config, 12)
+    assert held_out.target_cameras is not None and not torch.equal(held_out.sources[:, 0], held_out.target)
+    pose = measure_use_of_pose(awake(config), held_out, 0)
+    assert pose["pose_gap"] != 0 and 0 < pose["view_psnr"] < 100 and measure_use(awake(config), held_out, 0).loss > 0
 
 
 def test_data_without_cameras_and_moved_views_are_refused(config: Config, small_config: Config, tmp_path: Path) -> None:
     plain = PreparedData(make_prepared(tmp_path / "plain", size=config.dataset.image_size, channels=config.dataset.channels))
-    single = dataclasses.replace(config, views=ViewsConfig(config.views.source, config.views.target))
+    single = dataclasses.replace(config, views=dataclasses.replace(config.views, pairs=DEFAULT.views.pairs))
     with pytest.raises(DatasetError, match=r"no column 'camera\.fx'"):
-        read_held_out(plain, single, 4, torch.device("cpu"))
+        read_held_out(plain, single, 4)
     flipped = dataclasses.replace(config.views.source, flip_prob=0.5)
     with pytest.raises(ConfigError, match=r"views\.source: .*a moved picture has other rays"):
-        dataclasses.replace(config, views=ViewsConfig(flipped, config.views.target, BY_OBJECT))
+        dataclasses.replace(config, views=dataclasses.replace(config.views, source=flipped))
     with pytest.raises(ConfigError, match=r"model\.cameras\.pose: True"):
-        CamerasConfig(pose=True)
+        dataclasses.replace(NO_RAYS, pose=True)
     composed = make_config("model=posed", "views=object")
     assert composed.model.cameras.rays and composed.views.pairs.column == "factor.object"
 
@@ -258,16 +261,14 @@ def test_further_sources_are_of_the_object_and_never_the_target(config: Config, 
     objects, generator = split.column("factor.object"), np.random.default_rng(0)
     seen = set()
     for _ in range(20):
-        sources, targets, *further = partners.draw_pictures(np.arange(len(partners)), generator)
-        assert len(further) == 2
-        for each in (sources, *further):
-            assert (objects[each] == objects[targets]).all() and not (each == targets).any()
-        seen |= set(zip(targets.tolist(), further[0].tolist(), strict=True))
+        pairs = partners.draw_pairs(np.arange(len(partners)), generator)
+        assert pairs.sources.shape == (len(partners), 3) and pairs.styles is None
+        for each in pairs.sources.T:
+            assert (objects[each] == objects[pairs.targets]).all() and not (each == pairs.targets).any()
+        seen |= set(zip(pairs.targets.tolist(), pairs.sources[:, 1].tolist(), strict=True))
     assert len(seen) > 4 * len(partners), "they are drawn anew"
-    batch = next(
-        batches(split, Order(len(partners), 0), batch_size=4, share=slice(0, 4), first_step=0, last_step=1, partners=partners)
-    )
-    assert batch.shape[-1] == 4 * split.gather([0]).shape[-1]
+    batch = reader(several(config), data).at(0)
+    assert batch.sources.shape == (4, 3, *split.gather([0]).shape[:0:-1])
 
 
 def test_the_latent_of_several_views_is_the_mean_of_those_that_count(model: SodaNetwork) -> None:
@@ -284,22 +285,20 @@ def test_the_latent_of_several_views_is_the_mean_of_those_that_count(model: Soda
 
 
 def test_a_further_source_counts_in_training_and_brings_its_camera(config: Config, data: PreparedData) -> None:
-    torch.manual_seed(0)
-    model, several_sources = awake(config), several(config, 2)
-    C, S = model.channels, model.image_size
-    pair = torch.rand(4, 2 * C, S, S) * 2 - 1
-    cameras = torch.cat((numbers(4)[:, None], numbers(4).flip(0)[:, None]), 1)
-    model.eval()
-    again = torch.cat((pair, pair[:, :C]), 1), torch.cat((cameras, cameras[:, :1]), 1)
+    model, several_sources = awake(config).eval(), several(config, 2)
+    batch = reader(several_sources, data).at(0)
+    assert batch.source_cameras is not None and batch.source_cameras.shape == (4, 2, 16)
+    changes = {
+        "images": batch.sources * torch.tensor([1.0, -1.0])[:, None, None, None],
+        "cameras": batch.source_cameras * torch.tensor([1.0, 0.0])[:, None],
+    }
+    others = [
+        dataclasses.replace(batch, sources=changes["images"]),
+        dataclasses.replace(batch, source_cameras=changes["cameras"]),
+    ]
     with torch.no_grad():
-        one = step_loss(model, config, pair, 3, cameras)
-        two = step_loss(model, several_sources, again[0], 3, again[1])
-        other = step_loss(model, several_sources, torch.cat((pair, -pair[:, :C]), 1), 3, again[1])
-    assert one.isfinite() and two != other
-    split = data.split("train")
-    partners = find_partners(data, split, several_sources.views.pairs)
-    at = PairCameras(split, Order(len(partners or []), 0), 4, slice(0, 4), partners).at(0)
-    assert at.shape == (4, 3, 16)
+        losses = [float(step_loss(model, several_sources, each, 3)) for each in (batch, *others)]
+    assert len(set(losses)) == 3 and np.isfinite(losses).all()
 
 
 @pytest.fixture
@@ -343,17 +342,13 @@ def test_a_view_that_does_not_count_is_not_attended_to(attending: SodaNetwork) -
 def test_a_model_that_attends_trains_and_turns_objects(config: Config, data: PreparedData, attending: SodaNetwork) -> None:
     cameras = dataclasses.replace(RAYS, view_attention=(0, 1))
     config = several(dataclasses.replace(config, model=dataclasses.replace(config.model, cameras=cameras, head_dim=8)))
-    run, split = start_run(config, "key", torch.device("cpu")), data.split("train")
-    partners = find_partners(data, split, config.views.pairs)
-    at = PairCameras(split, Order(len(partners or []), 0), 4, slice(0, 4), partners)
+    run = start_run(config, "key", torch.device("cpu"))
     before = {key: value.clone() for key, value in run.model.state_dict().items()}
-    images = torch.rand(4, 4 * run.model.channels, run.model.image_size, run.model.image_size)
-    for step in range(3):
-        assert torch.isfinite(optimise(run, run.model, config, images, 0, at.at(step)))
+    for batch in reader(config, data).stream(0, 3):
+        assert torch.isfinite(optimise(run, run.model, config, batch))
     moved = [key for key, value in run.model.state_dict().items() if "_views" in key and not torch.equal(before[key], value)]
     assert any("kv" in key for key in moved)
-    held_out = read_held_out(data, config, 12, torch.device("cpu"))
-    assert measure_use(attending, held_out.targets, 0, held_out.sources, held_out.cameras).pose["pose_gap"] != 0
+    assert measure_use_of_pose(attending, read_held_out(data, config, 12), 0)["pose_gap"] != 0
     pictures, _, _ = inputs(attending)
     turned = SODA(attending, config, Path("nowhere"), batch_size=2).novel_view(pictures[:2], RING[:2], RING[:5], steps=2)
     assert turned.shape == (5, *pictures.shape[1:]) and turned.isfinite().all()

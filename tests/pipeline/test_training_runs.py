@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 
 from soda.config import Config, to_dict, write_params
 from soda.data.gate.validate import validate
+from soda.model.batch import LossDraws, ViewBatch
 from soda.model.network import SodaNetwork, build_model
 from soda.training.distributed import processes
 from tests.support.prepared_factory import make_prepared
@@ -191,7 +192,7 @@ def gradients(network: torch.nn.Module, model: SodaNetwork, part: slice) -> dict
     generator = torch.Generator().manual_seed(1)
     x, noise = torch.rand(8, 1, 16, 16, generator=generator) * 2 - 1, torch.randn(8, 1, 16, 16, generator=generator)
     t = torch.randint(1, 51, (8,), generator=generator)
-    network(x[part], x[part], t[part], noise[part]).backward()
+    network(ViewBatch.of(x)[part], LossDraws(t, noise)[part]).backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 

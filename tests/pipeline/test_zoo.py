@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from soda.inference.directions import load_directions, weights_sha256
+from soda.inference.drawer import Drawer, Sampling
 from soda.runtime import Decoder, Encoder
 from soda.training.checkpoint import load_model
 
@@ -28,7 +29,8 @@ def test_its_onnx_files_compute_what_its_weights_do(folder: Path) -> None:
     z = network.encode(pixels / 127.5 - 1)
     np.testing.assert_allclose(encoder.run(rgb) / encoder.std, z.numpy() / encoder.std, atol=config.export.max_abs_diff)
     for guidance, sections in ((1.0, {}), (1.5, {}), (network.diffusion.guidance_scale, {0: 2.0})):
-        wanted = network.decode(z, x_T=x_T, sampler="ddim", eta=0.0, guidance_scale=guidance, section_scales=sections).numpy()
+        asked = Sampling(guidance=sections or guidance, sampler="ddim", eta=0.0)
+        wanted = Drawer(network).draw(z, x_T, asked).numpy()
         drawn = decoder.sample(z.numpy(), x_T=x_T.numpy(), guidance=sections or guidance, output="float")
         np.testing.assert_allclose(drawn, wanted, atol=1e-4)
 

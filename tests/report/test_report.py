@@ -20,9 +20,9 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from soda.config import Config, compose, from_dict
-from soda.report.curves import MAX_POINTS, draw_curve, read_curve, ticks
 from soda.report.parts import merge_parts
 from soda.report.stage import ReportError, report
+from soda.report.training_curves import read_curve
 from soda.runtime.metadata import FORMAT, to_props
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ class Inputs:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"step\t{path.stem}\n" + "".join(f"{64 * i}\t{v}\n" for i, v in enumerate(values)))
 
-    def picture(self, name: str, width: int = 20, height: int = 10) -> bytes:
+    def image(self, name: str, width: int = 20, height: int = 10) -> bytes:
         buffer = io.BytesIO()
         Image.new("L", (width, height)).save(buffer, "PNG")
         self.path("figures").mkdir(exist_ok=True)
@@ -126,8 +126,8 @@ def inputs(tmp_path: Path, model: bytes) -> Inputs:
     made.json("export.json", {"export": {"max_abs_diff": 3.1e-6, "bytes": len(model)}})
     made.curve("train/loss", list(np.linspace(1, 0.2, 40)))
     made.curve(f"usage{EVIL.replace('/', '')}", [0.0, 0.5])
-    made.picture("reconstructions", 60, 20)
-    made.picture(EVIL.replace("/", ""))
+    made.image("reconstructions", 60, 20)
+    made.image(EVIL.replace("/", ""))
     made.path("e.onnx").write_bytes(model)
     return made
 
@@ -166,19 +166,30 @@ def test_merge_nests_parts_and_keeps_notes_apart(inputs: Inputs, config: Config)
 
 
 def test_one_group_may_come_from_two_parts(inputs: Inputs) -> None:
-    inputs.json("a.json", {"latent": {"a": 1, "same": "s"}})
-    inputs.json("b.json", {"latent": {"b": 2, "same": "s"}})
-    assert merge_parts([inputs.path("a.json"), inputs.path("b.json")]).metrics == {"latent": {"a": 1, "same": "s", "b": 2}}
+    inputs.json("a.json", {"latent": {"loss": 1, "usage_gap": 0.5}})
+    inputs.json("b.json", {"latent": {"effective_dim": 2, "usage_gap": 0.5}})
+    merged = merge_parts([inputs.path("a.json"), inputs.path("b.json")]).metrics
+    assert merged == {"latent": {"loss": 1, "usage_gap": 0.5, "effective_dim": 2}}
 
 
 @pytest.mark.parametrize(
     ("first", "second", "key"),
     [
-        ({"a": {"b": 1}}, {"a": {"b": 2}}, "a.b"),
-        ({"a": {"b": 1}}, {"a": 3}, "a"),
-        ({"a": 3}, {"a": {"b": 1}}, "a"),
-        ({}, {"a": {"b": [1, 2]}}, "a.b"),
-        ({}, {"a": {"notes": [1]}}, "a.notes"),
+        ({"latent": {"loss": 1}}, {"latent": {"loss": 2}}, "latent.loss"),
+        (
+            {"mix": {"reader_accuracy": {"hair": 1}}},
+            {"mix": {"reader_accuracy": {"hair": {"dark": 1}}}},
+            "mix.reader_accuracy.hair",
+        ),
+        (
+            {"mix": {"reader_accuracy": {"hair": {"dark": 1}}}},
+            {"mix": {"reader_accuracy": {"hair": 1}}},
+            "mix.reader_accuracy.hair",
+        ),
+        ({}, {"latent": {"loss": [1, 2]}}, "latent.loss"),
+        ({}, {"latent": {"notes": [1]}}, "latent.notes"),
+        ({}, {"latent": {"los": 1}}, "latent.los"),
+        ({}, {"laten": {"loss": 1}}, "laten.loss"),
     ],
 )
 def test_conflicts_name_the_key_and_leave_earlier_results(
@@ -258,16 +269,16 @@ def test_same_inputs_same_bytes(inputs: Inputs, config: Config) -> None:
     assert inputs.run(config) == inputs.run(config)
 
 
-def test_pictures_come_first_known_before_unknown(inputs: Inputs, config: Config) -> None:
-    content = inputs.picture("latent_map", 30, 30)
-    inputs.picture("confusion")
-    inputs.picture("aaa_other")
+def test_images_come_first_the_declared_before_others(inputs: Inputs, config: Config) -> None:
+    content = inputs.image("latent_map", 30, 30)
+    inputs.image("confusion")
+    inputs.image("aaa_other")
     html = inputs.run(config)
     alts = [image["alt"] or "" for image in Page(html).all("img")]
     titles = ["Originals over", "A map", "Aaa other"]
     assert [next(i for i, alt in enumerate(alts) if alt.startswith(title)) for title in titles] == [0, 1, 3]
     assert all(alts) and f"{D} numbers" in alts[0]
-    assert html.index('id="pictures"') < html.index('id="figures"') < html.index("What the linear probe confuses")
+    assert html.index('id="images"') < html.index('id="figures"') < html.index("What the linear probe confuses")
 
     assert base64.b64encode(content).decode() in html
 
@@ -304,13 +315,15 @@ def test_a_verdict_of_other_data_is_not_shown_as_passed(inputs: Inputs, config: 
 
 def test_figures_stand_beside_their_baselines(inputs: Inputs, config: Config) -> None:
     html = inputs.run(config)
-    bars = re.search(r'<table class="bars">.*?</table>', html, re.DOTALL)
-    assert bars is not None
-    names = re.findall(r'<th scope="row">([^<]+?) <span>', bars.group())
-    assert names == ["SODA latent", "Raw pixels", "Untrained encoder", "Supervised network", "Chance"]
-    assert re.findall(r"([\d.]+)%</td>", bars.group()) == ["87.1", "84.4", "77.6", "90.5", "100.0"]  # test holds one label only
-    assert re.search(r"18\.93</td><td[^>]*>8\.62</td><td[^>]*>11\.60</td>", html)
-    assert re.search(r"0\.690</td><td[^>]*>–</td><td[^>]*>–</td>", html), "a baseline that was not measured"
+    rows = dict(re.findall(r'<tr[^>]*><th scope="row">([^<]+?)(?: <span>.*?)?</th>(.*?)</tr>', html))
+    shown = {name: re.findall(r'<td class="figure">([^<]+)', cells) for name, cells in rows.items()}
+    accuracies = {"SODA latent": "87.1%", "Raw pixels": "84.4%", "Untrained encoder": "77.6%", "Supervised network": "90.5%"}
+    assert {name: shown[name] for name in accuracies} == {name: [text] for name, text in accuracies.items()}
+    assert 'style="width:87.10%"' in rows["SODA latent"]
+    assert shown["Reconstructions from z alone"] == ["18.93", "0.690"]
+    assert shown["The mean picture"] == ["11.60", "–"], "a baseline that was not measured"
+    text = Page(html).text
+    assert "87.1%" in text[: text.index("Figures beside")] and "untrained encoder 77.6%" in text[: text.index("Figures beside")]
 
 
 def test_counts_by_label_and_split(inputs: Inputs, config: Config) -> None:
@@ -337,14 +350,15 @@ def test_the_snippet_runs_with_the_true_latent_size(inputs: Inputs, config: Conf
         Image.new("RGB", (9, 12)).save(inputs.path(name))
         code = code.replace(f'"{name}"', repr(str(inputs.path(name))))
     exec(code, {})
-    assert f"each picture as {D} numbers" in page.text
+    assert f"each image as {D} numbers" in page.text
 
 
 def test_without_labels_there_is_no_probe_and_the_page_says_so(inputs: Inputs, config: Config) -> None:
     inputs.manifest([("train", "")] * 5 + [("test", "")])
     inputs.json("evaluate.json", {"reconstruction": {"psnr": 12.0}})
     page = Page(inputs.run(config))
-    assert "No probe: the pictures have no labels" in page.text and "Top-1" not in page.text
+    assert re.search("Not measured here: [^.]*Probes", page.text) and "The images have no labels" in page.text
+    assert "Top-1" not in page.text
 
 
 def test_a_half_labelled_set_shows_both(inputs: Inputs, config: Config) -> None:
@@ -356,9 +370,8 @@ def test_everything_missing_still_makes_a_page(tmp_path: Path, config: Config) -
     text = Page(Inputs(tmp_path).run(config)).text
     assert json.loads((tmp_path / "metrics.json").read_text()) == {}
     for sentence in (
-        "There are no pictures",
-        "No probe was measured",
-        "No reconstruction was measured",
+        "There are no images",
+        "Not measured here: Probes",
         "There are no curves",
         "The prepared data is not here",
         "There is no verdict",
@@ -381,31 +394,3 @@ def test_a_resumed_curve_counts_the_last_line_of_a_step_and_skips_what_is_not_fi
     path = tmp_path / "loss.tsv"
     path.write_text("timestamp\tstep\tloss\n1\t0\t9\n2\t64\t8\n3\t128\tnan\n4\t64\t7\n5\t192\t6\n")
     assert read_curve(path) == [(0.0, 9.0), (64.0, 7.0), (192.0, 6.0)]
-
-
-def test_long_curves_are_thinned_and_flat_ones_drawn() -> None:
-    svg = draw_curve([(float(i), 1.0) for i in range(50_000)], "Loss", False)
-    path = re.search(r'class="line" d="M([^"]+)"', svg)
-    assert path is not None
-    points = [tuple(map(float, pair.split())) for pair in path.group(1).split("L")]
-    assert 100 < len(points) <= MAX_POINTS
-    assert len({y for _, y in points}) == 1 and all(np.diff([x for x, _ in points]) > 0)
-
-
-def test_the_picture_of_a_falling_curve_falls() -> None:
-    svg = draw_curve([(0.0, 3.0), (10.0, 2.0), (20.0, 1.0)], "Loss", True)
-    path = re.search(r'class="line" d="M([^"]+)"', svg)
-    assert path is not None
-    heights = [float(pair.split()[1]) for pair in path.group(1).split("L")]
-    assert heights == sorted(heights) and heights[0] < heights[-1]  # SVG counts from the top
-    assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=0.11)
-    assert "3 at first, 1 at the end" in svg
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.0, 7.0), (0.00021, 0.00034), (0.0, 149_999.0), (-1e-9, 1e-9)])
-def test_ticks_are_few_even_and_enclose_when_asked(low: float, high: float) -> None:
-    inner, outer = ticks(low, high), ticks(low, high, around=True)
-    step = outer[1] - outer[0]
-    assert np.allclose(np.diff(outer), step) and 2 <= len(outer) <= 8
-    assert outer[0] <= low + 1e-6 * step and outer[-1] >= high - 1e-6 * step
-    assert all(low - 1e-6 * step <= tick <= high + 1e-6 * step for tick in inner) and inner

@@ -18,11 +18,12 @@ from soda.diffusion.inversion import invert_exactly
 from soda.diffusion.schedule import SCHEDULES, Schedule
 from soda.export.denoiser import DeployedDenoiser, denoiser_to_onnx
 from soda.export.describe import describe_denoiser, to_bytes
+from soda.inference.drawer import Drawer, Sampling
 from soda.model.network import SodaNetwork, build_model
 from soda.runtime import Decoder, DecoderError
 from soda.runtime.metadata import MetadataError, from_denoiser_props, to_props
-from soda.runtime.schedule import sampling_times
 from soda.runtime.session import is_damaged
+from soda.runtime.timesteps import sampling_times
 from tests.support.settings import make_config
 
 DIRECTIONS: list[dict[str, Any]] = [
@@ -99,23 +100,13 @@ def test_the_graph_computes_what_torch_computes_for_every_batch(model: SodaNetwo
         np.testing.assert_allclose(found, wanted.numpy(), atol=5e-5)
 
 
-@pytest.mark.parametrize(
-    ("guidance", "torch_guidance"),
-    [
-        (None, {}),
-        (1.7, {"guidance_scale": 1.7}),
-        (0.0, {"guidance_scale": 0.0}),
-        ([1, 2, 0.5, 1], {"section_scales": {1: 2.0, 2: 0.5}}),
-        ({3: 3.0}, {"section_scales": {3: 3.0}}),
-    ],
-)
+@pytest.mark.parametrize("guidance", [None, 1.7, 0.0, [1, 2, 0.5, 1], {3: 3.0}])
 @pytest.mark.parametrize("steps", [None, 1, 17])
-def test_numpy_draws_what_torch_draws(
-    model: SodaNetwork, decoder: Decoder, guidance: Any, torch_guidance: dict[str, Any], steps: int | None
-) -> None:
+def test_numpy_draws_what_torch_draws(model: SodaNetwork, decoder: Decoder, guidance: Any, steps: int | None) -> None:
     z, x_T = inputs(3)
     for clip in (True, False):
-        wanted = model.decode(z, x_T=x_T, steps=steps, sampler="ddim", eta=0.0, clip=clip, **torch_guidance).numpy()
+        asked = Sampling(steps=steps, guidance=guidance, sampler="ddim", eta=0.0, clip=clip)
+        wanted = Drawer(model).draw(z, x_T, asked).numpy()
         found = decoder.sample(z.numpy(), x_T=x_T.numpy(), steps=steps, guidance=guidance, clip=clip, output="float")
         np.testing.assert_allclose(found, wanted, atol=1e-4)
     assert wanted.std() > 0.1  # there is something to compare
@@ -124,7 +115,7 @@ def test_numpy_draws_what_torch_draws(
 def test_the_models_own_guidance_is_the_default(model: SodaNetwork, file: Path, tmp_path: Path) -> None:
     (tmp_path / "guided.onnx").write_bytes(to_bytes(onnx.load(file), facts(model, guidance_scale=2.0)))
     z, x_T = inputs(2)
-    wanted = model.decode(z, x_T=x_T, sampler="ddim", eta=0.0, guidance_scale=2.0).numpy()
+    wanted = Drawer(model).draw(z, x_T, Sampling(sampler="ddim", eta=0.0, guidance=2.0)).numpy()
     found = Decoder(tmp_path / "guided.onnx", threads=1).sample(z.numpy(), x_T=x_T.numpy(), output="float")
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
@@ -138,7 +129,7 @@ def test_batches_do_not_change_the_pictures(file: Path, decoder: Decoder) -> Non
 
 def test_inverted_noise_draws_the_picture_again(model: SodaNetwork, decoder: Decoder) -> None:
     z, x_T = inputs(3)
-    pictures = model.decode(z, x_T=x_T, sampler="ddim", eta=0.0, clip=False).numpy().clip(-1, 1)
+    pictures = Drawer(model).draw(z, x_T, exact=True).numpy()
     start = decoder.invert(pictures, z.numpy(), steps=25, rounds=4)
     again = decoder.sample(z.numpy(), x_T=start, steps=25, clip=False, output="float")
     exact = invert_exactly(model.denoise_with(z), torch.from_numpy(pictures), model.schedule, 25).numpy()

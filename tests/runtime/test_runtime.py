@@ -26,12 +26,12 @@ from soda.runtime import (
     EncoderError,
     PictureError,
     duplicates,
-    folder,
     nearest,
     neighbours,
     novelty,
     pictures_in,
     similarity,
+    walk,
 )
 from soda.runtime.metadata import FORMAT, MetadataError, from_props, to_props
 from soda.runtime.preprocess import load_picture, to_rgb, to_square
@@ -266,7 +266,7 @@ def test_what_lies_in_a_folder_and_cannot_be_read_is_said(
             raise PermissionError(13, "Permission denied", str(path))
         return scan(path)
 
-    monkeypatch.setattr(folder.os, "scandir", lambda path: guarded(f"{path}/"))
+    monkeypatch.setattr(walk.os, "scandir", lambda path: guarded(f"{path}/"))
     found = encoder.embed_all(tmp_path)
     assert found.names == ["a.png"] and [each.name for each in found.skipped] == [
         *("gone.png", "round.png", "through.png", "zz\x1b[31m\nno.png")
@@ -300,7 +300,7 @@ def test_more_names_than_fit_in_a_run_come_in_the_same_order(tmp_path: Path, mon
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    monkeypatch.setattr(folder, "RUN", 6)
+    monkeypatch.setattr(walk, "RUN", 6)
     assert list(pictures_in(tmp_path)) == sorted(names)
     with pytest.raises(NotADirectoryError, match="nowhere: no such folder"):
         list(pictures_in(tmp_path / "nowhere"))

@@ -6,7 +6,6 @@ import shutil
 from contextlib import chdir
 from pathlib import Path
 
-import yaml
 from dvc.repo import Repo
 
 from soda.config import compose, write_params
@@ -28,10 +27,6 @@ def lay_out(root: Path) -> None:
     shutil.copy(PROJECT / ".dvc/config", root / ".dvc/config")
     (root / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     shutil.copytree(PROJECT / "conf", root / "conf")
-    for stage in yaml.safe_load((root / "dvc.yaml").read_text())["stages"].values():
-        for path in (root / dependency for dependency in stage["deps"] if dependency.startswith("soda/")):
-            path = path if path.suffix else path / "code.py"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("pass\n")
+    (root / "soda").mkdir()
     (root / "soda/__init__.py").touch()
     shutil.copy(PROJECT / "tests/support/project/__main__.py", root / "soda/__main__.py")

@@ -23,6 +23,16 @@ SMALL = [
 """Overrides that make everything small: 16 px, a latent of 16 in 4 sections."""
 
 
+DEFAULT = from_dict(compose([], ROOT / "conf"))
+"""What conf/ composes when nobody says otherwise."""
+
+
+def experiment_overrides(name: str) -> list[str]:
+    """`experiment=NAME`, and a folder of data where the experiment's file says that it is named beside it."""
+    theirs = "dataset.path" in (ROOT / f"conf/experiment/{name}.yaml").read_text()
+    return [f"experiment={name}", *(["dataset.path='/a b/ü'"] if theirs else [])]
+
+
 def make_config(*overrides: str) -> Config:
     """The small configuration with further Hydra overrides."""
     return from_dict(compose([*SMALL, *overrides], ROOT / "conf"))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from torch import Tensor
 
 from soda.common.seeds import seed_of
 from soda.config import Config
-from soda.model.network import build_model
+from soda.model.batch import LossDraws, ViewBatch
+from soda.model.network import SodaNetwork, build_model
 from soda.training.batches import Order
 from soda.training.checkpoint import (
     CheckpointError,
@@ -28,6 +31,7 @@ from soda.training.ema import ema_copy, update_ema
 from soda.training.optim import build_optimizer, learning_rate
 from soda.training.step import optimise, start_run
 from soda.training.usage import measure_use
+from tests.support.models import awake
 from tests.support.settings import make_config
 
 
@@ -183,18 +187,40 @@ def test_the_use_of_z_is_nought_for_a_denoiser_that_ignores_it(small_config: Con
     torch.manual_seed(0)
     model = build_model(small_config)
     torch.nn.init.normal_(model.denoiser.conv_out.weight, std=0.1)
-    images = torch.rand(16, 1, 16, 16) * 2 - 1
-    ignored = measure_use(model, images, seed=0)
+    batch = ViewBatch.of(torch.rand(16, 1, 16, 16) * 2 - 1)
+    ignored = measure_use(model, batch, 0, gradient=True)
     assert ignored.gap == pytest.approx(0, abs=1e-6) and ignored.z_grad_norm == 0  # the modulations begin at zero
     for block in (*model.denoiser.down, *model.denoiser.up):
         torch.nn.init.normal_(block.modulation.from_latent.weight, std=1.0)
-    used = measure_use(model, images, seed=0)
+    used = measure_use(model, batch, 0, gradient=True)
     assert used.z_grad_norm > 0 and used.gap != 0
-    assert measure_use(model, images, seed=0) == used
+    assert measure_use(model, batch, 0, gradient=True) == used
+
+
+def test_the_use_of_z_does_not_depend_on_the_size_of_batches_and_meets_strangers(small_config: Config) -> None:
+    images = torch.rand(8, 1, 16, 16) * 2 - 1
+
+    class Copier(SodaNetwork):
+        def encode(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
+            return images.flatten(1)
+
+        def loss(self, batch: ViewBatch, draws: LossDraws, *, encoded: Any = None, reduction: str = "mean") -> Tensor:
+            return (encoded[0] - batch.target.flatten(1)).square().mean(1) + 0.01
+
+    copier = Copier(model=small_config.model, diffusion=small_config.diffusion, image_size=16, channels=1)
+    use = measure_use(copier, ViewBatch.of(images), 0, times=8, batch_size=3)
+    assert use.loss == pytest.approx(0.01) and use.gap > 1
+    near = images.clone()
+    near[1::2] = near[::2]  # each has a twin beside it
+    twins = measure_use(copier, ViewBatch.of(near), 0, strangers=torch.arange(8) ^ 1)
+    assert twins.gap == pytest.approx(0) and measure_use(copier, ViewBatch.of(near), 0).gap > 1
+    model = awake(small_config)
+    whole, parts = (measure_use(model, ViewBatch.of(images), 0, times=4, batch_size=size) for size in (8, 3))
+    assert whole.loss == pytest.approx(parts.loss) and whole.loss_shuffled == pytest.approx(parts.loss_shuffled)
 
 
 def test_a_latent_that_sections_do_not_divide_is_trained_without_masking_them() -> None:
     config = make_config("model.layer_modulation=false", "model.section_drop=0", "model.latent_dim=18", "dataset.channels=1")
     run = start_run(config, "key", torch.device("cpu"))
     run.model.train()
-    assert torch.isfinite(optimise(run, run.model, config, torch.randn(4, 1, 16, 16), 0))
+    assert torch.isfinite(optimise(run, run.model, config, ViewBatch.of(torch.randn(4, 1, 16, 16))))

@@ -15,7 +15,7 @@ from typing import Any
 
 from soda.common.files import whole_folder
 from soda.data.gate.run_suite import TableResult, plain
-from soda.data.gate.suite import Table
+from soda.data.gate.suite import GateTable
 
 _TEMPLATE, _STYLE = "data_docs.j2", "data_docs.css"
 _MAX_SHOWN = 200  # rows of a table that its page shows whole
@@ -55,7 +55,7 @@ def _sections(result: TableResult) -> list[Any]:
     return [overview, *columns]
 
 
-def _shown(table: Table) -> list[list[Any]]:
+def _shown(table: GateTable) -> list[list[Any]]:
     """A small table as it is, its header first; nothing of a large one."""
     frame = table.frame
     if len(frame) > _MAX_SHOWN:

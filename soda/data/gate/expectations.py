@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 
 from soda.config import GateConfig
-from soda.data.dataset import SPLITS
+from soda.data.columns import SPLITS
 
 AGAIN = "Prepare the data again (`soda prepare`)."
 _TOLERANCE = 1e-4  # of mean and std in the manifest, in [0, 1]: far below one grey level
 
 
 @dataclass(frozen=True)
-class Check:
+class Expectation:
     """One expectation. `fault` begins the sentence that names the failing rows, `remedy` ends it."""
 
     expectation: str  # class in great_expectations.expectations
@@ -26,30 +26,30 @@ class Check:
     remedy: str
 
 
-def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Check]:
+def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Expectation]:
     """Of what the manifest says of each picture."""
-    yield Check(
+    yield Expectation(
         "ExpectTableRowCountToEqual",
         {"value": summary["count"]},
         f"The manifest has the {summary['count']:,} rows that summary.json says.",
         f"The manifest has another number of rows than the {summary['count']:,} of summary.json",
         AGAIN,
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeNull",
         {"column": "empty_fields"},
         "No row of the manifest has an empty field.",
         "Rows with empty fields",
         AGAIN,
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeUnique",
         {"column": "id"},
         "No two pictures have the same id.",
         "Pictures that share their id with another",
         "Give every picture its own file name and prepare the data again.",
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeInSet",
         {"column": "split", "value_set": list(SPLITS)},
         "Every picture is in train, val or test.",
@@ -57,7 +57,7 @@ def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Check]:
         AGAIN,
     )
     for name in ("width", "height"):
-        yield Check(
+        yield Expectation(
             "ExpectColumnValuesToBeBetween",
             {"column": name, "min_value": config.min_side},
             f"Every original picture has a {name} of at least {config.min_side} px.",
@@ -65,14 +65,14 @@ def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Check]:
             "Leave them out, or lower gate.min_side.",
         )
     for name, most in (("mean", 1.0), ("std", 0.5)):
-        yield Check(
+        yield Expectation(
             "ExpectColumnValuesToBeBetween",
             {"column": name, "min_value": 0.0, "max_value": most},
             f"The recorded {name} of every picture lies between 0 and {most:g}.",
             f"Pictures whose recorded {name} is impossible",
             AGAIN,
         )
-    yield Check(
+    yield Expectation(
         "ExpectCompoundColumnsToBeUnique",
         {"column_list": ["shard", "row"], "ignore_row_if": "never"},
         "No two rows of the manifest point at the same place in the shards.",
@@ -81,16 +81,16 @@ def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Check]:
     )
 
 
-def pixel_checks(config: GateConfig) -> Iterator[Check]:
+def pixel_checks(config: GateConfig) -> Iterator[Expectation]:
     """Of the pixels in the shards, and that they are those of the manifest."""
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToNotBeNull",
         {"column": "pixels_sha256"},
         "Every row of the manifest points at a picture that can be read.",
         "Rows whose picture is not in its shard or cannot be read",
         AGAIN,
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnPairValuesToBeEqual",
         {"column_A": "pixels_sha256", "column_B": "sha256", "ignore_row_if": "either_value_is_missing"},
         "The pixels of every picture have the content hash of the manifest.",
@@ -98,28 +98,28 @@ def pixel_checks(config: GateConfig) -> Iterator[Check]:
         f"Manifest or shard was altered. {AGAIN}",
     )
     for name in ("mean", "std"):
-        yield Check(
+        yield Expectation(
             "ExpectColumnValuesToBeBetween",
             {"column": f"{name}_error", "min_value": 0.0, "max_value": _TOLERANCE},
             f"The recorded {name} of every picture is that of its pixels.",
             f"Pictures whose recorded {name} is not that of their pixels",
             AGAIN,
         )
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeBetween",
         {"column": "pixels_std", "min_value": config.min_std},
         f"No picture is constant: grey levels deviate by at least {config.min_std:g} of the full range.",
         "Pictures of (nearly) one colour",
         "Leave them out, or lower gate.min_std.",
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnMaxToBeBetween",
         {"column": "pixels_max", "min_value": 2, "max_value": 255},
         "Pixels use the range 0 to 255, not 0 to 1.",
         "The brightest pixel of all",
         "The pictures seem to be scaled to [0, 1]: prepare them from 8-bit pictures.",
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeNull",
         {"column": "copy_elsewhere"},
         "No picture occurs in more than one split, judged by its pixels.",
@@ -128,16 +128,16 @@ def pixel_checks(config: GateConfig) -> Iterator[Check]:
     )
 
 
-def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> Iterator[Check]:
+def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> Iterator[Expectation]:
     """Of the label of each picture."""
-    yield Check(
+    yield Expectation(
         "ExpectColumnValueLengthsToBeBetween",
         {"column": "label", "min_value": 1},
         "Every picture has a label.",
         "Pictures without a label",
         "Label them or leave them out; if there are to be no labels: dataset.labels=none gate.labels=null gate.classes=null.",
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeInSet",
         {"column": "label", "value_set": ["", *summary["labels"]]},
         "Every label is one of those that summary.json lists.",
@@ -145,7 +145,7 @@ def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, 
         AGAIN,
     )
     if config.labels is not None:
-        yield Check(
+        yield Expectation(
             "ExpectColumnValuesToBeInSet",
             {"column": "label", "value_set": ["", *config.labels]},
             "Every label is one of those in gate.labels.",
@@ -154,7 +154,7 @@ def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, 
         )
     trained = sorted(set(pictures.loc[pictures["split"] == "train", "label"].dropna()) - {""})
     if trained:
-        yield Check(
+        yield Expectation(
             "ExpectColumnValuesToBeInSet",
             {"column": "label", "value_set": ["", *trained]},
             "Every label of val and test occurs in train.",
@@ -162,7 +162,7 @@ def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, 
             "Correct the label, add pictures of it, leave it out, or try another dataset.seed.",
         )
     if config.classes is not None:
-        yield Check(
+        yield Expectation(
             "ExpectColumnUniqueValueCountToBeBetween",
             {"column": "label", "min_value": config.classes, "max_value": config.classes},
             f"There are exactly {config.classes} labels.",
@@ -171,9 +171,9 @@ def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, 
         )
 
 
-def held_apart_check(config: GateConfig) -> Check:
+def held_apart_check(config: GateConfig) -> Expectation:
     """Of the factor whose values may not be in two splits."""
-    return Check(
+    return Expectation(
         "ExpectColumnValuesToBeNull",
         {"column": "value_elsewhere"},
         f"No {config.held_apart} occurs in more than one split.",
@@ -182,9 +182,9 @@ def held_apart_check(config: GateConfig) -> Check:
     )
 
 
-def camera_check() -> Check:
+def camera_check() -> Expectation:
     """Of the camera of each picture."""
-    return Check(
+    return Expectation(
         "ExpectColumnValuesToBeNull",
         {"column": "camera_problem"},
         "Every picture has a camera: finite numbers, a rotation, and the object before it.",
@@ -193,9 +193,9 @@ def camera_check() -> Check:
     )
 
 
-def view_check(config: GateConfig) -> Check:
+def view_check(config: GateConfig) -> Expectation:
     """Of the number of views that each object has."""
-    return Check(
+    return Expectation(
         "ExpectColumnValuesToBeBetween",
         {"column": "views", "min_value": config.min_views},
         f"Every object has at least {config.min_views} views.",
@@ -204,16 +204,16 @@ def view_check(config: GateConfig) -> Check:
     )
 
 
-def factor_checks() -> Iterator[Check]:
+def factor_checks() -> Iterator[Expectation]:
     """Of the factors that gate.factors names."""
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeBetween",
         {"column": "without", "max_value": 0},
         "Every picture has a value of every factor in gate.factors.",
         "Factors of which pictures have no value",
         f"Correct gate.factors. {AGAIN}",
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeBetween",
         {"column": "values", "min_value": 2},
         "Every factor in gate.factors has at least two values in train.",

@@ -15,28 +15,26 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from soda.common.files import file_sha256
-from soda.data.dataset import FACTOR, SPLITS
+from soda.data.columns import BASE_COLUMNS, FACTOR, SPLITS
 from soda.data.gate.shard_stats import ShardReading, read_shard
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.geometry.cameras import PREFIX as CAMERA
 from soda.geometry.cameras import problem_of
 
 TEXT, WHOLE, NUMBER = "text", "whole number", "number"
-COLUMNS = {
-    "id": TEXT,
-    "sha256": TEXT,
-    "split": TEXT,
-    "label": TEXT,
-    "width": WHOLE,
-    "height": WHOLE,
-    "mode": TEXT,
-    "mean": NUMBER,
-    "std": NUMBER,
-    "file": TEXT,
-    "shard": WHOLE,
-    "row": WHOLE,
-}
-"""Columns that every manifest has, and their kinds; a source may add its own: those of factors and cameras are read too."""
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return TEXT
+    if pa.types.is_integer(kind):
+        return WHOLE
+    return NUMBER if pa.types.is_floating(kind) else str(kind)
+
+
+COLUMNS = {name: _kind(kind) for name, kind in BASE_COLUMNS.items()}
 _SUMMARY = {
     "dataset": str,
     "image_size": int,
@@ -51,7 +49,7 @@ _SHARD = {"file": str, "sha256": str, "count": int}
 
 
 @dataclass
-class Reading:
+class PreparedReading:
     """The prepared data as it is on disk now."""
 
     folder: Path
@@ -65,12 +63,12 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def read_prepared(folder: Path) -> Reading:
+def read_prepared(folder: Path) -> PreparedReading:
     """Read everything once, shard by shard. What is missing or damaged is recorded, not raised."""
     files: list[dict[str, Any]] = []
     summary = _read_summary(folder, files)
     manifest = _read_manifest(folder, summary, files)
-    reading = Reading(folder, pd.DataFrame(), files[1]["found_sha256"] or "", files[0]["found_sha256"] or "", summary)
+    reading = PreparedReading(folder, pd.DataFrame(), files[1]["found_sha256"] or "", files[0]["found_sha256"] or "", summary)
     shards = _read_shards(folder, summary, files) if summary is not None else []
     if manifest is not None:
         reading.rows = manifest.num_rows
@@ -153,16 +151,6 @@ def _read_shards(folder: Path, summary: dict[str, Any], files: list[dict[str, An
         if f"shards/{path.name}" not in known:
             files.append(_file(folder, f"shards/{path.name}", None, "summary.json does not list it"))
     return shards
-
-
-def _kind(kind: pa.DataType) -> str:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return TEXT
-    if pa.types.is_integer(kind):
-        return WHOLE
-    return NUMBER if pa.types.is_floating(kind) else str(kind)
 
 
 def _columns(manifest: pa.Table) -> pd.DataFrame:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from soda.data.gate.expectations import Check
-from soda.data.gate.suite import Table
+from soda.data.gate.expectations import Expectation
+from soda.data.gate.suite import GateTable
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
@@ -30,7 +30,7 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # shortened in sentence
 class TableResult:
     """A judged table: its checks as the verdict has them, a sentence on each that failed, and Great Expectations' own result."""
 
-    table: Table
+    table: GateTable
     checks: list[dict[str, Any]]
     failures: list[str]
     validation: ExpectationSuiteValidationResult
@@ -40,7 +40,7 @@ class TableResult:
         return not self.failures
 
 
-def run(tables: Sequence[Table]) -> list[TableResult]:
+def run(tables: Sequence[GateTable]) -> list[TableResult]:
     """Judge every table with its own expectation suite. Leaves nothing on disk and touches no network."""
     with _quiet():
         import great_expectations as gx
@@ -51,7 +51,7 @@ def run(tables: Sequence[Table]) -> list[TableResult]:
         return [_run_table(context, source, table) for table in tables]
 
 
-def _run_table(context: Any, source: Any, table: Table) -> TableResult:
+def _run_table(context: Any, source: Any, table: GateTable) -> TableResult:
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
@@ -79,7 +79,7 @@ def _run_table(context: Any, source: Any, table: Table) -> TableResult:
     return TableResult(table, checks, failures, validation)
 
 
-def _judged(table: Table, check: Check, result: Any) -> dict[str, Any]:
+def _judged(table: GateTable, check: Expectation, result: Any) -> dict[str, Any]:
     found = result.result
     rows = [] if result.success else _failing_rows(table, check, found.get("partial_unexpected_list") or [])
     if not found:
@@ -101,7 +101,7 @@ def _judged(table: Table, check: Check, result: Any) -> dict[str, Any]:
     }
 
 
-def _judged_columns(check: Check) -> list[str]:
+def _judged_columns(check: Expectation) -> list[str]:
     arguments = check.arguments
     if "column" in arguments:
         return [arguments["column"]]
@@ -110,7 +110,7 @@ def _judged_columns(check: Check) -> list[str]:
     return list(arguments.get("column_list", []))
 
 
-def _failing_rows(table: Table, check: Check, values: Sequence[Any]) -> list[dict[str, Any]]:
+def _failing_rows(table: GateTable, check: Expectation, values: Sequence[Any]) -> list[dict[str, Any]]:
     """The first rows that hold one of the failing values: whether a row fails depends on its values in these columns alone."""
     columns = _judged_columns(check)
     if not columns or not values:
@@ -162,7 +162,7 @@ def _exception(info: dict[str, Any]) -> str:
     return "no reason given"
 
 
-def _sentence(check: Check, judged: dict[str, Any]) -> str:
+def _sentence(check: Expectation, judged: dict[str, Any]) -> str:
     named = []
     for row in judged["failing_rows"][:_IN_SENTENCE]:
         name = row["file"] if not row["id"] else f"{row['file']} (id {row['id']})" if row["file"] else row["id"]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from soda.config import GateConfig
-from soda.data.dataset import FACTOR
+from soda.data.columns import FACTOR
 from soda.data.gate.expectations import (
     AGAIN,
-    Check,
+    Expectation,
     camera_check,
     factor_checks,
     held_apart_check,
@@ -20,7 +20,7 @@ from soda.data.gate.expectations import (
     row_checks,
     view_check,
 )
-from soda.data.gate.reading import Reading
+from soda.data.gate.reading import PreparedReading
 from soda.data.gate.tables import (
     elsewhere,
     factor_table,
@@ -33,24 +33,24 @@ from soda.data.gate.tables import (
 
 
 @dataclass(frozen=True)
-class Table:
+class GateTable:
     """A data frame and what it has to meet. A failing row is named by its columns `id` and `file` ("": it has none)."""
 
     name: str
     about: str
     frame: pd.DataFrame
-    checks: list[Check]
+    checks: list[Expectation]
     id: str
     file: str
 
 
-def tables(config: GateConfig, reading: Reading) -> list[Table]:
+def tables(config: GateConfig, reading: PreparedReading) -> list[GateTable]:
     """What there is to judge, as far as the data could be read. Adds to `reading.notes` what is left out and why."""
     about = "Every file of the prepared data, and what it was when it was prepared."
-    found = [Table("files", about, reading.files, _files(), "", "file")]
+    found = [GateTable("files", about, reading.files, _files(), "", "file")]
     if reading.columns is not None:
         checks = [
-            Check(
+            Expectation(
                 "ExpectColumnPairValuesToBeEqual",
                 {"column_A": "kind", "column_B": "wanted_kind", "ignore_row_if": "neither"},
                 "The manifest has all its columns, each of the right kind.",
@@ -58,7 +58,7 @@ def tables(config: GateConfig, reading: Reading) -> list[Table]:
                 AGAIN,
             )
         ]
-        found.append(Table("columns", "The columns of manifest.parquet.", reading.columns, checks, "column", ""))
+        found.append(GateTable("columns", "The columns of manifest.parquet.", reading.columns, checks, "column", ""))
     pictures, summary = reading.pictures, reading.summary
     if pictures is None or summary is None:
         reading.notes.append("Some files or columns cannot be read, so the pictures themselves were not judged.")
@@ -77,49 +77,51 @@ def tables(config: GateConfig, reading: Reading) -> list[Table]:
     elif config.min_views:
         reading.notes.append("The manifest has no cameras, so they were not judged.")
     about = "The manifest joined with a fresh reading of the shards, one row a picture."
-    found.append(Table("pictures", about, pictures, checks, "id", "file"))
+    found.append(GateTable("pictures", about, pictures, checks, "id", "file"))
     splits = split_table(config, pictures, summary)
-    found.append(Table("splits", "How many pictures each split has.", splits, list(_splits()), "split", ""))
+    found.append(GateTable("splits", "How many pictures each split has.", splits, list(_splits()), "split", ""))
     if labelled:
         labels = label_table(config, pictures, summary)
-        found.append(Table("labels", "The labels, and how many pictures have each.", labels, list(_labels(config)), "label", ""))
+        found.append(
+            GateTable("labels", "The labels, and how many pictures have each.", labels, list(_labels(config)), "label", "")
+        )
     if config.factors:
         factors = factor_table(config, pictures)
-        found.append(Table("factors", "What is known of every picture.", factors, list(factor_checks()), "factor", ""))
+        found.append(GateTable("factors", "What is known of every picture.", factors, list(factor_checks()), "factor", ""))
     if config.min_views:
         seen = object_table(pictures)
-        found.append(Table("objects", "The views that each object has.", seen, [view_check(config)], "object", ""))
+        found.append(GateTable("objects", "The views that each object has.", seen, [view_check(config)], "object", ""))
     statistics = statistics_table(config, pictures, summary, reading.notes)
     if statistics is not None:
         about = "Grey levels of the train split beside the recorded reference."
-        found.append(Table("statistics", about, statistics, [_shift(config)], "statistic", "file"))
+        found.append(GateTable("statistics", about, statistics, [_shift(config)], "statistic", "file"))
     return found
 
 
-def _files() -> list[Check]:
+def _files() -> list[Expectation]:
     return [
-        Check(
+        Expectation(
             "ExpectColumnValuesToBeNull",
             {"column": "problem"},
             "Every file of the prepared data is there and can be read.",
             "Files that are missing, damaged or foreign",
             AGAIN,
         ),
-        Check(
+        Expectation(
             "ExpectColumnPairValuesToBeEqual",
             {"column_A": "found_sha256", "column_B": "prepared_sha256", "ignore_row_if": "either_value_is_missing"},
             "Every file is byte for byte what was prepared.",
             "Files altered since they were prepared",
             f"Undo the change, or make it in the raw data. {AGAIN}",
         ),
-        Check(
+        Expectation(
             "ExpectColumnPairValuesToBeEqual",
             {"column_A": "found_pictures", "column_B": "prepared_pictures", "ignore_row_if": "either_value_is_missing"},
             "Every shard holds as many pictures as summary.json says.",
             "Shards with another number of pictures than summary.json says",
             AGAIN,
         ),
-        Check(
+        Expectation(
             "ExpectColumnPairValuesToBeEqual",
             {"column_A": "manifest_rows", "column_B": "found_pictures", "ignore_row_if": "either_value_is_missing"},
             "The manifest has one row for every picture of every shard.",
@@ -129,15 +131,15 @@ def _files() -> list[Check]:
     ]
 
 
-def _splits() -> Iterator[Check]:
-    yield Check(
+def _splits() -> Iterator[Expectation]:
+    yield Expectation(
         "ExpectColumnPairValuesAToBeGreaterThanB",
         {"column_A": "pictures", "column_B": "minimum", "or_equal": True, "ignore_row_if": "neither"},
         "Every split has at least the pictures that gate.min_train, gate.min_val and gate.min_test ask for.",
         "Splits with too few pictures",
         "Add pictures, raise dataset.val_fraction or dataset.test_fraction, try another dataset.seed, or lower gate.min_<split>.",
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnPairValuesToBeEqual",
         {"column_A": "pictures", "column_B": "prepared", "ignore_row_if": "neither"},
         "Every split has the pictures that summary.json says.",
@@ -146,15 +148,15 @@ def _splits() -> Iterator[Check]:
     )
 
 
-def _labels(config: GateConfig) -> Iterator[Check]:
-    yield Check(
+def _labels(config: GateConfig) -> Iterator[Expectation]:
+    yield Expectation(
         "ExpectColumnValuesToBeBetween",
         {"column": "pictures", "min_value": 1},
         "Every label that summary.json or gate.labels names occurs.",
         "Labels without a picture",
         "Add pictures of them, or take them out of gate.labels and prepare the data again.",
     )
-    yield Check(
+    yield Expectation(
         "ExpectColumnValuesToBeBetween",
         {"column": "times_rarer", "max_value": config.max_imbalance},
         f"In train no label is more than {config.max_imbalance:g} times rarer than the commonest.",
@@ -163,8 +165,8 @@ def _labels(config: GateConfig) -> Iterator[Check]:
     )
 
 
-def _shift(config: GateConfig) -> Check:
-    return Check(
+def _shift(config: GateConfig) -> Expectation:
+    return Expectation(
         "ExpectColumnValuesToBeBetween",
         {"column": "distance", "min_value": 0.0, "max_value": config.max_shift},
         f"Mean and deviation of train lie within {config.max_shift:g} of the recorded reference.",

@@ -10,10 +10,11 @@ import pandas as pd
 import yaml
 
 from soda.config import GateConfig
-from soda.data.dataset import FACTOR, SPLITS
+from soda.data.columns import FACTOR, SPLITS
+from soda.data.columns import OBJECT as OBJECT_FACTOR
 from soda.data.gate.verdict import GateError
 
-OBJECT = FACTOR + "object"
+OBJECT = FACTOR + OBJECT_FACTOR
 
 
 def split_table(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> pd.DataFrame:

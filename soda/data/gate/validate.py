@@ -9,7 +9,7 @@ from typing import Any
 from soda.common.files import write_json
 from soda.config import GateConfig
 from soda.data.gate.data_docs import write_docs
-from soda.data.gate.reading import Reading, read_prepared
+from soda.data.gate.reading import PreparedReading, read_prepared
 from soda.data.gate.run_suite import TableResult, run
 from soda.data.gate.suite import tables
 from soda.data.gate.verdict import GateError
@@ -42,7 +42,7 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path)
     return {"rows": reading.rows, "checks": total, "failed": len(failures), "success": not failures}
 
 
-def _verdict(config: GateConfig, reading: Reading, results: list[TableResult]) -> dict[str, Any]:
+def _verdict(config: GateConfig, reading: PreparedReading, results: list[TableResult]) -> dict[str, Any]:
     failures = [line for result in results for line in result.failures]
     return {
         "success": not failures,

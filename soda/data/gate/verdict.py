@@ -9,12 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from soda.common.errors import SodaError
 from soda.common.files import file_sha256
 
 _KEYS = {"success": bool, "allowed": bool, "data_version": str, "rows": int, "checks": list, "failures": list}
 
 
-class GateError(ValueError):
+class GateError(SodaError, ValueError):
     """Prepared data that did not pass the gate, or a verdict that is missing or of other data. The message names the files."""
 
 

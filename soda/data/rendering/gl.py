@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from soda.common.errors import SodaError
 from soda.data.rendering.mesh import AMBIENT, BLACK, LAMPS, LEAST_ALPHA, Mesh
 from soda.geometry.cameras import Camera
 
@@ -45,7 +46,7 @@ void main() {
 """
 
 
-class RenderError(RuntimeError):
+class RenderError(SodaError, RuntimeError):
     """This machine cannot draw; the message says what to install."""
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from soda.common.errors import SodaError
+
 AMBIENT = 0.5
 LAMPS = (
     (np.array([0.48, -0.60, 0.64]), 0.45),
@@ -21,7 +23,7 @@ _ARRAYS = ("vertices", "faces", "material", "colours", "uv", "texture")
 LEAST_ALPHA = 0.02  # below it a surface is not there
 
 
-class MeshError(ValueError):
+class MeshError(SodaError, ValueError):
     """A mesh that cannot be read, is empty or holds numbers that are not finite; the message says why."""
 
 

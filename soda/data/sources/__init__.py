@@ -7,9 +7,9 @@ from soda.data.sources.base import TRAIN, Item, Source, SourceError
 from soda.data.sources.objects import furniture, random_objects
 from soda.data.sources.published import PUBLISHED
 
-__all__ = ["TRAIN", "Item", "Source", "SourceError", "get_source"]
+__all__ = ["SOURCES", "TRAIN", "Item", "Source", "SourceError", "get_source"]
 
-_REGISTRY: dict[str, Source] = {
+SOURCES: dict[str, Source] = {
     "fashion_mnist": fashion_mnist,
     "folder": folder,
     "avatars": avatars,
@@ -23,6 +23,6 @@ _REGISTRY: dict[str, Source] = {
 def get_source(name: str) -> Source:
     """The source called `name`. Raises SourceError when there is none."""
     try:
-        return _REGISTRY[name]
+        return SOURCES[name]
     except KeyError:
-        raise SourceError(f"dataset.name: {name!r} is no source of pictures; there are {', '.join(_REGISTRY)}") from None
+        raise SourceError(f"dataset.name: {name!r} is no source of pictures; there are {', '.join(SOURCES)}") from None

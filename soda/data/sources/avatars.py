@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tqdm import tqdm
 
 from soda.config import DatasetConfig
-from soda.data.parallel import ordered_map, process_pool, worker_count
+from soda.data.parallel import spread
 from soda.data.sources.base import Item, SourceError
-from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, sha256_of, write_drawings
+from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, write_drawings
+from soda.data.sources.places import made_with
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
@@ -72,30 +72,23 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     """
     style = read_style(Path(config.path))
     definition(style)
-    jobs = ((None, (style, config.seed, start, min(start + _JOB, style.count))) for start in range(0, style.count, _JOB))
-    workers = min(worker_count(config.workers), -(-style.count // _JOB))
-
-    def drawn() -> Iterator[Drawing]:
-        with process_pool(workers) as pool, tqdm(total=style.count, desc="draw", unit="avatar", leave=False) as bar:
-            for _, drawings in ordered_map(pool if workers > 1 else None, draw, jobs, workers * 3):
-                yield from drawings
-                bar.update(len(drawings))
-
-    total = write_drawings(raw, drawn(), tuple(style.factors), _made_with(config))
+    jobs = [(style, config.seed, start, min(start + _JOB, style.count)) for start in range(0, style.count, _JOB)]
+    drawn = spread(draw, jobs, config.workers, total=style.count, desc="draw", unit="avatar")
+    total = write_drawings(raw, drawn, tuple(style.factors), made_with(config, "seed"))
     return {"avatars": total, "factors": len(style.factors), "bytes": sum(path.stat().st_size for path in raw.iterdir())}
 
 
 def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
-    return Drawings(raw, _made_with(config)).factors
+    return Drawings(raw, made_with(config, "seed")).factors
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
-    return len(Drawings(raw, _made_with(config)))
+    return len(Drawings(raw, made_with(config, "seed")))
 
 
 def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     """Every avatar in the order of the seeds. Raises SourceError when `raw` was fetched with another style file or seed."""
-    return Drawings(raw, _made_with(config)).items(config)
+    return Drawings(raw, made_with(config, "seed")).items(config)
 
 
 def draw(style: Style, seed: int, start: int, stop: int) -> list[Drawing]:
@@ -163,7 +156,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "(not installed)"
-
-
-def _made_with(config: DatasetConfig) -> dict[str, str]:
-    return {"dataset.path SHA-256": sha256_of(Path(config.path), "dataset.path"), "dataset.seed": str(config.seed)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from soda.common.errors import SodaError
 from soda.config import DatasetConfig
 from soda.data.pixels import Loader
 
 
-class SourceError(ValueError):
+class SourceError(SodaError, ValueError):
     """Raw data that cannot be had or is not what it should be; the message names the file, row or setting."""
 
 
@@ -93,21 +95,41 @@ class Source(Protocol):
         """
 
 
-def open_fetched(path: Path, config: DatasetConfig, settings: Sequence[str]) -> pq.ParquetFile:
-    """The table that a fetch left at `path`, with the values of `settings` that it was made with in its metadata.
+def fetched_as(made_with: Mapping[str, str], factors: Sequence[str] = ()) -> dict[str, str]:
+    """The metadata of a table that a fetch leaves: what it was made with, and the names of the factors in it."""
+    return {"made_with": json.dumps(dict(made_with)), "factors": json.dumps(list(factors))}
 
-    Raises SourceError when it is missing or damaged, and when one of these settings is another now.
+
+def open_fetched(path: Path, made_with: Mapping[str, str]) -> tuple[pq.ParquetFile, tuple[str, ...]]:
+    """The table that a fetch left at `path`, and the names of its factors.
+
+    Raises SourceError when it is missing or damaged, or was made with anything else than `made_with`.
     """
     try:
         table = pq.ParquetFile(path)
+        found = table.schema_arrow.metadata or {}
+        was: dict[str, str] = json.loads(found[b"made_with"])
+        factors = tuple(json.loads(found[b"factors"]))
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file; fetch the data first") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read ({error}); fetch the data again") from None
-    made_with = table.schema_arrow.metadata or {}
-    for key in settings:
-        was, now = made_with.get(key.encode(), b"").decode(), str(getattr(config, key))
-        if was != now:
+    for key, now in made_with.items():
+        if was.get(key) != now:
             table.close()
-            raise SourceError(f"{path}: fetched with dataset.{key}={was}, which is now {now}; fetch the data again")
-    return table
+            raise SourceError(f"{path}: fetched with {key}={was.get(key)}, which is now {now}; fetch the data again")
+    return table, factors
+
+
+def settings_of(config: DatasetConfig, *names: str) -> dict[str, str]:
+    """Settings of `dataset` by name, as `fetched_as` takes them."""
+    return {f"dataset.{name}": str(getattr(config, name)) for name in names}
+
+
+def require_label(config: DatasetConfig, factors: Sequence[str], *, others: Sequence[str] = ("none",)) -> None:
+    """Raises SourceError when `dataset.labels` is neither one of the factors nor of `others`."""
+    if config.labels not in (*others, *factors):
+        raise SourceError(
+            f"dataset.labels: {config.labels!r} is not possible for {config.name}; it wants {' or '.join(others)} or a factor: "
+            + ", ".join(factors)
+        )

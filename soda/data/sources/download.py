@@ -13,11 +13,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from soda.common.errors import SodaError
+
 TIMEOUT = 30  # seconds without an answer
 PACKAGE_TIMEOUT = 300  # seconds for apt-get to fetch lists or a package
 
 
-class DownloadError(ValueError):
+class DownloadError(SodaError, ValueError):
     """A place that does not give what is wanted; the message says why, the caller names the place."""
 
 

@@ -5,9 +5,7 @@ So one fetch serves every size, and the painting is spread over the workers like
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +16,7 @@ from PIL import Image
 
 from soda.config import DatasetConfig
 from soda.data.pixels import PixelSettings
-from soda.data.sources.base import Item, SourceError
+from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, require_label
 from soda.runtime.preprocess import PictureError
 
 DRAWINGS = "drawings.parquet"
@@ -67,9 +65,7 @@ def _resvg():  # type: ignore[no-untyped-def]
 
 def write_drawings(raw: Path, drawings: Iterable[Drawing], factors: Sequence[str], made_with: Mapping[str, str]) -> int:
     """Write raw/drawings.parquet and return how many there are. `made_with`: what `read_drawings` holds its settings against."""
-    schema = pa.schema([(name, pa.string()) for name in (*_FIELDS, *factors)]).with_metadata(
-        {"made_with": json.dumps(dict(made_with)), "factors": json.dumps(list(factors))}
-    )
+    schema = pa.schema([(name, pa.string()) for name in (*_FIELDS, *factors)]).with_metadata(fetched_as(made_with, factors))
     rows: list[dict[str, str]] = []
     total = 0
     with pq.ParquetWriter(raw / DRAWINGS, schema, compression="zstd") as writer:
@@ -87,30 +83,14 @@ class Drawings:
     """raw/drawings.parquet, opened for reading. Raises SourceError when it is missing, damaged or made with other settings."""
 
     def __init__(self, raw: Path, made_with: Mapping[str, str]) -> None:
-        self.path = raw / DRAWINGS
-        try:
-            self._file = pq.ParquetFile(self.path)
-            found = self._file.schema_arrow.metadata or {}
-            was: dict[str, str] = json.loads(found[b"made_with"])
-            self.factors: tuple[str, ...] = tuple(json.loads(found[b"factors"]))
-        except FileNotFoundError:
-            raise SourceError(f"{self.path}: no such file; fetch the data first") from None
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise SourceError(f"{self.path}: cannot be read ({error}); fetch the data again") from None
-        for key, now in made_with.items():
-            if was.get(key) != now:
-                raise SourceError(f"{self.path}: fetched with {key} {was.get(key)}, which is now {now}; fetch the data again")
+        self._file, self.factors = open_fetched(raw / DRAWINGS, made_with)
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
 
     def items(self, config: DatasetConfig) -> Iterator[Item]:
         """Every drawing; its label is the factor that `dataset.labels` names. Raises SourceError when there is no such factor."""
-        if config.labels not in ("none", *self.factors):
-            raise SourceError(
-                f"dataset.labels: {config.labels!r} is not possible for {config.name}; it wants none or a factor: "
-                + ", ".join(self.factors)
-            )
+        require_label(config, self.factors)
         for batch in self._file.iter_batches(_BATCH):
             for row in batch.to_pylist():
                 factors = {name: row[name] for name in self.factors}
@@ -123,11 +103,3 @@ class Drawings:
                     factors=factors,
                     group=row["group"],
                 )
-
-
-def sha256_of(path: Path, setting: str) -> str:
-    """SHA-256 (hex) of a file that a setting names. Raises SourceError."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise SourceError(f"{setting}: {path} cannot be read ({error.strerror})") from None

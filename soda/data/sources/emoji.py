@@ -6,26 +6,21 @@ holds the pictures as SVG (icons.json), their code points (chars.json), categori
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from soda.config import DatasetConfig
-from soda.data.sources.base import Item, SourceError, UnreachableError
-from soda.data.sources.download import DownloadError, copy_from_folder, download, npm_packages
-from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, sha256_of, write_drawings
+from soda.data.sources.base import Item, SourceError
+from soda.data.sources.download import copy_from_folder, download, npm_packages
+from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, write_drawings
+from soda.data.sources.places import Place, first_place, made_with, read_sums
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
-
-logger = logging.getLogger(__name__)
-
-Getter = Callable[[list[str], Path], None]
 
 LICENCE = (
     "by style: Noto Emoji, Google, Apache-2.0; Twemoji, Twitter and contributors, CC-BY-4.0; OpenMoji, CC-BY-SA-4.0; "
@@ -62,14 +57,14 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     Raises SourceError naming every place and what was wrong there, or the file of a tarball that is not what it should be.
     """
     sums = read_checksums(Path(config.path))
-    place = _get(sums, raw, earlier)
+    place = first_place("the emoji", places(earlier), sums, raw, "sha512")
     styles = [read_package(raw / name) for name in sums]
     common = sorted(set.intersection(*(set(style.bodies) for style in styles)))
-    total = write_drawings(raw, _drawings(styles, common), FACTORS, _made_with(config))
+    total = write_drawings(raw, _drawings(styles, common), FACTORS, made_with(config))
     return {"emoji": total, "code_points": len(common), "styles": [style.name for style in styles], "from": place}
 
 
-def places(earlier: Path) -> list[tuple[str, Getter]]:
+def places(earlier: Path) -> list[Place]:
     """Where to look, in order: (name, function that puts the named tarballs into a folder)."""
     return [
         ("an earlier fetch", partial(copy_from_folder, earlier)),
@@ -84,32 +79,17 @@ def _from_registry(names: list[str], into: Path) -> None:
         download(f"{REGISTRY}{SCOPE}/{package}/-/", [name], into)
 
 
-def _get(sums: dict[str, str], raw: Path, earlier: Path) -> str:
-    failures: list[str] = []
-    for place, get in places(earlier):
-        try:
-            get(list(sums), raw)
-            for name, wanted in sums.items():
-                check_sha512(raw / name, wanted)
-        except (DownloadError, SourceError) as error:
-            failures.append(f"  {place}: {error}")
-            logger.info("not from %s: %s", place, error)
-            continue
-        return place
-    raise UnreachableError("The emoji could not be had from any of these places:\n" + "\n".join(failures))
-
-
 def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
     return FACTORS
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
-    return len(Drawings(raw, _made_with(config)))
+    return len(Drawings(raw, made_with(config)))
 
 
 def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     """Every code point in every style. Raises SourceError when `raw` was fetched with another list of packages."""
-    return Drawings(raw, _made_with(config)).items(config)
+    return Drawings(raw, made_with(config)).items(config)
 
 
 def family(code: str) -> str:
@@ -188,37 +168,8 @@ def _svg(icons: dict[str, Any], name: str) -> str:
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """The lines "<sha512>  <package>-<version>.tgz" of a list: file name -> SHA-512. Raises SourceError naming the line."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"dataset.path: {path}: the list of SHA-512 sums cannot be read ({error})") from None
-    sums: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        digest, _, name = line.strip().partition(" ")
-        name = name.strip().lstrip("*")
-        package, _, version = name.removesuffix(".tgz").rpartition("-")
-        proper = len(digest) == 128 and set(digest.lower()) <= set("0123456789abcdef")
-        if not proper or not name.endswith(".tgz") or not package or not version or "/" in name:
-            raise SourceError(f"{path}, line {number}: {line!r} is not '<sha512>  <package>-<version>.tgz'")
-        sums[name] = digest.lower()
+    """<package>-<version>.tgz -> SHA-512 of dataset.path. Raises SourceError for a line that is none, and for fewer than two."""
+    sums = read_sums(path, "sha512", "<package>-<version>.tgz", r"[^/]+-[^/-]+\.tgz")
     if len(sums) < 2:
         raise SourceError(f"{path}: it names {len(sums)} packages; content and style take at least two")
     return sums
-
-
-def check_sha512(path: Path, wanted: str) -> None:
-    """Raises SourceError naming the file unless it has this SHA-512."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha512").hexdigest()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from None
-    if found != wanted:
-        raise SourceError(f"{path}: its SHA-512 is {found[:16]}…, it should be {wanted[:16]}…; it is damaged or another file")
-
-
-def _made_with(config: DatasetConfig) -> dict[str, str]:
-    return {"dataset.path SHA-256": sha256_of(Path(config.path), "dataset.path")}

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import logging
 import math
 import struct
 import tempfile
@@ -21,12 +19,9 @@ import pyarrow as pa
 
 from soda.config import DatasetConfig
 from soda.data.pixels import PixelsInFile
-from soda.data.sources.base import Item, SourceError, UnreachableError
-from soda.data.sources.download import DownloadError, copy_from_folder, debian_package, download
-
-logger = logging.getLogger(__name__)
-
-Getter = Callable[[list[str], Path], None]  # puts the named files into a folder, or raises DownloadError or SourceError
+from soda.data.sources.base import Item, SourceError
+from soda.data.sources.download import copy_from_folder, debian_package, download
+from soda.data.sources.places import Place, check_sum, first_place, read_sums
 
 COLUMNS: Mapping[str, pa.DataType] = {}
 LICENCE = "MIT"
@@ -53,26 +48,12 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     They are stored unpacked: gzip headers differ from place to place, and raw data should not.
     """
     sums = read_checksums(Path(config.path))
-    failures: list[str] = []
-    for place, get in places(earlier):
-        try:
-            get(list(sums), raw)
-            for name, wanted in sums.items():
-                check_md5(raw / name, wanted)
-        except (DownloadError, SourceError) as error:
-            failures.append(f"  {place}: {error}")
-            logger.info("not from %s: %s", place, error)
-            continue
-        logger.info("Fashion-MNIST from %s", place)
-        return {"files": len(sums), "bytes": sum((raw / name).stat().st_size for name in sums), "from": place}
-    raise UnreachableError(
-        "Fashion-MNIST could not be had from any of these places:\n"
-        + "\n".join(failures)
-        + f"\nEither let one of them be reached, or put {', '.join(name + '.gz' for name in sums)} into {FOLDER} by hand."
-    )
+    remedy = f"\nEither let one of them be reached, or put {', '.join(name + '.gz' for name in sums)} into {FOLDER} by hand."
+    place = first_place("Fashion-MNIST", places(earlier), sums, raw, "md5", remedy)
+    return {"files": len(sums), "bytes": sum((raw / name).stat().st_size for name in sums), "from": place}
 
 
-def places(earlier: Path) -> list[tuple[str, Getter]]:
+def places(earlier: Path) -> list[Place]:
     """Where to look, in order: (name, function that puts the named files, unpacked, into a folder)."""
 
     return [
@@ -83,7 +64,7 @@ def places(earlier: Path) -> list[tuple[str, Getter]]:
     ]
 
 
-def _unpacked(get: Getter, names: list[str], into: Path) -> None:
+def _unpacked(get: Callable[[list[str], Path], None], names: list[str], into: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="packed-", dir=into) as packed:
         get([name + ".gz" for name in names], Path(packed))
         for name in names:
@@ -103,7 +84,7 @@ def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     if config.labels not in ("official", "auto", "none"):
         raise SourceError(f"dataset.labels: {config.labels!r} is not possible for fashion_mnist; it wants official or none")
     for name, wanted in read_checksums(Path(config.path)).items():
-        check_md5(raw / name, wanted)
+        check_sum(raw / name, wanted, "md5")
     for split, prefix in PARTS.items():
         pictures, classes = raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte"
         shape, (label_count,) = _idx_shape(pictures, _IMAGES, 3), _idx_shape(classes, _LABELS, 1)
@@ -123,38 +104,13 @@ def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """The lines "<md5>  <file name>" of a checksum list: name -> md5. Raises SourceError naming the line."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"dataset.path: {path}: the list of MD5 sums cannot be read ({error})") from None
-    sums: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        digest, _, name = line.strip().partition(" ")
-        name = name.strip().lstrip("*")
-        if not line.strip() or line.startswith("#"):
-            continue
-        if len(digest) != 32 or not set(digest.lower()) <= set("0123456789abcdef") or not name or "/" in name:
-            raise SourceError(f"{path}, line {number}: {line!r} is not '<md5>  <file name>'")
-        sums[name] = digest.lower()
+    """Name -> MD5 of dataset.path. Raises SourceError for a line that is none, and where a file is missing."""
+    sums = read_sums(path, "md5")
     missing = [f"{p}-{kind}-ubyte" for p in PARTS.values() for kind in ("images-idx3", "labels-idx1")]
     missing = [name for name in missing if name not in sums]
     if missing:
         raise SourceError(f"{path}: no MD5 sum for {', '.join(missing)}")
     return sums
-
-
-def check_md5(path: Path, wanted: str) -> None:
-    """Raises SourceError naming the file and both sums unless it has this MD5."""
-    digest = hashlib.md5(usedforsecurity=False)
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from None
-    if digest.hexdigest() != wanted:
-        raise SourceError(f"{path}: its MD5 is {digest.hexdigest()}, it should be {wanted}; it is damaged or another file")
 
 
 def gunzip(packed: Path, path: Path) -> None:

@@ -23,21 +23,15 @@ from soda.common.files import walk_once
 from soda.config import DatasetConfig
 from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
-from soda.data.sources.base import Item, SourceError, open_fetched
+from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, settings_of
 from soda.data.sources.labels import folder_labels
+from soda.runtime.walk import EXTENSIONS
 
 logger = logging.getLogger(__name__)
 
 COLUMNS: Mapping[str, pa.DataType] = {}
 LICENCE = "the owner's"
 INVENTORY = "inventory.parquet"
-# Formats that cannot be read here are in it too (HEIC where Pillow has no decoder): such files are listed, not passed over.
-EXTENSIONS = frozenset(
-    {
-        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
-        *(".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".avifs", ".heic", ".heif"),
-    }
-)
 _SCHEMA = pa.schema(
     {"path": pa.string(), "size": pa.int64(), "sha256": pa.string(), "label": pa.string(), "problem": pa.string()}
 )
@@ -64,7 +58,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
         raise SourceError(f"dataset.path: {root}: there is no picture in it ({', '.join(sorted(EXTENSIONS))}){others}")
     labels = folder_labels(config, root, names)
     size = broken = 0
-    schema = _SCHEMA.with_metadata({key: str(getattr(config, key)) for key in _SETTINGS})
+    schema = _SCHEMA.with_metadata(fetched_as(settings_of(config, *_SETTINGS)))
     with (
         ThreadPoolExecutor(worker_count(config.workers)) as pool,
         pq.ParquetWriter(raw / INVENTORY, schema) as writer,
@@ -88,14 +82,14 @@ def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
-    with open_fetched(raw / INVENTORY, config, _SETTINGS) as file:
+    with open_fetched(raw / INVENTORY, settings_of(config, *_SETTINGS))[0] as file:
         return int(file.metadata.num_rows)
 
 
 def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     """Every file of the inventory, by path. Raises SourceError when there is none, or one made with other settings."""
     root = Path(config.path)
-    with open_fetched(raw / INVENTORY, config, _SETTINGS) as file:
+    with open_fetched(raw / INVENTORY, settings_of(config, *_SETTINGS))[0] as file:
         for batch in file.iter_batches(_BATCH):
             for row in batch.to_pylist():
                 path = row["path"]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from prepared_factory import make_prepared, read_manifest, sha256_of, write_manifest
 
 from soda.config import ConfigError, GateConfig, compose, from_dict
 from soda.data.gate.validate import validate
 from soda.data.gate.verdict import GateError, require_verdict
+from tests.support.prepared_factory import make_prepared, read_manifest, sha256_of, write_manifest
 
 ROOT = Path(__file__).parents[3]
 
@@ -290,8 +290,8 @@ def test_factors_that_are_missing_or_do_not_vary_are_named(tmp_path: Path) -> No
         return manifest
 
     prepared = make_prepared(tmp_path / "prepared", edit=edit)
-    assert judge(prepared, gate_config("+gate.factors=[hair]"))[1] == ""
-    verdict, message = judge(prepared, gate_config("+gate.factors=[hair,eyes,nose,hat]"))
+    assert judge(prepared, gate_config("gate.factors=[hair]"))[1] == ""
+    verdict, message = judge(prepared, gate_config("gate.factors=[hair,eyes,nose,hat]"))
     assert [row["id"] for row in failing(verdict)["values"]["failing_rows"]] == ["eyes", "hat"]
     assert failing(verdict)["without"]["failing_rows"] == [
         {"id": "nose", "file": "", "value": 3},
@@ -307,8 +307,8 @@ def test_content_in_two_splits_is_named(tmp_path: Path) -> None:
         return manifest
 
     prepared = make_prepared(tmp_path / "prepared", edit=edit)
-    assert judge(prepared, gate_config("+gate.factors=[content]"))[1] == ""
-    verdict, message = judge(prepared, gate_config("+gate.factors=[content]", "+gate.held_apart=content"))
+    assert judge(prepared, gate_config("gate.factors=[content]"))[1] == ""
+    verdict, message = judge(prepared, gate_config("gate.factors=[content]", "gate.held_apart=content"))
     assert list(failing(verdict)) == ["value_elsewhere"]
     rows = failing(verdict)["value_elsewhere"]["failing_rows"]
     assert [(row["id"], row["value"]) for row in rows] == [(f"p{n:04d}", "c00 (test, train)") for n in (0, 1, 2, 59)]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prepared_factory import make_prepared
 
 from soda.data.gate.reading import read_prepared
 from soda.data.gate.shard_stats import read_shard
+from tests.support.prepared_factory import make_prepared
 
 
 def test_the_reading_agrees_with_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prepared_factory import make_prepared, read_manifest, sha256_of, write_manifest
 
 from soda.data.gate.verdict import GateError, read_verdict, require_verdict
+from tests.support.prepared_factory import make_prepared, read_manifest, sha256_of, write_manifest
 
 
 def write_verdict(path: Path, prepared: Path, **changes: Any) -> Path:

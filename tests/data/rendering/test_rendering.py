@@ -29,7 +29,7 @@ from soda.data.rendering.mesh import (
 from soda.data.rendering.obj import read_obj
 from soda.data.rendering.procedural import SHAPES, random_object, shape
 from soda.data.rendering.views import drawer, picture
-from soda.data.sources.objects.variants import Variant, colour_matrix
+from soda.data.sources.objects.variation import Variant, colour_matrix
 from soda.geometry.cameras import Camera, camera, focal_length, orbit, project, upper_half_sphere
 from soda.geometry.rays import ray_grid
 

@@ -118,7 +118,7 @@ def test_a_wrong_style_file_is_one_clear_error(
 def test_drawings_of_other_settings_are_refused(tmp_path: Path, dataset_config: MakeConfig) -> None:
     config = avatar_config(dataset_config, style_file(tmp_path, count=5))
     fetch(config, tmp_path / "raw")
-    with pytest.raises(SourceError, match=r"fetched with dataset\.seed 0, which is now 1"):
+    with pytest.raises(SourceError, match=r"fetched with dataset\.seed=0, which is now 1"):
         avatars.count(avatar_config(dataset_config, config.path, seed=1), tmp_path / "raw")
     with pytest.raises(SourceError, match=r"dataset\.labels: 'shoes' .* a factor: background, .*hair"):
         list(avatars.items(dataset_config(name="avatars", path=config.path, labels="shoes"), tmp_path / "raw"))

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from soda.config import DatasetConfig, GateConfig, PairsConfig
+from soda.config import DatasetConfig, GateConfig
 from soda.data import prepare as prepare_module
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.fetch import fetch
@@ -26,17 +26,11 @@ from soda.data.sources.objects import random_objects
 from soda.geometry.cameras import COLUMNS, project
 from soda.geometry.cameras import Camera as CameraOf
 from soda.report.contact_sheet import contact_sheet
+from tests.support.objects import PLAN
 from tests.support.prepared_factory import make_prepared, read_manifest
 from tests.support.samples import MakeConfig, snapshot
-from tests.support.settings import ROOT
+from tests.support.settings import DEFAULT
 
-PLAN = {
-    **yaml.safe_load((ROOT / "conf/dataset/objects/random.yaml").read_text()),
-    "objects": 12,
-    "views": 6,
-    "variants": 2,
-    "variant_views": 3,
-}
 GATE = GateConfig(
     min_train=10,
     min_val=6,
@@ -119,7 +113,7 @@ def test_every_picture_shows_the_object_where_its_camera_looks(data: PreparedDat
 
 def test_pairs_are_two_views_of_one_object(data: PreparedData) -> None:
     split = data.split("train")
-    partners = find_partners(data, split, PairsConfig(by="column", column="factor.object"))
+    partners = find_partners(data, split, dataclasses.replace(DEFAULT.views.pairs, by="column", column="factor.object"))
     assert partners is not None and len(partners) == len(split)
     names = split.column("factor.object")
     targets = partners.draw(np.arange(len(partners)), np.random.default_rng(0))
@@ -228,7 +222,7 @@ def test_a_wrong_plan_is_one_clear_error(
 def test_what_was_fetched_otherwise_or_is_damaged_is_refused(tmp_path: Path, dataset_config: MakeConfig) -> None:
     config = objects_config(dataset_config, plan_file(tmp_path))
     fetch(config, tmp_path / "raw")
-    with pytest.raises(SourceError, match=r"fetched with dataset\.seed 0, which is now 1"):
+    with pytest.raises(SourceError, match=r"fetched with dataset\.seed=0, which is now 1"):
         random_objects.count(dataclasses.replace(config, seed=1), tmp_path / "raw")
     with pytest.raises(SourceError, match=r"dataset\.labels: 'size' .* a factor: shape, hue"):
         list(random_objects.items(dataclasses.replace(config, labels="size"), tmp_path / "raw"))

@@ -106,7 +106,7 @@ def test_idx_headers_are_held_against_the_file(
     fetch(config, tmp_path / "raw")
     path = tmp_path / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(change(path.read_bytes()))
-    monkeypatch.setattr(fashion_mnist, "check_md5", lambda path, wanted: None)
+    monkeypatch.setattr(fashion_mnist, "check_sum", lambda path, wanted, algorithm: None)
     with pytest.raises(SourceError, match=f"train-images-idx3-ubyte: .*{message}"):
         list(fashion_mnist.items(config, tmp_path / "raw"))
 
@@ -118,7 +118,7 @@ def test_a_label_that_is_no_class_is_refused(
     fetch(config, tmp_path / "raw")
     path = tmp_path / "raw" / "train-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1] + b"\x0a")
-    monkeypatch.setattr(fashion_mnist, "check_md5", lambda path, wanted: None)
+    monkeypatch.setattr(fashion_mnist, "check_sum", lambda path, wanted, algorithm: None)
     with pytest.raises(SourceError, match="label 10 of picture 39"):
         list(fashion_mnist.items(config, tmp_path / "raw"))
 

@@ -1,7 +1,8 @@
 """Stands in for `python -m soda <stage>` in a scratch project: writes the outputs that dvc.yaml declares, in milliseconds.
 
-A file misbehave/<stage> makes that stage fail ("fail"), fail once as if the network were away ("away"), work until it is stopped,
-and then save ("hang"), or draw a progress bar ("progress").
+A file code-<stage> holds what stands for the fingerprint of that stage's code. A file misbehave/<stage> makes the stage fail
+("fail"), fail once as if the network were away ("away"), work until it is stopped, and then save ("hang"), or draw a progress bar
+("progress").
 """
 
 import json
@@ -18,6 +19,14 @@ stage = sys.argv[1]
 misbehave = Path("misbehave", stage)
 mode = misbehave.read_text() if misbehave.exists() else ""
 params = yaml.safe_load(Path("params.yaml").read_text())
+
+stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+if stage == "code":
+    Path(".code").mkdir(exist_ok=True)
+    for name in stages:
+        changed = Path(f"code-{name}")
+        Path(".code", name).write_text(changed.read_text() if changed.exists() else "as it was")
+    sys.exit()
 
 with open("ran.log", "a") as log:
     log.write(f"{stage}\n")
@@ -66,7 +75,7 @@ contents = {
     "reports/export.json": {"export": {"bytes": 1234}},
     "reports/metrics.json": {"probe": probe, "export": {"bytes": 1234}},
 }
-for out in yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]["outs"]:
+for out in stages[stage]["outs"]:
     path = Path(next(iter(out)))
     path.parent.mkdir(parents=True, exist_ok=True)
     if str(path) in contents:

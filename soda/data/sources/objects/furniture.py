@@ -1,4 +1,4 @@
-"""820 textured models of furniture and other things (https://www.sweethome3d.com), of Debian's package sweethome3d-furniture.
+"""818 textured models of furniture and other things (https://www.sweethome3d.com), of Debian's package sweethome3d-furniture.
 
 `dataset.path` is a YAML file: the archives with their checksums and licences, how models are classed, and what every source of
 meshes is told (plan.py). `fetch` turns the models into meshes; preparation draws them on OpenGL.
@@ -6,25 +6,22 @@ meshes is told (plan.py). `fetch` turns the models into meshes; preparation draw
 
 from __future__ import annotations
 
-import logging
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from soda.config import DatasetConfig
-from soda.data.parallel import ordered_map, process_pool, worker_count
+from soda.data.parallel import spread
 from soda.data.rendering.gl import gl_renderer
 from soda.data.rendering.mesh import MeshError, pack
-from soda.data.sources.base import Item, SourceError, UnreachableError
-from soda.data.sources.download import DownloadError, copy_from_folder, debian_package
-from soda.data.sources.drawings import sha256_of
+from soda.data.sources.base import Item, SourceError
+from soda.data.sources.download import copy_from_folder, debian_package
 from soda.data.sources.objects.plan import Plan, read_plan
-from soda.data.sources.objects.store import COLUMNS, Objects, Stored, made_with, write_objects
+from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, write_objects
 from soda.data.sources.objects.sweethome import Model, Rule, label_of, read_catalogue, read_model, read_rules
+from soda.data.sources.places import Place, first_place, made_with
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
@@ -33,8 +30,6 @@ PACKAGE = "sweethome3d-furniture"
 FOLDER = Path("/usr/share/sweethome3d/furniture")
 _OWN = ("category",)
 _JOB = 10  # models
-
-logger = logging.getLogger(__name__)
 
 
 def _read(config: DatasetConfig) -> tuple[Plan, dict[str, Any], list[Rule], set[str]]:
@@ -62,58 +57,27 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     """
     _, archives, rules, leave_out = _read(config)
     gl_renderer()
-    place = _get_archives(archives, raw, earlier)
+    sums = {name: entry["sha256"] for name, entry in archives.items()}
+    remedy = f"\nEither let one of them be reached, or put {', '.join(archives)} into {FOLDER} by hand."
+    place = first_place("the furniture", places(earlier), sums, raw, "sha256", remedy)
     jobs = []
     for name, entry in archives.items():
         with _archive(raw / name) as archive:
             models = [model for model in read_catalogue(archive, raw / name) if model.id not in leave_out]
-        jobs += [
-            (None, (raw / name, entry["licence"], rules, models[start : start + _JOB])) for start in range(0, len(models), _JOB)
-        ]
-    workers = min(worker_count(config.workers), len(jobs))
-
-    def converted() -> Iterator[Stored]:
-        with (
-            process_pool(workers) as pool,
-            tqdm(total=sum(len(job[1][3]) for job in jobs), desc="convert", unit="model", leave=False) as bar,
-        ):
-            for _, stored in ordered_map(pool if workers > 1 else None, convert, jobs, workers * 3):
-                yield from stored
-                bar.update(len(stored))
-
-    total = write_objects(raw, converted(), _OWN, made_with(config))
+        jobs += [(raw / name, entry["licence"], rules, models[start : start + _JOB]) for start in range(0, len(models), _JOB)]
+    count_of_models = sum(len(job[3]) for job in jobs)
+    converted = spread(convert, jobs, config.workers, total=count_of_models, desc="convert", unit="model")
+    total = write_objects(raw, converted, _OWN, made_with(config))
     return {"objects": total, "bytes": sum(path.stat().st_size for path in raw.iterdir()), "from": place}
 
 
-def places(earlier: Path) -> list[tuple[str, Callable[[list[str], Path], None]]]:
+def places(earlier: Path) -> list[Place]:
     """Where to look, in order: (name, function that puts the named files into a folder)."""
     return [
         ("an earlier fetch", partial(copy_from_folder, earlier)),
         (str(FOLDER), partial(copy_from_folder, FOLDER)),
         (f"the Debian package {PACKAGE}", partial(debian_package, PACKAGE, FOLDER)),
     ]
-
-
-def _get_archives(archives: dict[str, Any], raw: Path, earlier: Path) -> str:
-    failures = []
-    for place, get in places(earlier):
-        try:
-            get(list(archives), raw)
-            for name, entry in archives.items():
-                found = sha256_of(raw / name, "archives")
-                if found != entry["sha256"]:
-                    raise SourceError(f"{name}: its SHA-256 is {found}, it should be {entry['sha256']}; it is another version")
-        except (DownloadError, SourceError) as error:
-            failures.append(f"  {place}: {error}")
-            logger.info("not from %s: %s", place, error)
-            continue
-        logger.info("furniture from %s", place)
-        return place
-    raise UnreachableError(
-        "the furniture could not be had from any of these places:\n"
-        + "\n".join(failures)
-        + f"\nEither let one of them be reached, or put {', '.join(archives)} into {FOLDER} by hand."
-    )
 
 
 def _archive(path: Path) -> zipfile.ZipFile:

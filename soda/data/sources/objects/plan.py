@@ -42,7 +42,7 @@ class Plan:
 
     def cameras(self, seed: int, name: str, count: int) -> list[Camera]:
         """The cameras of one object: the same for the same seed and name, and for a greater count the same first ones."""
-        generator = np.random.default_rng(seed_of(seed, name, "cameras"))
+        generator = np.random.default_rng(object_seed(seed, name, "cameras"))
         focal = focal_length(self.field_of_view)
         return [
             camera(upper_half_sphere(1, generator, elevation=self.elevation, distance=self.distance)[0], focal)
@@ -50,8 +50,8 @@ class Plan:
         ]
 
 
-def seed_of(*parts: object) -> int:
-    """A 64-bit seed from what it depends on."""
+def object_seed(*parts: object) -> int:
+    """A 64-bit seed from what it depends on. Other bytes than soda.common.seeds has: what was drawn from it must not change."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big")
 
 

@@ -15,8 +15,9 @@ from soda.config import DatasetConfig
 from soda.data.rendering.mesh import pack
 from soda.data.rendering.procedural import random_object
 from soda.data.sources.base import Item
-from soda.data.sources.objects.plan import Plan, read_plan, seed_of
-from soda.data.sources.objects.store import COLUMNS, Objects, Stored, made_with, write_objects
+from soda.data.sources.objects.plan import Plan, object_seed, read_plan
+from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, write_objects
+from soda.data.sources.places import made_with
 
 __all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
 
@@ -44,7 +45,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     def made() -> Iterator[Stored]:
         for number in range(wanted):
             name = f"random-{number:05d}"
-            mesh, facts = random_object(np.random.default_rng(seed_of(config.seed, name, "object")))
+            mesh, facts = random_object(np.random.default_rng(object_seed(config.seed, name, "object")))
             yield Stored(name, name, "", "CC0-1.0", name, pack(mesh), facts)
 
     total = write_objects(raw, made(), _OWN, made_with(config, "seed"))

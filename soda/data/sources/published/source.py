@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from soda.config import DatasetConfig
 from soda.data.parallel import worker_count
 from soda.data.pixels import FilePicture, Loader, PixelsInFile
-from soda.data.sources.base import Item, SourceError, open_fetched
+from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, require_label, settings_of
 from soda.data.sources.folder import hashed
 from soda.data.sources.published.records import MissingError, Reader, Record
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
@@ -59,7 +58,7 @@ class Published:
             + [(name, pa.int64()) for name in _NUMBERS]
             + [("factors", pa.list_(pa.string()))]
             + ([("camera", pa.list_(pa.float64()))] if self.COLUMNS else [])
-        ).with_metadata({"factors": json.dumps(contents.factors), "path": str(config.path), "name": config.name})
+        ).with_metadata(fetched_as(settings_of(config, "name", "path"), contents.factors))
         total = broken = 0
         with (
             pq.ParquetWriter(raw / TABLE, schema, compression="zstd") as writer,
@@ -81,23 +80,20 @@ class Published:
         return {"pictures": total, "unreadable": broken, "factors": len(contents.factors)}
 
     def factor_names(self, config: DatasetConfig, raw: Path) -> Sequence[str]:
-        with open_fetched(raw / TABLE, config, ("name", "path")) as table:
-            return _factors(table)
+        table, names = _open(config, raw)
+        table.close()
+        return names
 
     def count(self, config: DatasetConfig, raw: Path) -> int:
-        with open_fetched(raw / TABLE, config, ("name", "path")) as table:
+        with _open(config, raw)[0] as table:
             return int(table.metadata.num_rows)
 
     def items(self, config: DatasetConfig, raw: Path) -> Iterator[Item]:
         """Every picture in its official split. Raises SourceError when there is no table, or one of another set or folder."""
         root = Path(config.path)
-        with open_fetched(raw / TABLE, config, ("name", "path")) as table:
-            names = _factors(table)
-            if config.labels not in ("official", "auto", "none", *names):
-                choices = ", ".join(("official", "none", *names))
-                raise SourceError(
-                    f"dataset.labels: {config.labels!r} is not possible for {config.name}; it wants one of {choices}"
-                )
+        table, names = _open(config, raw)
+        with table:
+            require_label(config, names, others=("official", "auto", "none"))
             for batch in table.iter_batches(_BATCH):
                 for row in batch.to_pylist():
                     factors = dict(zip(names, row["factors"], strict=True))
@@ -112,8 +108,8 @@ class Published:
         return f'; torchvision downloads it: .venv/bin/python -c "from torchvision.datasets import *; {call}"'
 
 
-def _factors(table: pq.ParquetFile) -> tuple[str, ...]:
-    return tuple(json.loads(table.schema_arrow.metadata[b"factors"]))
+def _open(config: DatasetConfig, raw: Path) -> tuple[pq.ParquetFile, tuple[str, ...]]:
+    return open_fetched(raw / TABLE, settings_of(config, "name", "path"))
 
 
 def _row(record: Record, pixels: BinaryIO, factors: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""Settings of the networks: encoder and denoiser, and how they are told where the views were seen from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from soda.config.validated import Count, Flag, Share, Whole, check, settings
+
+
+@settings("model.cameras")
+class CamerasConfig:
+    """How encoder and denoiser are told of cameras."""
+
+    rays: Flag  # a map of rays beside the image, at the input of both networks
+    octaves: Annotated[Whole, Field(ge=0, le=12)]  # of the sinusoidal encoding of rays and poses; 0: the numbers as they are
+    rgb_channels: Annotated[Whole, Field(ge=1, le=512)]  # of the linear map of the image that the ray map is joined with
+    pose: Flag  # the target's camera as a whole, too, beside the time embedding: rays alone are slow to be used
+    source_drop: Share  # probability that the source's camera is masked in training (not stated in the paper)
+    target_drop: Share  # and the target's, independently
+    # Levels of the U-Net that attend to the feature maps of the source views; none: all that it sees of them is their mean z.
+    view_attention: tuple[Whole, ...]
+
+    @model_validator(mode="after")
+    def _only_with_rays(self) -> CamerasConfig:
+        check(self.rays or not self.pose, "pose", self.pose, "false where model.cameras.rays is false")
+        check(
+            self.rays or not self.view_attention,
+            "view_attention",
+            self.view_attention,
+            "empty where model.cameras.rays is false",
+        )
+        return self
+
+
+@settings("model")
+class ModelConfig:
+    """Encoder and denoiser. The number of sections follows from the U-Net and is no setting (`sections`)."""
+
+    encoder: Literal["tiny", "resnet18", "resnet50"]
+    # Channels of the first stage; `tiny` only, the others have their own. torch crashes on narrower ones than 8.
+    encoder_width: Annotated[Whole, Field(ge=8)]
+    encoder_stem: Literal["auto", "small", "large"]  # small: 3x3, stride 1, no pool; large: 7x7, stride 2, max-pool
+    latent_dim: Count  # D
+    patch_size: Literal[1, 2, 4, 8]  # pixels folded into channels at the U-Net's door
+    channels: Annotated[Whole, Field(gt=0, multiple_of=8)]  # of the U-Net's finest level; 8: the groups of GroupNorm
+    channel_mult: Annotated[tuple[Count, ...], Field(min_length=1)]  # one level each
+    blocks_per_level: Count
+    attention_levels: tuple[Whole, ...]  # levels (0 is the finest) whose blocks attend
+    head_dim: Count
+    dropout: Share
+    time_dim: Annotated[Whole, Field(gt=0, multiple_of=2)]
+    layer_modulation: Flag  # False: every layer sees the whole of z
+    section_drop: Share  # layer masking: probability that a section is zeroed in training (not stated in the paper)
+    latent_drop: Share  # probability that the whole of z is zeroed in training
+    cameras: CamerasConfig
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ModelConfig:
+        levels = range(len(self.channel_mult))
+        attending = [("attention_levels", level) for level in self.attention_levels]
+        for key, level in attending + [("cameras.view_attention", level) for level in self.cameras.view_attention]:
+            check(level in levels, key, level, f"one of the levels 0 to {len(levels) - 1}")
+            width = self.channels * self.channel_mult[level]
+            check(width % self.head_dim == 0, "head_dim", self.head_dim, f"a divisor of the {width} channels of level {level}")
+        needed = self.layer_modulation or self.section_drop > 0  # else no section is ever taken by itself
+        check(
+            not needed or self.latent_dim % self.sections == 0,
+            "latent_dim",
+            self.latent_dim,
+            f"a multiple of the {self.sections} sections (levels x blocks + 1)",
+        )
+        return self
+
+    @property
+    def sections(self) -> int:
+        """m + 1: the U-Net has m modulated blocks down, one in the middle and m up; each section serves a pair."""
+        return len(self.channel_mult) * self.blocks_per_level + 1
+
+    @property
+    def downscale(self) -> int:
+        """Image side over the side of the U-Net's coarsest level."""
+        return self.patch_size * 2 ** (len(self.channel_mult) - 1)

@@ -1,0 +1,62 @@
+"""Settings of the diffusion and of the training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from soda.config.validated import Count, CountOrZero, Flag, NotNegative, Number, Positive, Seed, Share, Whole, check, settings
+
+BelowOne = Annotated[Number, Field(ge=0, lt=1)]
+
+
+@settings("diffusion")
+class DiffusionConfig:
+    """Schedule and prediction of training, and how images are sampled afterwards."""
+
+    schedule: Literal["inverted", "cosine", "linear"]
+    num_timesteps: Annotated[Whole, Field(ge=2, le=100_000)]
+    prediction: Literal["eps", "v", "x_0"]
+    sampler: Literal["ddpm", "ddim", "dpm++2m"]
+    sampling_steps: Count
+    spacing: Literal["logsnr", "t"]  # of the sampling steps: even in log-SNR or in t
+    eta: Share  # DDIM only: 0 deterministic, 1 as noisy as DDPM
+    guidance_scale: NotNegative
+    time_power: Positive  # training draws t as T (1 - u^power), u uniform: 1 evenly, above it more of the high noise
+
+    @model_validator(mode="after")
+    def _no_more_steps_than_times(self) -> DiffusionConfig:
+        most = self.num_timesteps
+        check(self.sampling_steps <= most, "sampling_steps", self.sampling_steps, f"1 to num_timesteps ({most})")
+        return self
+
+
+@settings("train")
+class TrainConfig:
+    """Progress is counted in images: `images` source-target pairs are drawn, whatever the batch or the number of processes."""
+
+    images: Count
+    batch_size: Annotated[Whole, Field(ge=2)]  # of all processes together; 2 or more: z is shuffled across the batch
+    lr: Positive  # of the denoiser
+    encoder_lr_factor: Positive  # the encoder's learning rate over the denoiser's
+    weight_decay: NotNegative
+    betas: tuple[BelowOne, BelowOne]
+    grad_clip: Positive
+    warmup_images: CountOrZero
+    lr_decay: Literal["cosine", "linear", "none"]  # to 0 at the end, or none
+    ema_decay: BelowOne
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+    compile: Flag
+    threads: CountOrZero  # 0: torch's own choice
+    seed: Seed
+    log_every_images: Count
+    checkpoint_every_images: Count
+    usage_check_images: CountOrZero  # the use of z is judged from here on ...
+    min_usage_gap: NotNegative  # ... and a run whose gap (loss with z shuffled / loss with z - 1) stays below fails
+
+    @model_validator(mode="after")
+    def _at_least_one_batch(self) -> TrainConfig:
+        check(self.images >= self.batch_size, "images", self.images, f"at least one batch ({self.batch_size})")
+        return self

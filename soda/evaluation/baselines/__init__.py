@@ -1,0 +1,1 @@
+"""What the model stands beside: networks trained otherwise or not at all, answers without drawing, and the reader of factors."""

@@ -1,0 +1,99 @@
+"""Which direction of z moves which known factor, and how little it moves the others: read off pictures drawn along it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soda.common.errors import InputError
+from soda.evaluation.section_probes import Draw
+
+Read = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Pictures (N, S, S, C) uint8 -> factor -> chances (N, values) of a classifier, each row of which sums to 1."""
+
+REACH = 2.0
+"""Standard deviations to either side between which a direction is judged."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """The direction that moves one factor best. All in [0, 1].
+
+    score: how far the factor's mean chances shift between the two ends (total variation: 1 when all pictures show one set of
+    values at one end and quite another at the other end, 0 when the values are merely shuffled). others: share of pictures
+    of which another factor's answer changes, mean over these factors.
+    """
+
+    direction: int
+    score: float
+    others: float
+
+
+@dataclass(frozen=True)
+class Responses:
+    """shift, changed: (directions, F): of every factor's mean chances, and share of pictures whose answer changes."""
+
+    factors: list[str]
+    shift: np.ndarray
+    changed: np.ndarray
+
+    def others(self, direction: int, factor: int) -> float:
+        """Mean of `changed` over the factors but one; 0 when there is no other."""
+        rest = np.delete(self.changed[direction], factor)
+        return float(rest.mean()) if len(rest) else 0.0
+
+
+def responses(z: Tensor, steps: Tensor, draw: Draw, read: Read, *, reach: float = REACH) -> Responses:
+    """Draw z (N, D) moved by -reach and +reach along each row of steps (K, D), and read the factors at both ends.
+
+    steps: one standard deviation along each direction. draw: the same noise at both ends, or noise would be read as change.
+    """
+    if steps.ndim != 2 or steps.shape[1] != z.shape[1]:
+        raise InputError(f"directions have shape {tuple(steps.shape)}; these latents want (K, {z.shape[1]})")
+    names: list[str] = []
+    shift, changed = [], []
+    for step in steps.to(z):
+        low, high = read(draw(z - reach * step)), read(draw(z + reach * step))
+        names = list(low)
+        shift.append([0.5 * np.abs(low[name].mean(0) - high[name].mean(0)).sum() for name in names])
+        changed.append([(low[name].argmax(1) != high[name].argmax(1)).mean() for name in names])
+    return Responses(names, np.array(shift), np.array(changed))
+
+
+def best_directions(seen: Responses) -> dict[str, int]:
+    """For every factor the direction of most shift * (1 - others)."""
+    found = {}
+    for k, name in enumerate(seen.factors):
+        gain = [seen.shift[d, k] * (1 - seen.others(d, k)) for d in range(len(seen.shift))]
+        found[name] = int(np.argmax(gain))
+    return found
+
+
+def best_match(steps: Tensor, respond: Mapping[str, Callable[[Tensor], Responses]]) -> dict[str, Match]:
+    """For every factor the best of the directions steps (K, D), chosen by respond["val"], with its figures by respond["test"].
+
+    Two sets of pictures: the best of many directions on the pictures that chose it would flatter itself.
+    """
+    chosen = best_directions(respond["val"](steps))
+    judged = respond["test"](steps[list(chosen.values())])
+    found = {}
+    for row, (name, direction) in enumerate(chosen.items()):
+        k = judged.factors.index(name)
+        found[name] = Match(direction, float(judged.shift[row, k]), judged.others(row, k))
+    return found
+
+
+def random_steps(z: Tensor, count: int, seed: int) -> Tensor:
+    """`count` directions drawn as the data lie, each one standard deviation of z (N, D) along it: (count, D)."""
+    centred = (z - z.mean(0)).double()
+    covariance = centred.T @ centred / max(1, len(z) - 1)
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.randn(count, len(z), generator=generator, dtype=torch.float64)
+    lines = weights @ centred  # Gaussian, with the covariance of z
+    lines = lines / lines.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    sigma = torch.einsum("kd,de,ke->k", lines, covariance, lines).clamp(min=0).sqrt()
+    return (lines * sigma[:, None]).float()

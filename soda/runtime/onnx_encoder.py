@@ -1,0 +1,216 @@
+"""encoder.onnx as a Python object: pictures in, latents out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from soda.common.checks import one_of, whole_number
+from soda.common.errors import InputError
+from soda.runtime.items import Item, named
+from soda.runtime.metadata import INPUT, OUTPUT, from_props
+from soda.runtime.names import one_line
+from soda.runtime.progress import Line, Progress
+from soda.runtime.session import ModelError, OnnxModel
+from soda.runtime.stream import Skipped, default_workers, pixel_batches
+from soda.runtime.walk import pictures_in
+
+NORMALIZATIONS = (None, "stats", "l2", "stats+l2")
+ERRORS = ("raise", "skip")
+
+_log = logging.getLogger(__name__)
+
+
+class EncoderError(ModelError):
+    """A file that is not an encoder of this project; the message names the file and what is missing."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Some pictures and their latents. names: of the files, or "item 3"; z: (n, D) float32, a row for each name; indices: their
+    places among what was given; skipped: what could not be read."""
+
+    names: list[str]
+    z: np.ndarray
+    indices: list[int]
+    skipped: list[Skipped]
+
+
+class Encoder(OnnxModel):
+    """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once.
+
+    path: an encoder.onnx. providers: of onnxruntime, in order of preference; by default the CPU. threads: that one call may use;
+    0 leaves it to onnxruntime (one a core).
+
+    Raises EncoderError when the file is missing, damaged or not an encoder of this project, ValueError for a provider that this
+    onnxruntime does not have and for a negative number of threads.
+    """
+
+    failure = EncoderError
+
+    def __init__(self, path: str | os.PathLike[str], *, providers: Sequence[str] | None = None, threads: int = 0) -> None:
+        super().__init__(path, providers, threads, from_props)
+        self._check_nodes()
+        self._mean = _constant(self._metadata["z_mean"])
+        self._std = _constant(self._metadata["z_std"])
+
+    @property
+    def image_size(self) -> int:
+        """S, px: the side of the square to which every picture is resized."""
+        return int(self._metadata["image_size"])
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each component of z over the training pictures: (D,) float32."""
+        return self._mean
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation of each component of z over the training pictures, above 0: (D,) float32."""
+        return self._std
+
+    def embed(
+        self,
+        items: Item | Iterable[Item],
+        *,
+        batch_size: int = 64,
+        normalize: str | None = None,
+        errors: str | None = None,
+        workers: int | None = None,
+        progress: Progress = False,
+    ) -> np.ndarray:
+        """Encode pictures of any sizes: (n, D) float32, a row for each picture, in their order.
+
+        items: one picture or any number of them, of mixed kinds: paths, Pillow images, uint8 arrays (H, W), (H, W, 1), (H, W, 3)
+        or (H, W, 4), or one array (N, H, W, 3); or a folder, for all pictures in it and below it, sorted by path. An iterator is
+        read a few batches ahead of the model.
+        normalize: None for z as it is; "stats" for zero mean and unit variance over the training pictures; "l2" for unit length,
+        so that dot products are cosines; "stats+l2" for both, in which neighbours are looked for.
+        errors: "raise", or "skip" to leave out, and log, what cannot be read; by default "skip" for a folder. `stream` and
+        `embed_all` tell which pictures these are. workers: threads that decode files, by default one a core.
+        progress: True for a line on standard error, or a function that is called with the number of pictures done.
+
+        Raises PictureError for a picture that cannot be read, TypeError for a wrong type or dtype, ValueError for a wrong shape,
+        nothing to embed or an unknown setting; each message names the picture or the value.
+        """
+        settings: dict[str, Any] = {"batch_size": batch_size, "normalize": normalize, "workers": workers, "progress": progress}
+        return self.embed_all(items, errors=errors, **settings).z
+
+    def embed_all(self, items: Item | Iterable[Item], **settings: Any) -> Embedded:
+        """What `embed` does, with the names of the pictures and what was skipped. settings: those of `embed`."""
+        names: list[str] = []
+        parts: list[np.ndarray] = []
+        indices: list[int] = []
+        skipped: list[Skipped] = []
+        for batch in self.stream(items, **settings):
+            names += batch.names
+            parts.append(batch.z)
+            indices += batch.indices
+            skipped += batch.skipped
+        if not indices:
+            reasons = f"; the first of {len(skipped)} that cannot be read: {skipped[0].reason}" if skipped else ""
+            raise InputError(f"there is nothing to embed: not a single picture was given{reasons}")
+        return Embedded(names, np.concatenate(parts), indices, skipped)
+
+    def stream(
+        self,
+        items: Item | Iterable[Item],
+        *,
+        batch_size: int = 64,
+        normalize: str | None = None,
+        errors: str | None = None,
+        workers: int | None = None,
+        progress: Progress = False,
+    ) -> Iterator[Embedded]:
+        """The same a batch at a time, in flat memory however many pictures there are; a batch may be empty but for what it
+        skipped.
+
+        Settings and errors are those of `embed`; nothing at all is no error here.
+        """
+        folder = isinstance(items, (str, os.PathLike)) and os.path.isdir(items)
+        errors = errors or ("skip" if folder else "raise")
+        _check_settings(normalize, batch_size, errors, workers)
+        pictures = _of_folder(items) if folder else named(items)  # type: ignore[arg-type]
+        done, line = 0, Line() if progress is True else None
+        report = line or (progress if callable(progress) else None)
+        batches = pixel_batches(
+            pictures,
+            size=self.image_size,
+            resize=self._metadata["resize"],
+            batch_size=batch_size,
+            workers=default_workers() if workers is None else workers,
+            skip=errors == "skip",
+        )
+        try:
+            for batch in batches:
+                for each in batch.skipped:
+                    _log.warning("skipped: %s", one_line(each.reason))
+                # Squared before although the graph could do it: Pillow is as fast, and pictures of several sizes share a batch.
+                z = self.run(batch.pixels) if batch.indices else np.empty((0, self.latent_dim), np.float32)
+                done += len(batch.indices) + len(batch.skipped)
+                if report:
+                    report(done)
+                yield Embedded(batch.names, self.normalized(z, normalize), batch.indices, batch.skipped)
+        finally:
+            batches.close()  # type: ignore[attr-defined]
+            if line:
+                line.close()
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """The graph itself: uint8 RGB (N, H, W, 3), N pictures of one size, whatever it is -> z (N, D) float32.
+
+        What `embed` gives for the same pictures, without a look at each. Raises ValueError for another dtype or shape,
+        EncoderError when the model fails at them.
+        """
+        shape: tuple[int, ...] = getattr(images, "shape", ())
+        if getattr(images, "dtype", None) != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
+            given = f"{getattr(images, 'dtype', type(images).__name__)} {shape}"
+            raise InputError(f"the encoder takes uint8 (N, H, W, 3), none of them 0, not {given}")
+        feeds = {INPUT: np.ascontiguousarray(images)}
+        return self._infer(feeds, {OUTPUT: (len(images), self.latent_dim)})[0]
+
+    def normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
+        """z (n, D) as `embed` normalises it. Raises ValueError for an unknown way."""
+        one_of("normalize", normalize, NORMALIZATIONS)
+        if normalize in ("stats", "stats+l2"):
+            z = (z - self._mean) / self._std
+        if normalize in ("l2", "stats+l2"):
+            z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return z
+
+    def _check_nodes(self) -> None:
+        if set(self._inputs) != {INPUT}:
+            raise EncoderError(f"{self.path}: its inputs are {', '.join(self._inputs) or 'none'}; an encoder has one, {INPUT}")
+        kind, shape = self._inputs[INPUT]
+        if kind != "tensor(uint8)" or len(shape) != 4 or shape[3] != 3:
+            raise EncoderError(f"{self.path}: its input {INPUT} is {kind} {shape}; an encoder takes uint8 (N, H, W, 3)")
+        if OUTPUT not in self._outputs:
+            raise EncoderError(f"{self.path}: it has no output {OUTPUT}, only {', '.join(self._outputs)}")
+        kind, shape = self._outputs[OUTPUT]
+        if kind != "tensor(float)" or len(shape) != 2 or shape[1] != self.latent_dim:
+            said = f"its metadata says float (N, {self.latent_dim})"
+            raise EncoderError(f"{self.path}: its output {OUTPUT} is {kind} {shape}; {said}")
+
+
+def _of_folder(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Item]]:
+    for name in pictures_in(folder):
+        yield name, os.path.join(folder, name)
+
+
+def _check_settings(normalize: str | None, batch_size: int, errors: str, workers: int | None) -> None:
+    one_of("normalize", normalize, NORMALIZATIONS)
+    whole_number("batch_size", batch_size, 1)
+    one_of("errors", errors, ERRORS)
+    if workers is not None:
+        whole_number("workers", workers, 0)
+
+
+def _constant(values: list[float]) -> np.ndarray:
+    array = np.asarray(values, np.float32)
+    array.setflags(write=False)
+    return array
