@@ -1,8 +1,7 @@
-"""How fast training is: the card's own ceilings, the loop as it is, what each change is worth, and where a step's time goes."""
+"""How fast training is on a GPU: the card's own ceilings, the loop as it is, and what each change to its step is worth."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import tempfile
 import time
@@ -17,57 +16,73 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu_step import Fixes, Pool, Trainer, pool_of, random_pool
-from benchmarks.gpu_world import World, median_ms, stand_in_for_dvclive
+from benchmarks.gpu_step import Fixes, NoiseSplit, Trainer, reader_of
+from benchmarks.gpu_world import World, median_ms, tf32_allowed
 from benchmarks.training import convolution_flops
-from soda.config import Config, from_dict, to_dict
+from soda.config import Config
 from soda.data.dataset import PreparedData
+from soda.training.batches import Reader
 from soda.training.distributed import Processes
 from soda.training.loop import fit
 from soda.training.step import start_run
 
-_ON_DEVICE = Fixes(resident=True, draws=True, buffers=True)
-CUMULATIVE: dict[str, Fixes] = {
+ON_DEVICE = Fixes(resident=True, draws=True, buffers=True)
+COMPILED = "compile + CUDA graph"
+WAYS: dict[str, Fixes] = {
     "loop's step": Fixes(),
     "+ images on the device": Fixes(resident=True),
     "+ draws on the device": Fixes(resident=True, draws=True),
-    "+ buffers of the EMA in one foreach": _ON_DEVICE,
-    "+ CUDA graph": replace(_ON_DEVICE, graph=True),
-    "+ cuDNN tuned": replace(_ON_DEVICE, graph=True, tuned=True),
-    "+ GroupNorm in bf16": replace(_ON_DEVICE, graph=True, tuned=True, bf16_norm=True),
-    "compile, no graph": replace(_ON_DEVICE, tuned=True, compile=True),
-    "compile + CUDA graph": replace(_ON_DEVICE, tuned=True, compile=True, graph=True),
+    "+ buffers of the EMA in one foreach": ON_DEVICE,
+    "+ CUDA graph": replace(ON_DEVICE, graph=True),
+    "+ cuDNN tuned": replace(ON_DEVICE, graph=True, tuned=True),
+    "+ GroupNorm in bf16": replace(ON_DEVICE, graph=True, tuned=True, bf16_norm=True),
+    "compile, no graph": replace(ON_DEVICE, tuned=True, compile=True),
+    COMPILED: replace(ON_DEVICE, tuned=True, compile=True, graph=True),
 }
-COMPILED = "compile + CUDA graph"
+_FEW = ("loop's step", "+ CUDA graph", "+ GroupNorm in bf16")
+_PAPER = ("loop's step", "+ buffers of the EMA in one foreach", "+ CUDA graph")
+PLAN: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
+    "cifar": ("cifar", {}, tuple(WAYS)),
+    "tiny": ("tiny", {}, tuple(WAYS)),
+    "imagenet": ("imagenet", {}, _FEW),
+    "cifar, views=paper": ("paper views", {}, _PAPER),
+    "cifar, batch 512": ("cifar", {"batch_size": 512}, _FEW),
+}
+"""What is measured in bf16: named settings, what is changed of training, ways of doing a step."""
 SHAPES = ((128, 128, 1, 32), (256, 256, 1, 16), (256, 256, 1, 8), (64, 64, 1, 32), (32, 32, 1, 16))
+
+
+def machine(world: World) -> dict[str, Any]:
+    """What it ran on."""
+    found: dict[str, Any] = {"torch": torch.__version__, "numpy": np.__version__, "threads": torch.get_num_threads()}
+    if world.cuda:
+        card = torch.cuda.get_device_properties(world.device)
+        found |= {"card": card.name, "multiprocessors": card.multi_processor_count, "memory_gib": card.total_memory / 2**30}
+        found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    return found
 
 
 # --- ceilings
 
 
 def roofline(world: World) -> dict[str, Any]:
-    """3x3 convolutions forward and backward, a matrix product and a copy, on this device."""
-    device, batch = world.device, 2 if world.smoke else 128
-    found: dict[str, Any] = {"tflops": {}}
+    """TFLOP/s of 3x3 convolutions forward and backward and of a matrix product; TB/s of a copy."""
+    device, batch, found = world.device, 2 if world.smoke else 128, dict[str, Any]()
     shapes = SHAPES[-1:] if world.smoke else SHAPES
-    kinds = {"bf16": torch.bfloat16, "fp32": torch.float32}
-    with tf32_allowed(False):
-        for name, dtype in kinds.items():
-            for shape in shapes:
-                found["tflops"][f"3x3 {shape[0]} at {shape[3]} px, batch {batch}, {name}"] = _convolution(
-                    world, shape, batch, dtype
-                )
-    with tf32_allowed(True):
-        key = f"3x3 {shapes[0][0]} at {shapes[0][3]} px, batch {batch}, tf32"
-        found["tflops"][key] = _convolution(world, shapes[0], batch, torch.float32)
+    rows = [("bf16", torch.bfloat16, shapes), ("fp32", torch.float32, shapes), ("tf32", torch.float32, shapes[:1])]
+    for name, dtype, measured in rows:
+        with tf32_allowed(name == "tf32"):
+            for shape in measured:
+                key = f"3x3 {shape[0]} at {shape[3]} px, batch {batch}, {name}"
+                found[key] = _convolution(world, shape, batch, dtype)
+    world.kept["ceiling"] = next(iter(found.values()))
     side = 128 if world.smoke else 8192
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    found["tflops"][f"matrix product of {side}, bf16"] = 2 * side**3 / median_ms(world, lambda: a @ b, 0.5)["ms"] / 1e9
+    found[f"matrix product of {side}, bf16"] = 2 * side**3 / median_ms(world, lambda: a @ b, 0.5)["ms"] / 1e9
     source = torch.empty(1 << (16 if world.smoke else 30), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    found["copy_tb_s"] = 2 * len(source) / median_ms(world, lambda: target.copy_(source), 0.3)["ms"] / 1e9
-    world.kept["ceiling"] = found["tflops"][f"3x3 {shapes[0][0]} at {shapes[0][3]} px, batch {batch}, bf16"]
-    return found
+    copy = 2 * len(source) / median_ms(world, lambda: target.copy_(source), 0.3)["ms"] / 1e9
+    return {"tflops": found, "copy_tb_s": copy}
 
 
 def _convolution(world: World, shape: tuple[int, int, int, int], batch: int, dtype: torch.dtype) -> float:
@@ -95,165 +110,113 @@ def _convolution(world: World, shape: tuple[int, int, int, int], batch: int, dty
     return count * convolution_flops((*shape, batch)) / median_ms(world, call, 0.3)["ms"] / 1e9
 
 
-@contextlib.contextmanager
-def tf32_allowed(allowed: bool) -> Any:
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
 # --- images a second
 
 
 def throughput(world: World) -> dict[str, Any]:
-    """The presets, each way of doing a step; what fails is noted and the next one tried. Dearest last."""
+    """The presets, each way of doing a step; what fails is noted and the next one tried."""
     found: dict[str, Any] = {}
     world.results["throughput"] = found  # so that what is measured stays when time runs out
     data = PreparedData(world.work / "fashion")
-    configs = {name: world.config(name) for name in ("cifar", "tiny", "imagenet")}
-    pools = {name: random_pool(each) if name == "imagenet" else pool_of(data, each) for name, each in configs.items()}
-    for preset, config in configs.items():
-        found[preset] = {"gflop_per_image": _gflop(world, config), "batch": config.train.batch_size}
-    for preset in ("cifar", "tiny"):
-        config, pool, place = configs[preset], pools[preset], found[preset]
-        _measure(world, place, "fp32, TF32 off: loop's step", config, pool, Fixes(), "fp32", tf32=False)
-        _measure(world, place, "fp32, torch's defaults: loop's step", config, pool, Fixes(), "fp32")
-        for name, fixes in CUMULATIVE.items():
-            if not fixes.compile:
-                _measure(world, place, f"bf16: {name}", config, pool, fixes, "bf16")
-        _compiled(world, place, preset, config, pool)
-        precision = "bf16" if preset == "cifar" else "fp32"
-        changes = {"precision": precision, "compile": False}
-        _whole_loop(world, place, f"the whole loop (fit), {precision}", config, data, changes)
-    for name in ("loop's step", "+ CUDA graph", "+ GroupNorm in bf16"):
-        _measure(world, found["imagenet"], f"bf16: {name}", configs["imagenet"], pools["imagenet"], CUMULATIVE[name], "bf16")
-    paper = from_dict({**to_dict(configs["cifar"]), "views": world.settings["cifar"]["views"] | paper_views()})
-    for name in ("loop's step", "+ buffers of the EMA in one foreach", "+ CUDA graph"):
-        _measure(world, found["cifar"], f"bf16, views=paper: {name}", paper, pools["cifar"], CUMULATIVE[name], "bf16")
-    compiled = {"precision": "bf16", "compile": True}
-    _whole_loop(world, found["cifar"], "the whole loop (fit), bf16, compile", configs["cifar"], data, compiled)
-    if world.left() > 80 and not world.smoke:
-        _compiled(world, found["imagenet"], "imagenet", configs["imagenet"], pools["imagenet"])
+    for place, (name, changes, ways) in PLAN.items():
+        config = world.config(name, precision="bf16", **changes)
+        reader = reader_of(config, NoiseSplit(config) if name == "imagenet" else data)
+        rows = found[place] = {"gflop_per_image": _gflop(config, reader), "batch": config.train.batch_size}
+        if len(ways) == len(WAYS):
+            plain = world.config(name, precision="fp32")
+            with tf32_allowed(False):
+                _measure(world, rows, "fp32, TF32 off: loop's step", plain, reader, Fixes())
+            _measure(world, rows, "fp32, torch's defaults: loop's step", plain, reader, Fixes())
+            whole = world.config(name, precision="bf16" if name == "cifar" else "fp32", compile=False)
+            _whole_loop(world, rows, f"the whole loop (fit), {whole.train.precision}", whole, data)
+        trainer = None
+        for way in ways:  # the graph is made of the network that is compiled already
+            again = trainer if way == COMPILED else None
+            trainer = _measure(world, rows, f"bf16: {way}", config, reader, WAYS[way], again)
+        if name == "cifar" and trainer is not None and trainer.fixes == WAYS[COMPILED]:
+            world.kept["trainer"] = trainer  # for the training of that model
+    if world.cuda:
+        whole = world.config("cifar", precision="bf16", compile=True)
+        _whole_loop(world, found["cifar"], "the whole loop (fit), bf16, compile", whole, data)
     return found
 
 
-def paper_views() -> dict[str, Any]:
-    """views=paper, beside what pairs there are."""
-    view = {"crop_prob": 0.95, "crop_scale_min": 0.2, "flip_prob": 0.5, "randaugment_prob": 0.65, "randaugment_ops": 2}
-    view |= {"randaugment_magnitude": 0.3, "noise_sigma": 0.0}
-    return {"source": view | {"noise_sigma": 0.1}, "target": view}
-
-
-def _gflop(world: World, config: Config) -> float:
-    """Forward and backward of an image, counted; a multiply-add is two."""
+def _gflop(config: Config, reader: Reader) -> float:
+    """Forward and backward of an image, counted on the CPU (on a GPU attention is counted twice); a multiply-add is two."""
     few = replace(config, train=replace(config.train, batch_size=2, precision="fp32"))
-    trainer = Trainer(few, random_pool(few, 8), world.device, Fixes())
+    trainer = Trainer(few, Reader(reader.split, None, seed=0, batch_size=2), torch.device("cpu"), Fixes())
     with FlopCounterMode(display=False) as counter:
         trainer.step()
     return counter.get_total_flops() / 2 / 1e9
 
 
 def _measure(
-    world: World, place: dict[str, Any], name: str, config: Config, pool: Pool, fixes: Fixes, precision: str, *, tf32: bool = True
+    world: World,
+    rows: dict[str, Any],
+    name: str,
+    config: Config,
+    reader: Reader,
+    fixes: Fixes,
+    trainer: Trainer | None = None,
 ) -> Trainer | None:
-    """Note images a second under `name`; None, with the error noted, where it cannot be done."""
+    """Note images a second under `name`; None, with the reason noted, where it cannot be done."""
+    if (fixes.graph or fixes.compile) and not world.cuda:
+        return None
     if world.left() < 6:
-        place[name] = "left out: no time"
+        rows[name] = "left out: no time"
         return None
-    if fixes.graph and not world.cuda:
-        return None
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = tf32 and before
-    trainer = None
+    started = time.perf_counter()
     try:
-        started = time.perf_counter()
-        trainer = Trainer(config, pool, world.device, fixes, precision=precision)
+        trainer = trainer or Trainer(config, reader, world.device, fixes)
+        trainer.fixes = fixes
+        if world.cuda:
+            torch.cuda.reset_peak_memory_stats()
         if fixes.graph:
             trainer.capture()
-        _note(world, place, name, config, trainer, started)
+        trainer.step()
+        world.wait()
+        ready, times = time.perf_counter() - started, median_ms(world, trainer.step, 1.2)
     except Exception as error:
         traceback.print_exc()
-        place[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}"
+        rows[name] = f"{type(error).__name__}: {error}"[:300]
         trainer = None
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-        if world.cuda:
-            gc.collect()
-            torch.cuda.empty_cache()
+    else:
+        rate = config.train.batch_size / times["ms"] * 1e3
+        tflops = rate * rows["gflop_per_image"] / 1e3
+        rows[name] = {"images_per_second": rate, **times, "tflops": tflops, "ready_s": ready, "loss": trainer.mean_loss()}
+        rows[name] |= {"of_convolution": tflops / world.kept["ceiling"]} if "ceiling" in world.kept else {}
+        rows[name] |= {"peak_gib": torch.cuda.max_memory_allocated() / 2**30} if world.cuda else {}
+        print(
+            f"  {name:<50}{rate:>10.0f} images/s {times['ms']:8.2f} ms, host {times['host_ms']:.2f}, ready {ready:.1f} s",
+            flush=True,
+        )
+    if world.cuda:
+        gc.collect()
+        torch.cuda.empty_cache()
     return trainer
 
 
-def _note(world: World, place: dict[str, Any], name: str, config: Config, trainer: Trainer, started: float) -> None:
-    if world.cuda:
-        torch.cuda.reset_peak_memory_stats()
-    trainer.step()
-    world.wait()
-    ready = time.perf_counter() - started
-    times = median_ms(world, trainer.step, 1.2)
-    rate = config.train.batch_size / times["ms"] * 1e3
-    tflops = rate * place["gflop_per_image"] / 1e3
-    place[name] = {"images_per_second": rate, **times, "tflops": tflops, "ready_s": ready, "loss": trainer.mean_loss()}
-    if ceiling := world.kept.get("ceiling"):
-        place[name]["of_convolution"] = tflops / ceiling
-    if world.cuda:
-        place[name]["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
-    print(
-        f"  {name:<60}{rate:>10.0f} images/s {times['ms']:8.2f} ms, host {times['host_ms']:.2f} ms, ready {ready:.1f} s",
-        flush=True,
-    )
+class _Silent(Processes):
+    """One process that leaves no curves, bar or checkpoints."""
+
+    leads = False  # type: ignore[assignment]
 
 
-def _compiled(world: World, place: dict[str, Any], preset: str, config: Config, pool: Pool) -> None:
-    """Compile once, then measure without and with a graph; the trainer of `cifar` stays for the training."""
-    if not world.cuda:
+def _whole_loop(world: World, rows: dict[str, Any], name: str, config: Config, data: PreparedData) -> None:
+    """The rate of the second half of a short `fit`: reading, copies and all."""
+    if world.left() < (20 if config.train.compile else 6):
+        rows[name] = "left out: no time"
         return
-    trainer = _measure(world, place, "bf16: compile, no graph", config, pool, CUMULATIVE["compile, no graph"], "bf16")
-    if trainer is None:
-        return
-    try:
-        started = time.perf_counter()
-        trainer.fixes = CUMULATIVE[COMPILED]
-        trainer.capture()
-        _note(world, place, f"bf16: {COMPILED}", config, trainer, started)
-        if preset == "cifar":
-            world.kept["trainer"] = trainer
-    except Exception as error:
-        traceback.print_exc()
-        place[f"bf16: {COMPILED}"] = f"{type(error).__name__}: {error}"[:300]
-
-
-def _whole_loop(
-    world: World, place: dict[str, Any], name: str, config: Config, data: PreparedData, train: dict[str, Any]
-) -> None:
-    """The rate of the second half of a short `fit`: reading, copies, bar and all."""
-    if world.left() < (20 if train.get("compile") else 6) or (train.get("compile") and not world.cuda):
-        place[name] = "left out: no time"
-        return
-    stand_in_for_dvclive()
     torch.backends.cudnn.benchmark = False  # as it is
-    size, steps = config.train.batch_size, 2 if world.smoke else 160 if train.get("compile") else 120
-    half = {"images": steps * size, "log_every_images": steps // 2 * size, "checkpoint_every_images": 10 * steps * size}
-    settings = replace(config.train, **{**train, **half, "usage_check_images": 10**9, "device": world.device.type})
-    short = replace(config, train=settings)
+    size, steps = config.train.batch_size, 2 if world.smoke else 120
+    half = {"images": steps * size, "log_every_images": steps // 2 * size, "usage_check_images": 10**9}
+    short = replace(config, train=replace(config.train, **half))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            run = start_run(short, "gpu", world.device)
-            fit(short, data, run, Processes(0, 1, world.device), Path(folder) / "checkpoint.pt", Path(folder) / "live")
-        place[name] = {"images_per_second": run.rows[-1]["images_per_second"], "loss": run.rows[-1]["loss"]}
-        print(f"  {name:<60}{place[name]['images_per_second']:>10.0f} images/s", flush=True)
+            run, team = start_run(short, "gpu", world.device), _Silent(0, 1, world.device)
+            fit(short, data, run, team, Path(folder) / "checkpoint.pt", Path(folder) / "live")
+        rows[name] = {"images_per_second": run.rows[-1]["images_per_second"], "loss": run.rows[-1]["loss"]}
+        print(f"  {name:<50}{rows[name]['images_per_second']:>10.0f} images/s", flush=True)
     except Exception as error:
         traceback.print_exc()
-        place[name] = f"{type(error).__name__}: {error}"[:300]
-
-
-def machine(world: World) -> dict[str, Any]:
-    """What it ran on."""
-    found: dict[str, Any] = {"torch": torch.__version__, "numpy": np.__version__, "threads": torch.get_num_threads()}
-    if world.cuda:
-        card = torch.cuda.get_device_properties(world.device)
-        found |= {"card": card.name, "multiprocessors": card.multi_processor_count, "memory_gib": card.total_memory / 2**30}
-        found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-    return found
+        rows[name] = f"{type(error).__name__}: {error}"[:300]

@@ -6,8 +6,7 @@ An experiment beside `soda.training.step`, of the same mathematics and other ran
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,19 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config
-from soda.data.augment import augment, draw_shown, recolour, view_pair
+from soda.data import augment
 from soda.data.dataset import PreparedData, Split
 from soda.data.pairs import find_partners
-from soda.diffusion.schedule import draw_times
-from soda.geometry.cameras import NUMBERS
-from soda.model.modulation import draw_keep
-from soda.training.batches import Order, chosen
+from soda.model.batch import ViewBatch
+from soda.training.batches import Reader, augmented
 from soda.training.ema import update_ema
-from soda.training.optim import learning_rate
-from soda.training.step import optimise, start_run
+from soda.training.optim import learning_rate, set_learning_rate
+from soda.training.step import draw_loss, optimise, start_run
 
 BLOCK = 64  # steps whose positions are drawn and copied at once
 
@@ -46,67 +42,58 @@ class Fixes:
     compile: bool = False
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Images to train on. pixels: (N, S, S, C) uint8; draw: step -> positions (V, B); cameras: (N, 16) or None."""
+class NoiseSplit:
+    """Noise of the right shape in place of a split, to measure speed."""
 
-    pixels: np.ndarray
-    draw: Callable[[int], np.ndarray]
-    cameras: np.ndarray | None = None
+    def __init__(self, config: Config, count: int = 2048) -> None:
+        shape = (count, config.dataset.image_size, config.dataset.image_size, config.dataset.channels)
+        self.pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
+    def __len__(self) -> int:
+        return len(self.pixels)
 
-def pool_of(data: PreparedData, config: Config) -> Pool:
-    """The train split in the order of the loop."""
-    split = data.split("train")
-    partners = find_partners(data, split, config.views.pairs)
-    size, order = config.train.batch_size, Order(len(split) if partners is None else len(partners), config.train.seed)
-
-    def draw(step: int) -> np.ndarray:
-        positions = chosen(order, step, size, slice(0, size), partners)
-        return np.stack(positions[:1] if partners is None else positions)
-
-    return Pool(all_pixels(split), draw, split.cameras if config.model.cameras.rays else None)
+    def gather(self, positions: np.ndarray) -> np.ndarray:
+        return self.pixels[positions]
 
 
-def all_pixels(split: Split) -> np.ndarray:
+def reader_of(config: Config, data: PreparedData | NoiseSplit) -> Reader:
+    """The batches that the loop would see; single images of noise."""
+    split: Any = data.split("train") if isinstance(data, PreparedData) else data
+    partners = find_partners(data, split, config.views.pairs) if isinstance(data, PreparedData) else None
+    settings = config.train
+    return Reader(split, partners, seed=settings.seed, batch_size=settings.batch_size, posed=config.model.cameras.rays)
+
+
+def all_pixels(split: Split | NoiseSplit) -> np.ndarray:
     """(N, S, S, C) uint8."""
     return split.gather(np.arange(len(split)))
 
 
-def random_pool(config: Config, count: int = 2048) -> Pool:
-    """Noise of the right shape, to measure speed."""
-    size, generator, batch = config.dataset.image_size, np.random.default_rng(0), config.train.batch_size
-    pixels = generator.integers(0, 256, (count, size, size, config.dataset.channels), dtype=np.uint8)
-    views = 1 if config.views.pairs.by == "picture" else 1 + config.views.pairs.sources
-    order, cameras = Order(count, 0), np.ones((count, NUMBERS), np.float32) if config.model.cameras.rays else None
-    return Pool(pixels, lambda step: order.indices(step * batch * views, batch * views).reshape(views, batch), cameras)
-
-
 @contextlib.contextmanager
-def bf16_group_norm(wanted: bool) -> Iterator[None]:
-    """GroupNorm in the type of its input: autocast would have it in float32, twice the bytes through memory."""
-    plain = F.group_norm
+def _changed(bf16_norm: bool) -> Iterator[None]:
+    """Equal views are not drawn again, as to ask whether there are any is to wait; GroupNorm in the type of its input if asked for:
+    autocast would have it in float32, twice the bytes through memory.
+    """
+    plain, redraws = F.group_norm, augment.REDRAWS
 
     def same_type(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             return plain(x, groups, *(None if p is None else p.to(x.dtype) for p in (weight, bias)), eps)
 
-    F.group_norm = same_type if wanted else plain
+    F.group_norm, augment.REDRAWS = same_type if bf16_norm else plain, 0
     try:
         yield
     finally:
-        F.group_norm = plain
+        F.group_norm, augment.REDRAWS = plain, redraws
 
 
 class Trainer:
     """A run and how its steps are done. `step()` does the next one."""
 
-    def __init__(self, config: Config, pool: Pool, device: torch.device, fixes: Fixes, *, precision: str | None = None) -> None:
-        precision = precision or config.train.precision
+    def __init__(self, config: Config, reader: Reader, device: torch.device, fixes: Fixes) -> None:
         torch.backends.cudnn.benchmark = fixes.tuned
-        self.config = replace(config, train=replace(config.train, precision=precision))
-        self.pool, self.device, self.fixes = pool, device, fixes
-        self.run = start_run(self.config, "gpu", device)
+        self.config, self.reader, self.device, self.fixes = config, reader, device, fixes
+        self.run = start_run(config, "gpu", device)
         self.run.model.train()
         self.network: nn.Module = torch.compile(self.run.model) if fixes.compile else self.run.model  # type: ignore[assignment]
         self.generator = torch.default_generator
@@ -114,12 +101,13 @@ class Trainer:
             self.generator = torch.cuda.default_generators[torch.cuda.current_device()]
         self.generator.manual_seed(seed_of("gpu", config.train.seed))
         self.total, self.weight = torch.zeros((), device=device), torch.ones((), device=device)
+        drops = config.model.cameras
+        self.drop = torch.tensor([drops.source_drop, drops.target_drop], device=device)
         self.graph: Any = None
-        self._counted = 0  # steps whose losses were read
+        self._counted, self._first = 0, -1  # steps whose losses were read; first step of the block of positions
         if fixes.resident:
-            self.pixels = torch.from_numpy(pool.pixels).to(device)
-            self.cameras = None if pool.cameras is None else torch.from_numpy(pool.cameras).to(device)
-            self._reader, self._first, self._blocks = ThreadPoolExecutor(1), -1, []
+            self.pixels = torch.from_numpy(all_pixels(reader.split)).to(device)
+            self.cameras = torch.from_numpy(reader.split.cameras).to(device) if reader.posed else None
         if fixes.draws:
             for group in self.run.optimizer.param_groups:
                 group["lr"] = torch.zeros((), device=device) if device.type == "cuda" else 0.0
@@ -130,79 +118,81 @@ class Trainer:
 
     # --- what the next step sees
 
-    def _block(self, start: int) -> Tensor:
-        """Positions of steps start .. start + BLOCK: (BLOCK, V, B), pinned where there is a GPU."""
-        block = torch.from_numpy(np.stack([self.pool.draw(step) for step in range(start, start + BLOCK)]))
-        return block.pin_memory() if self.device.type == "cuda" else block
+    def _draw_positions(self, step: int) -> np.ndarray:
+        """(B, V + 1), as `Reader` draws them: of the sources, and of the target."""
+        reader, size = self.reader, self.reader.batch_size
+        which = reader.order.indices(step * size, size)
+        if reader.partners is None:
+            return np.stack((which, which), axis=1)
+        pairs = reader.partners.draw_pairs(which, np.random.default_rng(seed_of("pairs", reader.order.seed, step)))
+        return np.concatenate((pairs.sources, pairs.targets[:, None]), axis=1)
 
     def positions(self) -> Tensor:
-        """(V, B) on the device."""
+        """Those of the next step, on the device."""
         start = self.run.step - self.run.step % BLOCK
         if start != self._first:
-            expected = self._first + BLOCK == start and self._first >= 0
-            pinned = self._pending.result() if expected else self._block(start)
-            self._pending = self._reader.submit(self._block, start + BLOCK)
-            self._blocks = [*self._blocks[-1:], pinned]  # kept until the copy is over
-            self._on_device, self._first = pinned.to(self.device, non_blocking=True), start
+            block = torch.from_numpy(np.stack([self._draw_positions(step) for step in range(start, start + BLOCK)]))
+            block = block.pin_memory() if self.device.type == "cuda" else block
+            self._on_device, self._first = block.to(self.device, non_blocking=True), start
         return self._on_device[self.run.step - start]
 
-    def _gathered(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        chosen_pixels = self.pixels[index].permute(1, 0, 4, 2, 3).flatten(1, 2)  # (B, V C, S, S)
-        images = (chosen_pixels.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        return images, None if self.cameras is None else self.cameras[index].transpose(0, 1).contiguous()
+    def _gathered(self, index: Tensor) -> ViewBatch:
+        def images(positions: Tensor) -> Tensor:
+            chosen = self.pixels[positions].permute(0, 3, 1, 2)
+            return (chosen.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+        target = images(index[:, -1])
+        if self.reader.partners is None:
+            return ViewBatch.of(target)
+        batch = ViewBatch(images(index[:, :-1].flatten()).unflatten(0, (len(index), -1)), target)
+        if self.cameras is None:
+            return batch
+        return replace(batch, source_cameras=self.cameras[index[:, :-1]], target_cameras=self.cameras[index[:, -1]])
 
     # --- a step
 
     def step(self) -> None:
         """The next step."""
-        with bf16_group_norm(self.fixes.bf16_norm):
-            if self.fixes.draws:
-                self._set_rates()
-                index = self.positions()
-                if self.graph is None:
-                    self._body(index)
-                else:
-                    self.index.copy_(index)
-                    self.graph.replay()
-                self.run.step += 1
-                return
-            if self.fixes.resident:
-                images, cameras = self._gathered(self.positions())
-            else:
-                index = self.pool.draw(self.run.step)
-                images = to_float(np.concatenate([self.pool.pixels[each] for each in index], axis=-1))
-                images = images.to(self.device, non_blocking=True)
-                cameras = None
-                if self.pool.cameras is not None:
-                    cameras = torch.from_numpy(self.pool.cameras[index].swapaxes(0, 1).copy()).to(self.device)
-            self.total += optimise(self.run, self.network, self.config, images, 0, cameras)
+        if not self.fixes.draws:
+            batch = self._gathered(self.positions()) if self.fixes.resident else self.reader.at(self.run.step).to(self.device)
+            self.total += optimise(self.run, self.network, self.config, batch)
+            return
+        self._set_rates()
+        index = self.positions()
+        if self.graph is None:
+            self._body(index)
+        else:
+            self.index.copy_(index)
+            self.graph.replay()
+        self.run.step += 1
 
     def _set_rates(self) -> None:
         settings, step = self.config.train, self.run.step
-        rate, decay = learning_rate(settings, step * settings.batch_size), min(settings.ema_decay, (1 + step) / (10 + step))
-        for group in self.run.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
+        rate = learning_rate(settings, step * settings.batch_size)
+        if self.device.type == "cuda":
+            for group in self.run.optimizer.param_groups:
                 group["lr"].fill_(rate * group["lr_factor"])
-            else:
-                group["lr"] = rate * group["lr_factor"]
-        self.weight.fill_(1 - decay)
+        else:
+            set_learning_rate(self.run.optimizer, rate)
+        self.weight.fill_(1 - min(settings.ema_decay, (1 + step) / (10 + step)))
 
     def _body(self, index: Tensor) -> None:
         run = self.run
-        images, cameras = self._gathered(index)
-        loss = self._loss(images, cameras)
-        loss.backward()
+        with _changed(self.fixes.bf16_norm):
+            loss = self._loss(self._gathered(index))
+            loss.backward()
         nn.utils.clip_grad_norm_(run.model.parameters(), self.config.train.grad_clip)
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
         if self.fixes.buffers:
-            self._average()
+            self.average()
         else:
             update_ema(run.ema, run.model, self.config.train.ema_decay, run.step)
         self.total += loss.detach()
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def average(self) -> None:
+        """`update_ema` with its weight on the device and the buffers in one foreach."""
         mine, theirs = list(self.run.ema.parameters()), list(self.run.model.parameters())
         difference = torch._foreach_sub(theirs, mine)
         torch._foreach_mul_(difference, self.weight)
@@ -210,35 +200,19 @@ class Trainer:
         for averages, values in self.buffers:
             torch._foreach_copy_(averages, values)
 
-    def _loss(self, images: Tensor, cameras: Tensor | None) -> Tensor:
-        """As `step_loss`, all drawn on the device. Equal views are not drawn again: to ask whether there are any is to wait."""
-        config, generator, device = self.config, self.generator, self.device
-        C, pairs, views = config.dataset.channels, config.views.pairs, config.views
-        given: dict[str, Any] = {}
-        with torch.device(device):
-            if views.recolour:
-                images = recolour(images, C, views.recolour, generator)
-            beside = [augment(images[:, k : k + C], views.source, generator) for k in range(2 * C, images.shape[1], C)]
-            if pairs.by != "picture" or views.reconstructs:
-                source, target = view_pair(images[:, : 2 * C], views, generator)
-            else:
-                source, target = augment(images, views.source, generator), augment(images, views.target, generator)
-            if beside:
-                source = torch.stack((source, *beside), dim=1)
-                given = {"shown": draw_shown(len(images), pairs.sources, generator)}
-            t = draw_times(len(images), config.diffusion.num_timesteps, config.diffusion.time_power, generator)
-            noise = torch.randn(target.shape, generator=generator).contiguous(memory_format=torch.channels_last)
-            model = config.model
-            keep = draw_keep(len(images), model.sections, model.section_drop, model.latent_drop, generator, device)
-            if cameras is not None:
-                chance = torch.rand(len(cameras), 2, generator=generator)
-                sources = torch.cat((cameras[:, :1], cameras[:, 2:]), 1) if beside else cameras[:, 0]
-                shown = (chance[:, 0] >= model.cameras.source_drop).float().view(-1, *[1] * (sources.ndim - 1))
-                given["source_cameras"] = sources * shown
-                given["target_cameras"] = cameras[:, 1] * (chance[:, 1] >= model.cameras.target_drop).float()[:, None]
+    def _loss(self, batch: ViewBatch) -> Tensor:
+        """As `step_loss`, all drawn on the device."""
+        config, generator = self.config, self.generator
+        with torch.device(self.device):
+            batch = augmented(batch, config.views, generator)
+            draws = draw_loss(batch, config, generator)
+            if batch.source_cameras is not None and batch.target_cameras is not None:
+                keep = (torch.rand(len(batch), 2, generator=generator) >= self.drop).float()
+                sources, target = batch.source_cameras * keep[:, :1, None], batch.target_cameras * keep[:, 1:]
+                batch = replace(batch, source_cameras=sources, target_cameras=target)
         bf16 = config.train.precision == "bf16"
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if bf16 else contextlib.nullcontext():
-            loss: Tensor = self.network(source, target, t, noise, keep=keep, **given)
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False) if bf16 else contextlib.nullcontext():
+            loss: Tensor = self.network(batch, draws)
         return loss
 
     # --- CUDA graphs
@@ -248,25 +222,23 @@ class Trainer:
         before = [{name: value.clone() for name, value in each.state_dict().items()} for each in (self.run.model, self.run.ema)]
         self._set_rates()
         self.index = self.positions().clone()
-        self._pending.result()  # nothing is to allocate pinned memory while the graph is recorded
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with bf16_group_norm(self.fixes.bf16_norm):
-            with torch.cuda.stream(stream):
-                for _ in range(3):
-                    self._body(self.index)
-            torch.cuda.current_stream().wait_stream(stream)
-            torch.cuda.synchronize()
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.stream(stream):
+            for _ in range(3):
                 self._body(self.index)
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._body(self.index)
         self.graph = graph
         self._begin(*before)
 
     def reset(self, config: Config) -> None:
         """Begin anew with the weights of `config`, which may differ in the settings of training alone."""
-        self.config = replace(config, train=replace(config.train, precision=self.config.train.precision))
-        weights = start_run(self.config, "gpu", torch.device("cpu")).model.state_dict()
+        self.config = config
+        weights = start_run(config, "gpu", torch.device("cpu")).model.state_dict()
         self._begin(weights, weights)
 
     @torch.no_grad()
@@ -276,8 +248,7 @@ class Trainer:
         for state in self.run.optimizer.state.values():
             for value in state.values():
                 value.zero_()
-        self.run.step = self._counted = 0
-        self._first = -1
+        self.run.step, self._counted, self._first = 0, 0, -1
         self.total.zero_()
 
     def mean_loss(self) -> float:
