@@ -5,11 +5,14 @@ goes, what each change to the loop is worth, two trainings, export. Each part by
 a note and the next one starts. `--smoke` does all of it in seconds, small, on whatever there is. What it found is in
 docs/notebook/gpu.md.
 
-A machine with the GPU may have less installed than the one that prepares the run. Needed there: torch, torchvision, numpy, pillow,
-pyarrow, pydantic, pyyaml, safetensors, matplotlib, scikit-learn and tqdm; for the part `export` also onnx, onnxscript and onnxruntime.
-Hydra is needed to compose conf/ only: `--compose FILE` writes the settings where it is installed, `--settings FILE` reads them where it
-is not. DVC, DVCLive, Great Expectations and Prefect are not needed. Wheels to carry, for a machine without an index, say pydantic:
-`pip download pydantic -d wheels --only-binary=:all: --python-version 3.12`, and there `pip install --no-index -f wheels pydantic`.
+Data is prepared first where --work has none: Fashion-MNIST, and 48,000 rendered views, some minutes of a core; `--parts` without
+a name does that alone, on any machine.
+
+The GPU's machine needs torch, torchvision, numpy, pillow, pyarrow, pydantic, pyyaml, safetensors, matplotlib, scikit-learn, tqdm;
+for the part `export` also onnx, onnxscript and onnxruntime. It needs no DVC, DVCLive, Great Expectations or Prefect, and Hydra
+to compose conf/ only: `--compose FILE` writes the settings where it is installed, `--settings FILE` reads them where it is not.
+Wheels to carry to a machine without an index: `pip download pydantic -d wheels --only-binary=:all: --python-version 3.12`, and
+there `pip install --no-index -f wheels pydantic`.
 """
 
 from __future__ import annotations
@@ -17,8 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from benchmarks.gpu_checks import export, parity, resume
 from benchmarks.gpu_learning import fashion, views
 from benchmarks.gpu_profile import profile
 from benchmarks.gpu_speed import machine, roofline, throughput
-from benchmarks.gpu_world import World, compose_all, prepare_fashion, prepare_objects
+from benchmarks.gpu_world import World, compose_all, prepare_data
 from soda.common.files import write_json
 from soda.layout import RAW, REPORTS, RUNS
 
@@ -101,21 +102,11 @@ def _rows(found: dict[str, Any], what: str) -> Iterator[str]:
 
 
 def run(world: World, parts: list[str]) -> None:
-    """All parts; objects are made and rendered beside the first training, at low priority."""
+    """All parts, the data first where an earlier call has not left it in `world.work`."""
     for folder in (world.out, world.work):
         folder.mkdir(parents=True, exist_ok=True)
-    job: subprocess.Popen[bytes] | None = None
-    if set(parts) - {"machine", "parity", "roofline", "views"}:
-        prepare_fashion(world)
+    prepare_data(world)
     for part in parts:
-        if "views" in parts and part in ("fashion", "views") and job is None:
-            if world.smoke:
-                prepare_objects(world)
-            else:
-                command = [sys.executable, "-m", "benchmarks.gpu", "--only-objects", *sys.argv[1:]]
-                job = subprocess.Popen(["nice", "-n", "10", *command])
-        if part == "views" and job is not None:
-            job.wait(timeout=max(1.0, world.ends - time.perf_counter()))
         run_part(world, part)
     print(markdown(world.results))
 
@@ -128,11 +119,10 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, default=RAW, help="Fashion-MNIST as `soda fetch` leaves it")
     parser.add_argument("--compose", type=Path, metavar="FILE", help="write the settings there and do nothing else")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="what --compose wrote, for a machine without Hydra")
-    parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--seconds", type=float, default=520.0, help="of all parts together")
+    parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="none: prepare the data")
+    parser.add_argument("--seconds", type=float, default=520.0, help="of all parts together, data included")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--smoke", action="store_true", help="all parts, small")
-    parser.add_argument("--only-objects", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     started = time.perf_counter()
     if args.compose:
@@ -141,10 +131,7 @@ def main() -> None:
     stored = json.loads(args.settings.read_text()) if args.settings else None
     settings = compose_all(smoke=args.smoke) if stored is None else stored[str(args.smoke)]
     world = World(torch.device(args.device), settings, args.out, args.work, args.raw, args.smoke, started + args.seconds)
-    if args.only_objects:
-        prepare_objects(world)
-    else:
-        run(world, args.parts)
+    run(world, args.parts)
 
 
 if __name__ == "__main__":

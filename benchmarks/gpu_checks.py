@@ -15,9 +15,7 @@ from benchmarks.gpu_step import reader_of
 from benchmarks.gpu_world import World, tf32_allowed
 from soda.config import Config
 from soda.data.dataset import PreparedData
-from soda.geometry.cameras import camera, focal_length, upper_half_sphere
 from soda.inference.drawer import Drawer, Sampling
-from soda.model.batch import ViewBatch
 from soda.training.batches import Reader
 from soda.training.checkpoint import load_checkpoint, save_checkpoint
 from soda.training.step import Run, optimise, start_run, step_loss
@@ -37,12 +35,13 @@ def parity(world: World) -> dict[str, Any]:
     for name in ("tiny", "cifar", "views"):
         config = world.config(name, batch_size=8, precision="fp32")
         config = replace(config, model=replace(config.model, dropout=0.0))
-        wanted = _outcome(config, torch.device("cpu"))
+        reader = reader_of(config, PreparedData(world.work / ("objects" if name == "views" else "fashion")))
+        wanted = _outcome(config, reader, torch.device("cpu"))
         found[name] = {}
         for kind, limits in TOLERANCES.items():
             precise = replace(config, train=replace(config.train, precision="bf16" if kind == "bf16" else "fp32"))
             with tf32_allowed(kind != "fp32, TF32 off"):
-                ours = _outcome(precise, world.device)
+                ours = _outcome(precise, reader, world.device)
             errors = {key: _relative(ours[key], wanted[key]) for key in wanted}
             found[name][kind] = {**errors, "within": all(errors[key] <= limits[key] for key in limits)}
             print(f"  {name}, {kind}: {found[name][kind]}", flush=True)
@@ -53,7 +52,7 @@ def _relative(ours: Tensor, wanted: Tensor) -> float:
     return float((ours - wanted).norm() / wanted.norm())
 
 
-def _outcome(config: Config, device: torch.device) -> dict[str, Tensor]:
+def _outcome(config: Config, reader: Reader, device: torch.device) -> dict[str, Tensor]:
     """z, loss, gradient and samples, on the CPU in float64."""
     run = start_run(config, "parity", torch.device("cpu"))
     generator = torch.Generator().manual_seed(1)
@@ -61,7 +60,7 @@ def _outcome(config: Config, device: torch.device) -> dict[str, Tensor]:
         for parameter in run.model.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
     model = run.model.to(device).train()
-    batch = _batch(config, generator).to(device)
+    batch = reader.at(0).to(device)
     loss = step_loss(model, config, batch, 3)
     loss.backward()
     gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
@@ -72,17 +71,6 @@ def _outcome(config: Config, device: torch.device) -> dict[str, Tensor]:
         samples = Drawer(model).draw(z.float(), x_T, Sampling(sampler="ddim", eta=0.0))
     found = {"z": z, "loss": loss.detach(), "gradient": gradient, "samples": samples}
     return {name: value.cpu().double() for name, value in found.items()}
-
-
-def _batch(config: Config, generator: torch.Generator) -> ViewBatch:
-    """Eight of noise; of a model with cameras, with source views and poses."""
-    size, channels, V = config.dataset.image_size, config.dataset.channels, config.views.pairs.sources
-    images = torch.rand(8, V + 1, channels, size, size, generator=generator) * 2 - 1
-    if not config.model.cameras.rays:
-        return ViewBatch.of(images[:, 0].contiguous(memory_format=torch.channels_last))
-    poses = upper_half_sphere(8 * (V + 1), np.random.default_rng(0), elevation=(0, 85), distance=(2.65, 2.95))
-    cameras = torch.tensor([camera(pose, focal_length(45)).numbers for pose in poses]).float().view(8, V + 1, 16)
-    return ViewBatch(images[:, :V], images[:, V], source_cameras=cameras[:, :V], target_cameras=cameras[:, V])
 
 
 # --- a run that changes its device

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.gpu_speed import ON_DEVICE, WAYS
 from benchmarks.gpu_step import Trainer, all_pixels, reader_of
-from benchmarks.gpu_world import World
+from benchmarks.gpu_world import World, median_ms
 from soda.common.images import to_float
 from soda.config import Config, to_dict
 from soda.data.dataset import PreparedData
@@ -36,19 +35,11 @@ REPORTS = 10  # lines a training
 
 def _train_for(world: World, trainer: Trainer, seconds: float) -> dict[str, Any]:
     """Train for about so many seconds: the rate of a few steps says how many images, over which the rates decay."""
-    config, size, count = trainer.config, trainer.config.train.batch_size, 1 if world.smoke else 60
-    for _ in range(count):
-        trainer.step()
-    world.wait()
-    started = time.perf_counter()
-    for _ in range(count):
-        trainer.step()
-    world.wait()
-    rate = count * size / (time.perf_counter() - started)
-    images = 4 * size if world.smoke else max(100 * size, int(rate * seconds * 0.98) // size * size)
-    warm = min(config.train.warmup_images, images // 10)
-    trainer.reset(replace(config, train=replace(config.train, images=images, warmup_images=warm)))
-    steps, curve = images // size, []
+    config, size = trainer.config, trainer.config.train.batch_size
+    possible = int(seconds * 0.98e3 / median_ms(world, trainer.step, 2.0, warm=30)["ms"])
+    steps, curve = 4 if world.smoke else max(100, possible), list[dict[str, float]]()
+    warm = min(config.train.warmup_images, steps * size // 10)
+    trainer.reset(replace(config, train=replace(config.train, images=steps * size, warmup_images=warm)))
     started, spent = time.perf_counter(), 0.0
     for step in range(steps):
         trainer.step()
@@ -62,25 +53,16 @@ def _train_for(world: World, trainer: Trainer, seconds: float) -> dict[str, Any]
     return {"images": done, "seconds": spent, "images_per_second": done / spent, "curve": curve}
 
 
-def _begin(world: World, name: str, config: Config, data: PreparedData, *ways: str) -> tuple[Trainer, dict[str, Any]]:
-    """A trainer by the first of these ways that works, and the place of the part's results."""
-    trainer = None
-    for way in ways if world.cuda else ():
-        try:
-            trainer = Trainer(config, reader_of(config, data), world.device, WAYS[way])
-            trainer.capture()
-            break
-        except Exception:
-            traceback.print_exc()
-            trainer = None
-    trainer = trainer or Trainer(config, reader_of(config, data), world.device, ON_DEVICE)
-    return trainer, _place(world, name, trainer)
+def _begin(world: World, config: Config, data: PreparedData) -> Trainer:
+    """A trainer with a graph, where there can be one."""
+    trainer = Trainer(config, reader_of(config, data), world.device, WAYS["+ CUDA graph"] if world.cuda else ON_DEVICE)
+    if world.cuda:
+        trainer.capture()
+    return trainer
 
 
-def _place(world: World, name: str, trainer: Trainer) -> dict[str, Any]:
-    parts = {part: sum(p.numel() for p in getattr(trainer.run.model, part).parameters()) for part in ("encoder", "denoiser")}
-    world.results[name] = {"parameters": parts}
-    return world.results[name]
+def _count(model: SodaNetwork) -> dict[str, int]:
+    return {part: sum(p.numel() for p in getattr(model, part).parameters()) for part in ("encoder", "denoiser")}
 
 
 def _keep(world: World, name: str, network: nn.Module, config: Config, data: PreparedData) -> None:
@@ -98,14 +80,10 @@ def fashion(world: World) -> dict[str, Any]:
     """ResNet-18 and a U-Net of 128 channels on Fashion-MNIST: probes of z and of the features before it, PSNR from z alone."""
     config, data = world.config("fashion"), PreparedData(world.work / "fashion")
     seconds = 1.0 if world.smoke else min(135.0, 0.36 * (world.ends - time.perf_counter()))
-    trainer = world.kept.pop("trainer", None)  # compiled already, with the same model
-    if trainer is None:
-        trainer, found = _begin(world, "fashion", config, data, "+ CUDA graph")
-    else:
-        trainer.reset(config)
-        found = _place(world, "fashion", trainer)
-    found["training"] = _train_for(world, trainer, seconds)
-    model = world.kept["model"] = trainer.run.ema.eval()
+    trainer = world.kept.pop("cifar", None) or _begin(world, config, data)  # that of `throughput` is compiled already
+    trainer.reset(config)
+    model = world.kept["model"] = trainer.run.ema
+    found = world.results["fashion"] = {"parameters": _count(model), "training": _train_for(world, trainer, seconds)}
     _keep(world, "fashion-encoder", model.encoder, config, data)
     _keep(world, "fashion-denoiser", model.denoiser, config, data)
     _evaluate(world, found, model, config, data)
@@ -162,10 +140,10 @@ def _embed(world: World, encoder: nn.Module, pixels: np.ndarray) -> tuple[Tensor
 def views(world: World) -> dict[str, Any]:
     """Novel views of random objects: nearness with the right pose, a wrong one, another object, and by what looks answers up."""
     config, data = world.config("views"), PreparedData(world.work / "objects")
-    trainer, found = _begin(world, "views", config, data, "+ GroupNorm in bf16", "+ CUDA graph")
-    found["splits"] = data.summary["splits"]
-    found["training"] = _train_for(world, trainer, 1.0 if world.smoke else max(20.0, min(125.0, world.left() - 40)))
-    model = trainer.run.ema.eval()
+    trainer = _begin(world, config, data)
+    model, seconds = trainer.run.ema, 1.0 if world.smoke else max(20.0, min(125.0, world.left() - 40))
+    training = _train_for(world, trainer, seconds)
+    found = world.results["views"] = {"parameters": _count(model), "splits": data.summary["splits"], "training": training}
     _keep(world, "views-model", model, config, data)
     instrument = FixedNetwork(initial_encoder(replace(world.config("tiny"), dataset=config.dataset)).to(world.device))
     drawer, samples = Drawer(model, batch_size=400), 1 if world.smoke else 4

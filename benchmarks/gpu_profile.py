@@ -48,8 +48,8 @@ def profile(world: World) -> dict[str, Any]:
     run = trainer.run
     own = median_ms(world, lambda: update_ema(run.ema, run.model, 0.999, 100), 0.3)
     found["EMA alone, ms"] = {"as it is": own["ms"], "one foreach": median_ms(world, trainer.average, 0.3)["ms"]}
-    if "trainer" in world.kept:
-        found[COMPILED] = _kernels(world, world.kept["trainer"])
+    if "cifar" in world.kept:
+        found[COMPILED] = _kernels(world, world.kept["cifar"])
     return found
 
 

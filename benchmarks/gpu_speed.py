@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu_step import Fixes, NoiseSplit, Trainer, reader_of
-from benchmarks.gpu_world import World, median_ms, tf32_allowed
+from benchmarks.gpu_step import Fixes, Trainer, reader_of
+from benchmarks.gpu_world import World, graph_of, median_ms, tf32_allowed
 from benchmarks.training import convolution_flops
 from soda.config import Config
 from soda.data.dataset import PreparedData
-from soda.training.batches import Reader
 from soda.training.distributed import Processes
 from soda.training.loop import fit
 from soda.training.step import start_run
@@ -41,14 +41,14 @@ WAYS: dict[str, Fixes] = {
 }
 _FEW = ("loop's step", "+ CUDA graph", "+ GroupNorm in bf16")
 _PAPER = ("loop's step", "+ buffers of the EMA in one foreach", "+ CUDA graph")
-PLAN: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    "cifar": ("cifar", {}, tuple(WAYS)),
-    "tiny": ("tiny", {}, tuple(WAYS)),
-    "imagenet": ("imagenet", {}, _FEW),
-    "cifar, views=paper": ("paper views", {}, _PAPER),
-    "cifar, batch 512": ("cifar", {"batch_size": 512}, _FEW),
+PLAN: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "cifar": ("cifar", 1, tuple(WAYS)),
+    "tiny": ("tiny", 1, tuple(WAYS)),
+    "imagenet": ("imagenet", 1, _FEW),
+    "cifar, views=paper": ("paper views", 1, _PAPER),
+    "cifar, batch 512": ("cifar", 4, _FEW),
 }
-"""What is measured in bf16: named settings, what is changed of training, ways of doing a step."""
+"""What is measured in bf16: named settings, how many times as large a batch, ways of doing a step."""
 SHAPES = ((128, 128, 1, 32), (256, 256, 1, 16), (256, 256, 1, 8), (64, 64, 1, 32), (32, 32, 1, 16))
 
 
@@ -97,16 +97,7 @@ def _convolution(world: World, shape: tuple[int, int, int, int], batch: int, dty
         for _ in range(count):
             torch.autograd.grad(layer(x), (x, layer.weight), gradient)
 
-    call: Callable[[], object] = work
-    if world.cuda:
-        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            work()
-        torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(graph):
-            work()
-        call = graph.replay
+    call = graph_of(work).replay if world.cuda else work
     return count * convolution_flops((*shape, batch)) / median_ms(world, call, 0.3)["ms"] / 1e9
 
 
@@ -117,83 +108,70 @@ def throughput(world: World) -> dict[str, Any]:
     """The presets, each way of doing a step; what fails is noted and the next one tried."""
     found: dict[str, Any] = {}
     world.results["throughput"] = found  # so that what is measured stays when time runs out
-    data = PreparedData(world.work / "fashion")
-    for place, (name, changes, ways) in PLAN.items():
-        config = world.config(name, precision="bf16", **changes)
-        reader = reader_of(config, NoiseSplit(config) if name == "imagenet" else data)
-        rows = found[place] = {"gflop_per_image": _gflop(config, reader), "batch": config.train.batch_size}
-        if len(ways) == len(WAYS):
-            plain = world.config(name, precision="fp32")
+    for place, (name, larger, ways) in PLAN.items():
+        data = PreparedData(world.work / ("objects" if name == "imagenet" else "fashion"))
+        config = world.config(name, precision="bf16", batch_size=larger * world.config(name).train.batch_size)
+        rows = found[place] = {"gflop_per_image": _gflop(config, data), "batch": config.train.batch_size}
+        measure = partial(_measure, world, rows)
+        if ways == tuple(WAYS):
+            plain, loop = world.config(name, precision="fp32"), partial(_rate, world, rows, data=data, fixes=Fixes())
             with tf32_allowed(False):
-                _measure(world, rows, "fp32, TF32 off: loop's step", plain, reader, Fixes())
-            _measure(world, rows, "fp32, torch's defaults: loop's step", plain, reader, Fixes())
+                measure("fp32, TF32 off: loop's step", partial(loop, plain))
+            measure("fp32, torch's defaults: loop's step", partial(loop, plain))
             whole = world.config(name, precision="bf16" if name == "cifar" else "fp32", compile=False)
-            _whole_loop(world, rows, f"the whole loop (fit), {whole.train.precision}", whole, data)
-        trainer = None
-        for way in ways:  # the graph is made of the network that is compiled already
-            again = trainer if way == COMPILED else None
-            trainer = _measure(world, rows, f"bf16: {way}", config, reader, WAYS[way], again)
-        if name == "cifar" and trainer is not None and trainer.fixes == WAYS[COMPILED]:
-            world.kept["trainer"] = trainer  # for the training of that model
+            measure(f"the whole loop (fit), {whole.train.precision}", partial(_whole_loop, world, whole, data))
+        for way in ways:
+            if world.cuda or not (WAYS[way].graph or WAYS[way].compile):
+                measure(f"bf16: {way}", partial(_rate, world, rows, config, data=data, fixes=WAYS[way], keep_as=name))
     if world.cuda:
-        whole = world.config("cifar", precision="bf16", compile=True)
-        _whole_loop(world, found["cifar"], "the whole loop (fit), bf16, compile", whole, data)
+        whole = partial(_whole_loop, world, world.config("cifar", precision="bf16", compile=True), data)
+        _measure(world, found["cifar"], "the whole loop (fit), bf16, compile", whole)
     return found
 
 
-def _gflop(config: Config, reader: Reader) -> float:
+def _gflop(config: Config, data: PreparedData) -> float:
     """Forward and backward of an image, counted on the CPU (on a GPU attention is counted twice); a multiply-add is two."""
     few = replace(config, train=replace(config.train, batch_size=2, precision="fp32"))
-    trainer = Trainer(few, Reader(reader.split, None, seed=0, batch_size=2), torch.device("cpu"), Fixes())
+    trainer = Trainer(few, reader_of(few, data), torch.device("cpu"), Fixes())
     with FlopCounterMode(display=False) as counter:
         trainer.step()
     return counter.get_total_flops() / 2 / 1e9
 
 
-def _measure(
-    world: World,
-    rows: dict[str, Any],
-    name: str,
-    config: Config,
-    reader: Reader,
-    fixes: Fixes,
-    trainer: Trainer | None = None,
-) -> Trainer | None:
-    """Note images a second under `name`; None, with the reason noted, where it cannot be done."""
-    if (fixes.graph or fixes.compile) and not world.cuda:
-        return None
-    if world.left() < 6:
-        rows[name] = "left out: no time"
-        return None
-    started = time.perf_counter()
+def _measure(world: World, rows: dict[str, Any], name: str, work: Callable[[], dict[str, float]]) -> None:
+    """Note under `name` what `work` measures, or why it could not."""
     try:
-        trainer = trainer or Trainer(config, reader, world.device, fixes)
-        trainer.fixes = fixes
-        if world.cuda:
-            torch.cuda.reset_peak_memory_stats()
-        if fixes.graph:
-            trainer.capture()
-        trainer.step()
-        world.wait()
-        ready, times = time.perf_counter() - started, median_ms(world, trainer.step, 1.2)
+        rows[name] = work() if world.left() > 6 else "left out: no time"
     except Exception as error:
         traceback.print_exc()
         rows[name] = f"{type(error).__name__}: {error}"[:300]
-        trainer = None
-    else:
-        rate = config.train.batch_size / times["ms"] * 1e3
-        tflops = rate * rows["gflop_per_image"] / 1e3
-        rows[name] = {"images_per_second": rate, **times, "tflops": tflops, "ready_s": ready, "loss": trainer.mean_loss()}
-        rows[name] |= {"of_convolution": tflops / world.kept["ceiling"]} if "ceiling" in world.kept else {}
-        rows[name] |= {"peak_gib": torch.cuda.max_memory_allocated() / 2**30} if world.cuda else {}
-        print(
-            f"  {name:<50}{rate:>10.0f} images/s {times['ms']:8.2f} ms, host {times['host_ms']:.2f}, ready {ready:.1f} s",
-            flush=True,
-        )
+    print(f"  {name}: {rows[name]}", flush=True)
     if world.cuda:
         gc.collect()
         torch.cuda.empty_cache()
-    return trainer
+
+
+def _rate(
+    world: World, rows: dict[str, Any], config: Config, *, data: PreparedData, fixes: Fixes, keep_as: str = ""
+) -> dict[str, float]:
+    """Images a second of one way of doing a step. A compiled network stays for the graph of it, and for the training."""
+    if world.cuda:
+        torch.cuda.reset_peak_memory_stats()
+    started, trainer = time.perf_counter(), world.kept.get(keep_as) if fixes.compile else None
+    trainer = trainer or Trainer(config, reader_of(config, data), world.device, fixes)
+    trainer.fixes = fixes
+    if fixes.graph:
+        trainer.capture()
+    trainer.step()
+    world.wait()
+    if fixes.compile:
+        world.kept[keep_as] = trainer
+    ready, times = time.perf_counter() - started, median_ms(world, trainer.step, 1.2)
+    rate = config.train.batch_size / times["ms"] * 1e3
+    found = {"images_per_second": rate, **times, "ready_s": ready, "tflops": rate * rows["gflop_per_image"] / 1e3}
+    found |= {"of_convolution": found["tflops"] / world.kept["ceiling"]} if "ceiling" in world.kept else {}
+    found |= {"peak_gib": torch.cuda.max_memory_allocated() / 2**30} if world.cuda else {}
+    return found | {"loss": trainer.mean_loss()}
 
 
 class _Silent(Processes):
@@ -202,21 +180,13 @@ class _Silent(Processes):
     leads = False  # type: ignore[assignment]
 
 
-def _whole_loop(world: World, rows: dict[str, Any], name: str, config: Config, data: PreparedData) -> None:
+def _whole_loop(world: World, config: Config, data: PreparedData) -> dict[str, float]:
     """The rate of the second half of a short `fit`: reading, copies and all."""
-    if world.left() < (20 if config.train.compile else 6):
-        rows[name] = "left out: no time"
-        return
     torch.backends.cudnn.benchmark = False  # as it is
     size, steps = config.train.batch_size, 2 if world.smoke else 120
     half = {"images": steps * size, "log_every_images": steps // 2 * size, "usage_check_images": 10**9}
     short = replace(config, train=replace(config.train, **half))
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            run, team = start_run(short, "gpu", world.device), _Silent(0, 1, world.device)
-            fit(short, data, run, team, Path(folder) / "checkpoint.pt", Path(folder) / "live")
-        rows[name] = {"images_per_second": run.rows[-1]["images_per_second"], "loss": run.rows[-1]["loss"]}
-        print(f"  {name:<50}{rows[name]['images_per_second']:>10.0f} images/s", flush=True)
-    except Exception as error:
-        traceback.print_exc()
-        rows[name] = f"{type(error).__name__}: {error}"[:300]
+    with tempfile.TemporaryDirectory() as folder:
+        run = start_run(short, "gpu", world.device)
+        fit(short, data, run, _Silent(0, 1, world.device), Path(folder) / "checkpoint.pt", Path(folder) / "live")
+    return {key: run.rows[-1][key] for key in ("images_per_second", "loss")}

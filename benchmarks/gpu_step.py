@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.gpu_world import graph_of
 from soda.common.seeds import seed_of
 from soda.config import Config
 from soda.data import augment
@@ -42,37 +43,22 @@ class Fixes:
     compile: bool = False
 
 
-class NoiseSplit:
-    """Noise of the right shape in place of a split, to measure speed."""
-
-    def __init__(self, config: Config, count: int = 2048) -> None:
-        shape = (count, config.dataset.image_size, config.dataset.image_size, config.dataset.channels)
-        self.pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def gather(self, positions: np.ndarray) -> np.ndarray:
-        return self.pixels[positions]
+def reader_of(config: Config, data: PreparedData) -> Reader:
+    """The batches that the loop would see."""
+    split, settings, posed = data.split("train"), config.train, config.model.cameras.rays
+    partners = find_partners(data, split, config.views.pairs)
+    return Reader(split, partners, seed=settings.seed, batch_size=settings.batch_size, posed=posed)
 
 
-def reader_of(config: Config, data: PreparedData | NoiseSplit) -> Reader:
-    """The batches that the loop would see; single images of noise."""
-    split: Any = data.split("train") if isinstance(data, PreparedData) else data
-    partners = find_partners(data, split, config.views.pairs) if isinstance(data, PreparedData) else None
-    settings = config.train
-    return Reader(split, partners, seed=settings.seed, batch_size=settings.batch_size, posed=config.model.cameras.rays)
-
-
-def all_pixels(split: Split | NoiseSplit) -> np.ndarray:
+def all_pixels(split: Split) -> np.ndarray:
     """(N, S, S, C) uint8."""
     return split.gather(np.arange(len(split)))
 
 
 @contextlib.contextmanager
 def _changed(bf16_norm: bool) -> Iterator[None]:
-    """Equal views are not drawn again, as to ask whether there are any is to wait; GroupNorm in the type of its input if asked for:
-    autocast would have it in float32, twice the bytes through memory.
+    """Equal views are not drawn again: to ask whether there are any is to wait. bf16_norm: GroupNorm works in the type of its
+    input, where autocast would have it in float32, twice the bytes through memory.
     """
     plain, redraws = F.group_norm, augment.REDRAWS
 
@@ -218,33 +204,19 @@ class Trainer:
     # --- CUDA graphs
 
     def capture(self) -> None:
-        """Make a graph of the step. What warming up did to the weights is undone."""
-        before = [{name: value.clone() for name, value in each.state_dict().items()} for each in (self.run.model, self.run.ema)]
+        """Make a graph of the step, and begin anew."""
         self._set_rates()
         self.index = self.positions().clone()
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self._body(self.index)
-        torch.cuda.current_stream().wait_stream(stream)
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._body(self.index)
-        self.graph = graph
-        self._begin(*before)
+        self.graph = graph_of(lambda: self._body(self.index))
+        self.reset(self.config)
 
+    @torch.no_grad()
     def reset(self, config: Config) -> None:
         """Begin anew with the weights of `config`, which may differ in the settings of training alone."""
         self.config = config
         weights = start_run(config, "gpu", torch.device("cpu")).model.state_dict()
-        self._begin(weights, weights)
-
-    @torch.no_grad()
-    def _begin(self, model: dict[str, Tensor], ema: dict[str, Tensor]) -> None:
-        self.run.model.load_state_dict(model)
-        self.run.ema.load_state_dict(ema)
+        for network in (self.run.model, self.run.ema):
+            network.load_state_dict(weights)
         for state in self.run.optimizer.state.values():
             for value in state.values():
                 value.zero_()
