@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.gpu_speed import ON_DEVICE, WAYS
-from benchmarks.gpu_step import Trainer, all_pixels, reader_of
+from benchmarks.gpu_step import Trainer, reader_of
 from benchmarks.gpu_world import World, median_ms
 from soda.common.images import to_float
 from soda.config import Config, to_dict
 from soda.data.dataset import PreparedData
 from soda.evaluation import linear_probe as probing
 from soda.evaluation.baselines.untrained import calibrate_batchnorm, initial_encoder
-from soda.evaluation.image_metrics import FixedNetwork, psnr, ssim
+from soda.evaluation.image_metrics import FixedNetwork, ImageJudge
 from soda.evaluation.knn import knn_probe
 from soda.evaluation.linear_probe import Features, linear_probe
 from soda.evaluation.measures.latent import use_of_z
 from soda.evaluation.novel_figures import novel_sheet, turntables
 from soda.evaluation.reconstruct import reconstruct
+from soda.evaluation.samples import draw_positions, draw_sample, embed, pixels
 from soda.evaluation.view_synthesis import measure_novel_views
 from soda.inference.drawer import Drawer
 from soda.model.network import SodaNetwork
@@ -90,48 +92,40 @@ def fashion(world: World) -> dict[str, Any]:
     return found
 
 
-@torch.no_grad()
 def _evaluate(world: World, found: dict[str, Any], model: SodaNetwork, config: Config, data: PreparedData) -> None:
     """Probes on validation and test, and what is drawn from z alone."""
     if world.cuda:
         probing.ROWS = 1 << 16  # blocks that suit a processor's cache would be all launches
-    splits = {name: data.split(name) for name in ("train", "val", "test")}
-    pixels = {name: all_pixels(split) for name, split in splits.items()}
-    labels = {name: torch.from_numpy(split.labels).to(world.device) for name, split in splits.items()}
+    splits = {name: draw_sample(data.split(name), 10**9, 0) for name in ("train", "val", "test")}
     untrained = initial_encoder(config).to(world.device)
-    calibrate_batchnorm(untrained, to_float(pixels["train"][:512]).to(world.device))
-    sets: dict[str, dict[str, Tensor]] = {}
-    for prefix, network in (("", model.encoder), ("untrained, ", untrained)):
-        both = {name: _embed(world, network, each) for name, each in pixels.items()}
-        sets[f"{prefix}z"], sets[f"{prefix}before z"] = ({name: each[k] for name, each in both.items()} for k in (0, 1))
-    sets["pixels"] = {name: torch.from_numpy(each).to(world.device).flatten(1).float() / 255 for name, each in pixels.items()}
+    calibrate_batchnorm(untrained, to_float(splits["train"].gather(np.arange(512) % len(splits["train"]))).to(world.device))
+    both = {"z": model.encoder, "untrained, z": untrained}
+    encoders = both | {name.replace("z", "before z"): _without_head(encoder) for name, encoder in both.items()}
+    embedded = {key: partial(embed, encoder, batch_size=1000, device=world.device) for key, encoder in encoders.items()}
     probes = found["probes"] = {}
-    for key, each in sets.items():
-        with torch.enable_grad():
-            given = [Features(each[name].float(), labels[name]) for name in splits]
-            probe = linear_probe(*given, classes=len(data.label_names), l2=config.evaluate.probe_l2)
-            near = knn_probe(*given, classes=len(data.label_names), k=config.evaluate.knn_k, max_val=10**6)
+    for key, features in {**embedded, "pixels": partial(pixels, batch_size=1000)}.items():
+        given = [Features(*(each.to(world.device) for each in features(sample))) for sample in splits.values()]
+        probe = linear_probe(*given, classes=len(data.label_names), l2=config.evaluate.probe_l2)
+        near = knn_probe(*given, classes=len(data.label_names), k=config.evaluate.knn_k, max_val=10**6)
         probes[key] = {"dim": given[0].x.shape[1], "val": probe.val_top1, "test": probe.test_top1, "l2": probe.l2}
         probes[key] |= {"knn_val": near.val_top1, "knn_test": near.test_top1, "k": near.k}
         print(f"  {key}: {probes[key]}", flush=True)
+    drawer, judge = Drawer(model, batch_size=500), ImageJudge(FixedNetwork(untrained), batch_size=500)
     for name in ("val", "test"):
-        few = np.linspace(0, len(pixels[name]) - 1, min(1000, len(pixels[name]))).astype(int)
-        drawn = reconstruct(Drawer(model, batch_size=500), sets["z"][name][few].float().cpu(), seed=0)
-        ours, originals = ((to_float(each) + 1) / 2 for each in (drawn, pixels[name][few]))
-        found |= {f"psnr_{name}": float(psnr(ours, originals).mean()), f"ssim_{name}": float(ssim(ours, originals).mean())}
-        reconstruction_grid(pixels[name][few][:24], [drawn[:24]], world.out / f"fashion-{name}.png", side=64)
-    some = to_float(pixels["val"][:256]).to(world.device)
+        images = splits[name].gather(draw_positions(splits[name], 1000, 0))
+        drawn = reconstruct(drawer, drawer.encode(to_float(images)), seed=0)
+        near = judge.nearness(drawn, images)
+        found |= {f"psnr_{name}": float(near.psnr.mean()), f"ssim_{name}": float(near.ssim.mean())}
+        reconstruction_grid(images[:24], [drawn[:24]], world.out / f"fashion-{name}.png", side=64)
+    some = to_float(splits["val"].gather(np.arange(min(256, len(splits["val"]))))).to(world.device)
     found["usage_gap"] = use_of_z(model, some, seed=0, batch_size=256).gap
 
 
-def _embed(world: World, encoder: nn.Module, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """z (N, D), and what the last linear layer makes it of."""
-    before: list[Tensor] = []
-    last = [module for module in encoder.modules() if isinstance(module, nn.Linear)][-1]
-    hook = last.register_forward_pre_hook(lambda _, inputs: before.append(inputs[0]))
-    z = [encoder(to_float(pixels[i : i + 1000]).to(world.device)) for i in range(0, len(pixels), 1000)]
-    hook.remove()
-    return torch.cat(z), torch.cat(before)
+def _without_head(encoder: nn.Module) -> nn.Module:
+    """What the last linear layer makes z of."""
+    short = copy.deepcopy(encoder)
+    short.set_submodule([name for name, module in short.named_modules() if isinstance(module, nn.Linear)][-1], nn.Identity())
+    return short.eval()
 
 
 # --- novel views

@@ -19,7 +19,7 @@ from benchmarks.gpu_world import graph_of
 from soda.common.seeds import seed_of
 from soda.config import Config
 from soda.data import augment
-from soda.data.dataset import PreparedData, Split
+from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
 from soda.model.batch import ViewBatch
 from soda.training.batches import Reader, augmented
@@ -48,11 +48,6 @@ def reader_of(config: Config, data: PreparedData) -> Reader:
     split, settings, posed = data.split("train"), config.train, config.model.cameras.rays
     partners = find_partners(data, split, config.views.pairs)
     return Reader(split, partners, seed=settings.seed, batch_size=settings.batch_size, posed=posed)
-
-
-def all_pixels(split: Split) -> np.ndarray:
-    """(N, S, S, C) uint8."""
-    return split.gather(np.arange(len(split)))
 
 
 @contextlib.contextmanager
@@ -92,7 +87,7 @@ class Trainer:
         self.graph: Any = None
         self._counted, self._first = 0, -1  # steps whose losses were read; first step of the block of positions
         if fixes.resident:
-            self.pixels = torch.from_numpy(all_pixels(reader.split)).to(device)
+            self.pixels = torch.from_numpy(reader.split.gather(np.arange(len(reader.split)))).to(device)
             self.cameras = torch.from_numpy(reader.split.cameras).to(device) if reader.posed else None
         if fixes.draws:
             for group in self.run.optimizer.param_groups:
@@ -105,12 +100,8 @@ class Trainer:
     # --- what the next step sees
 
     def _draw_positions(self, step: int) -> np.ndarray:
-        """(B, V + 1), as `Reader` draws them: of the sources, and of the target."""
-        reader, size = self.reader, self.reader.batch_size
-        which = reader.order.indices(step * size, size)
-        if reader.partners is None:
-            return np.stack((which, which), axis=1)
-        pairs = reader.partners.draw_pairs(which, np.random.default_rng(seed_of("pairs", reader.order.seed, step)))
+        """(B, V + 1): of the sources, and of the target."""
+        pairs = self.reader.pairs(step)
         return np.concatenate((pairs.sources, pairs.targets[:, None]), axis=1)
 
     def positions(self) -> Tensor:

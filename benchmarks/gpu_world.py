@@ -124,7 +124,7 @@ def tf32_allowed(allowed: bool) -> Iterator[None]:
 
 
 def prepare_data(world: World) -> None:
-    """Fashion-MNIST at 32 px, and 2,000 objects of 24 views, made and rendered; for the smoke run a few objects in both places."""
+    """Fashion-MNIST at 32 px, and 2,000 objects of 24 views; for the smoke run a few objects in both places."""
     plan, objects, dataset = world.work / "plan.yaml", world.work / "objects-raw", world.config("views").dataset
     plan.write_text(yaml.safe_dump(_PLAN | ({"views": 6, "objects": 40} if world.smoke else {})))
     if not (world.work / "objects").exists():

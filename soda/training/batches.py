@@ -62,22 +62,23 @@ class Reader:
 
     def at(self, step: int) -> ViewBatch:
         """The batch of a step, as the images are. Raises DatasetError where cameras are asked for and there are none."""
-        pairs = self._pairs(step)
+        pairs = self.pairs(step)
         return self._views(pairs, self._gather(pairs))
 
     def stream(self, first_step: int, last_step: int) -> Iterator[ViewBatch]:
         """The batches of first_step .. last_step; the next one is read while this one is used."""
         with ThreadPoolExecutor(max_workers=1) as pool:
-            pairs = self._pairs(first_step)
+            pairs = self.pairs(first_step)
             pending = pool.submit(self._gather, pairs)
             for step in range(first_step, last_step):
                 here, pixels = pairs, pending.result()
                 if step + 1 < last_step:
-                    pairs = self._pairs(step + 1)
+                    pairs = self.pairs(step + 1)
                     pending = pool.submit(self._gather, pairs)
                 yield self._views(here, pixels)
 
-    def _pairs(self, step: int) -> Pairs:
+    def pairs(self, step: int) -> Pairs:
+        """Positions in the split of what this process sees at a step."""
         which = self.order.indices(step * self.batch_size, self.batch_size)
         if self.partners is None:
             return Pairs(which[:, None], which)[self.share]
