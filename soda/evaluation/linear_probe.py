@@ -73,12 +73,7 @@ def fit_logistic(
     weight, bias = start if start is not None else (x.new_zeros(classes, dim), x.new_zeros(classes))
     theta = torch.cat([weight @ chol, bias[:, None]], dim=1).requires_grad_()  # (K, D + 1)
     optimizer = torch.optim.LBFGS(
-        [theta],
-        max_iter=ROUND,
-        history_size=20,
-        tolerance_grad=1e-7,
-        tolerance_change=0,
-        line_search_fn="strong_wolfe",
+        [theta], max_iter=ROUND, history_size=20, tolerance_grad=1e-7, tolerance_change=0, line_search_fn="strong_wolfe"
     )
 
     def to_weight(v: Tensor) -> Tensor:

@@ -38,12 +38,7 @@ class Settings:
         return " + ".join([self.calibration, *(f"{part} layer in fp32" for part in self.keep)])
 
 
-CANDIDATES = (
-    Settings("minmax"),
-    Settings("percentile"),
-    Settings("minmax", ("first",)),
-    Settings("percentile", ("first",)),
-)
+CANDIDATES = (Settings("minmax"), Settings("percentile"), Settings("minmax", ("first",)), Settings("percentile", ("first",)))
 
 
 class _Calibration:

@@ -35,11 +35,5 @@ def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: b
     kind = path.suffix.lower().removeprefix(".")
     with whole_file(path) as temporary:
         pictures[0].save(
-            temporary,
-            format=kind,
-            save_all=True,
-            append_images=pictures[1:],
-            duration=10 * round(100 / fps),
-            loop=0,
-            **settings,
+            temporary, format=kind, save_all=True, append_images=pictures[1:], duration=10 * round(100 / fps), loop=0, **settings
         )

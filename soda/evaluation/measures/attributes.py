@@ -64,7 +64,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
             f"classifier off pictures drawn at -{REACH:g} and +{REACH:g} standard deviations: chosen on {len(z['val'])} "
             f"validation pictures, scored on {len(z['test'])} test pictures. score: distance (total variation, 0 to 1) between "
             "the factor's mean chances at the two ends; others: share of pictures whose answer for another factor changes, mean "
-            "over these. random_...: the best of as many directions drawn at random with the covariance of z, chosen alike.",
+            "over these. random_...: the best of as many directions drawn at random with the covariance of z, chosen alike."
         ],
     }
 

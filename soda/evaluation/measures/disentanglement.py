@@ -18,11 +18,7 @@ SCORES = {
     "modularity": "Modularity",
     "explicitness": "Explicitness",
 }
-BASELINES = {
-    "pca": "PCA of pixels",
-    "random": "Untrained encoder",
-    "beta_vae": "beta-VAE, same encoder, as many operations",
-}
+BASELINES = {"pca": "PCA of pixels", "random": "Untrained encoder", "beta_vae": "beta-VAE, same encoder, as many operations"}
 
 
 def compute(context: EvaluationContext) -> dict[str, Any]:

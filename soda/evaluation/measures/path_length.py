@@ -33,7 +33,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         "notes": [
             f"path_length: StyleGAN's perceptual path length: LPIPS-like distance, on {context.network_name}, of two pictures "
             f"{EPSILON:g} of a walk apart, over {EPSILON:g}^2, mean of {found.count} walks between test pictures, from the same "
-            "noise. Less is smoother. path_length_crossfade: the two pictures faded into one another.",
+            "noise. Less is smoother. path_length_crossfade: the two pictures faded into one another."
         ],
     }
 

@@ -189,10 +189,7 @@ MEASURE = Measure(
             chart=True,
         ),
         Figure(
-            "confusion",
-            "What the linear probe confuses",
-            "Rows are the true labels, columns what the probe says.",
-            chart=True,
+            "confusion", "What the linear probe confuses", "Rows are the true labels, columns what the probe says.", chart=True
         ),
     ),
 )
