@@ -12,7 +12,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -20,7 +22,7 @@ import onnxruntime
 
 from soda.data.dataset import Split
 from soda.export import ExportError
-from soda.export.statistics import evenly_spaced
+from soda.export.statistics import evenly_spaced, gather_rgb
 from soda.runtime.metadata import INPUT
 
 BATCH = 32
@@ -41,21 +43,11 @@ class Settings:
 CANDIDATES = (Settings("minmax"), Settings("percentile"), Settings("minmax", ("first",)), Settings("percentile", ("first",)))
 
 
-class _Calibration:
-    """Training pictures, a batch at a time, as onnxruntime's quantiser asks for them."""
-
-    def __init__(self, split: Split, count: int) -> None:
-        self._batches = self._read(split, count)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._batches, None)
-
-    @staticmethod
-    def _read(split: Split, count: int) -> Iterator[dict[str, np.ndarray]]:
-        indices = evenly_spaced(len(split), count)
-        for start in range(0, len(indices), BATCH):
-            pictures = split.gather(indices[start : start + BATCH])
-            yield {INPUT: pictures.repeat(3, axis=3) if pictures.shape[3] == 1 else pictures}
+def _calibration(split: Split, count: int) -> Iterator[dict[str, np.ndarray]]:
+    """Training pictures, a batch at a time."""
+    indices = evenly_spaced(len(split), count)
+    for start in range(0, len(indices), BATCH):
+        yield {INPUT: gather_rgb(split, indices[start : start + BATCH])}
 
 
 def quantize(source: Path, target: Path, split: Split, count: int, settings: Settings) -> None:
@@ -72,7 +64,7 @@ def quantize(source: Path, target: Path, split: Split, count: int, settings: Set
         quantize_static(
             str(source),
             str(target),
-            _Calibration(split, count),
+            SimpleNamespace(get_next=partial(next, _calibration(split, count), None)),  # what it asks for batches
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTIZED),
             nodes_to_quantize=_nodes(onnx.load(source), settings.keep),
