@@ -128,7 +128,7 @@ def linear_probe(train: Features, val: Features, test: Features, *, classes: int
     train, val, test = train.labelled(), val.labelled(), test.labelled()
     kinds = len(train.y.unique())
     if kinds < 2 or not len(test.y):
-        raise InputError(f"a probe wants two labels in train and a labelled test picture, got {kinds} and {len(test.y)} of these")
+        raise InputError(f"a probe takes two labels in train and a labelled test picture, got {kinds} and {len(test.y)} of these")
     train_x, val_x, test_x = standardise(train.x, val.x, test.x)
     varies = train_x.any(0)  # what is constant in train, like the border of a padded picture, can tell nothing
     if not bool(varies.all()):

@@ -6,9 +6,7 @@ on processors with and without VNNI and saturates on neither. The preprocessing 
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ import onnxruntime
 from soda.data.dataset import Split
 from soda.export import ExportError
 from soda.export.statistics import evenly_spaced, gather_rgb
+from soda.export.tracing import quiet
 from soda.runtime.metadata import INPUT
 
 BATCH = 32
@@ -60,7 +59,7 @@ def quantize(source: Path, target: Path, split: Split, count: int, settings: Set
     if not len(split):
         raise ExportError(f"the {split.name} split has no pictures to calibrate an 8-bit encoder on")
     methods = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
-    with _quiet():
+    with _silent():
         quantize_static(
             str(source),
             str(target),
@@ -114,15 +113,11 @@ def _nodes(graph: onnx.ModelProto, keep: tuple[str, ...]) -> list[str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silent() -> Iterator[None]:
     """The quantiser prints, warns and logs of its progress."""
-    logger, level = logging.getLogger(), logging.getLogger().level
     onnxruntime.set_default_logger_severity(3)
     try:
-        logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            warnings.simplefilter("ignore")
+        with quiet(""), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
             yield
     finally:
-        logger.setLevel(level)
         onnxruntime.set_default_logger_severity(2)
