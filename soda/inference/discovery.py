@@ -111,15 +111,7 @@ def _along(column: np.ndarray, kind: str, z: np.ndarray) -> Iterator[Found]:
 
 
 def discover(
-    drawer: Drawer,
-    z: Tensor,
-    *,
-    methods: Sequence[str] | None,
-    count: int,
-    per_section: int,
-    shown: int,
-    steps: int,
-    seed: int,
+    drawer: Drawer, z: Tensor, *, methods: Sequence[str] | None, count: int, per_section: int, shown: int, steps: int, seed: int
 ) -> list[Direction]:
     """Directions of latents (N, D), ranked by how much they change `shown` of the images, drawn in so many steps.
 

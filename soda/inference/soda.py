@@ -123,12 +123,7 @@ class SODA:
         return self._give(self._drawer.draw(z, x_T, sampling, exact=exact), output, single=is_single(images))
 
     def invert(
-        self,
-        images: Images,
-        *,
-        z: Tensor | np.ndarray | None = None,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
+        self, images: Images, *, z: Tensor | np.ndarray | None = None, steps: int | None = None, guidance: Guidance | None = None
     ) -> Tensor:
         """The x_T (B, C, S, S) from which `decode(z, x_T=x_T)`, with the same steps and guidance, draws these very images.
 

@@ -39,12 +39,7 @@ class Decoder(OnnxModel):
     failure = DecoderError
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        providers: Sequence[str] | None = None,
-        threads: int = 0,
-        batch_size: int = 64,
+        self, path: str | os.PathLike[str], *, providers: Sequence[str] | None = None, threads: int = 0, batch_size: int = 64
     ) -> None:
         self.batch_size = whole_number("batch_size", batch_size, 1)
         super().__init__(path, providers, threads, from_denoiser_props)
