@@ -13,10 +13,10 @@ from PIL import Image
 
 from soda.common.checks import one_of, whole_number
 from soda.common.errors import InputError
+from soda.common.timesteps import sampling_times
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, from_denoiser_props
 from soda.runtime.session import ModelError, OnnxModel
-from soda.runtime.timesteps import sampling_times
 
 OUTPUTS = ("array", "float", "pil")
 
