@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from soda.common.errors import InputError
+from soda.common.checks import one_of, whole_number
 from soda.common.timesteps import sampling_times
 
 ABAR_FLOOR = 1e-4
@@ -48,16 +48,13 @@ class Schedule(nn.Module):
 
     def __init__(self, name: str, num_timesteps: int) -> None:
         super().__init__()
-        if name not in SCHEDULES:
-            raise InputError(f"schedule {name!r} is not one of {', '.join(SCHEDULES)}")
-        if num_timesteps < 2:
-            raise InputError(f"num_timesteps {num_timesteps} is below 2")
+        one_of("schedule", name, SCHEDULES)
+        self.num_timesteps = whole_number("num_timesteps", num_timesteps, 2)
         t = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps
         table = SCHEDULES[name](t)
         # Entries below the floor are lifted to a strictly falling tail, so that log-SNR can be inverted.
         tail = ABAR_FLOOR * (1 + 1e-3 * torch.arange(num_timesteps, -1, -1, dtype=torch.float64) / num_timesteps)
         self.register_buffer("alphas_cumprod", torch.maximum(table, tail), persistent=False)
-        self.num_timesteps = num_timesteps
 
     def abar(self, t: Tensor, like: Tensor) -> Tensor:
         """abar at the indices t: (B,) in 0 .. T, shaped to broadcast over `like` (B, ...), in float64 for exact coefficients."""

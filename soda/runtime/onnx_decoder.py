@@ -167,7 +167,8 @@ class Decoder(OnnxModel):
         """`walk(denoise, x)`, `batch_size` pictures at a time. What it makes may not be finite: for the caller to check."""
         whole, sections = read_guidance(guidance, self.sections, float(self._metadata["guidance_scale"]))
         with np.errstate(over="ignore", invalid="ignore"):
-            done = [walk(self._denoiser(latents[p], whole, sections), x[p]) for p in _parts(len(latents), self.batch_size)]
+            parts = [slice(start, start + self.batch_size) for start in range(0, len(latents), self.batch_size)]
+            done = [walk(self._denoiser(latents[part], whole, sections), x[part]) for part in parts]
         return np.concatenate(done)
 
     def _ddim(self, denoise: Denoise, x: np.ndarray, times: list[int], clip: bool) -> np.ndarray:
@@ -224,10 +225,6 @@ class Decoder(OnnxModel):
             found = {name: (type_, shape[1:]) for name, (type_, shape) in nodes.items()}
             if found != expected:
                 raise DecoderError(f"{self.path}: its {kind} are {found}; a denoiser of its metadata has {expected}")
-
-
-def _parts(count: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _only(z: np.ndarray, section: int, sections: int) -> np.ndarray:

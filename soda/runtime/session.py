@@ -75,9 +75,7 @@ class OnnxModel:
         except MetadataError as error:
             raise self.failure(f"{self.path}: {error}") from None
         except UnicodeDecodeError as error:
-            raise self.failure(
-                f"{self.path}: damaged: its metadata or its nodes' names are not Unicode ({error})"
-            ) from None
+            raise self.failure(f"{self.path}: damaged: its metadata or its nodes' names are not Unicode ({error})") from None
 
     @property
     def latent_dim(self) -> int:
