@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
+from typing import Any
 
 import torch
 
@@ -34,25 +36,14 @@ def main() -> None:
 
 def _measure(part: str, args: argparse.Namespace) -> dict[str, tuple[float, str]]:
     """The figures of a part, which alone is imported: not every machine has a browser."""
-    if part == "training":
-        from benchmarks.training import measure as measure_training
-
-        return measure_training(load(), seconds=args.seconds)
-    if part == "objects":
-        from benchmarks.objects import measure_objects
-
-        return measure_objects(seconds=args.seconds)
-    if part == "deploying":
-        from benchmarks.deploying import measure as measure_deploying
-
-        return measure_deploying(seconds=args.seconds, pictures=args.pictures, many=args.many)
-    if part == "serving":
-        from benchmarks.serving import measure_serving
-
-        return measure_serving(seconds=max(args.seconds, args.requests / 1000), requests=args.requests)
-    from benchmarks.browser import measure_browser
-
-    return measure_browser()
+    settings: dict[str, Any] = {
+        "training": {"config": load(), "seconds": args.seconds},
+        "objects": {"seconds": args.seconds},
+        "deploying": {"seconds": args.seconds, "pictures": args.pictures, "many": args.many},
+        "serving": {"seconds": max(args.seconds, args.requests / 1000), "requests": args.requests},
+        "browser": {},
+    }[part]
+    return import_module(f"benchmarks.{part}").measure(**settings)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tests.support.website import browser_path, lay_out, web_server
 ROUNDS = 5
 
 
-def measure_browser() -> Figures:
+def measure() -> Figures:
     """Of MODEL, on loopback, in fresh tabs. Fails with what to install where there is no Chromium."""
     loads, firsts = [], []
     with tempfile.TemporaryDirectory() as root:

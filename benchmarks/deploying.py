@@ -183,7 +183,7 @@ def _search(folder: Path, count: int = 500_000) -> Figures:
     started = time.perf_counter()
     [hits] = search(z[:1], read_blocks(path), 12)
     seconds = time.perf_counter() - started
-    if hits[0].file != "0000000.jpg":
+    if hits[0][0] != "0000000.jpg":
         raise RuntimeError(f"the nearest of the first picture is {hits[0]}")
     return {f"search among {count:,}, all compared": (seconds, "s")}
 

@@ -63,7 +63,6 @@ def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> 
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.novel_views", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="of training for each run (600)")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants alone")

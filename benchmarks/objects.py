@@ -14,14 +14,14 @@ from soda.data.rendering import gl
 from soda.data.rendering.procedural import random_object
 from soda.data.rendering.views import drawer, picture
 from soda.geometry.cameras import camera, focal_length, upper_half_sphere
-from soda.inference.novel_view import ring
+from soda.inference.novel_view import orbit_cameras
 from soda.layout import ZOO
 
 MODEL = ZOO / "furniture"
 SIDE, VIEWS, OBJECTS, FRAMES = 32, 24, 10, 24
 
 
-def measure_objects(*, seconds: float) -> Figures:
+def measure(*, seconds: float) -> Figures:
     """Rendering in one process, of which preparation starts one a core; a turn from one picture, with the threads of torch."""
     figures: Figures = {}
     for renderer in ("numpy", "gl"):
@@ -29,7 +29,7 @@ def measure_objects(*, seconds: float) -> Figures:
             figures[f"rendering, {renderer}, one process, {SIDE} px"] = (_rendering(renderer), "views/s")
     model = SODA.from_pretrained(MODEL)
     source = np.full((SIDE, SIDE, 3), 200, np.uint8)
-    cameras = ring(FRAMES, azimuth=0, elevation=20, distance=2.8, focal=focal_length(45))
+    cameras = orbit_cameras(FRAMES, azimuth=0, elevation=20, distance=2.8, focal=focal_length(45))
     turn = median_seconds(partial(model.novel_view, source, cameras[0], cameras), seconds)
     figures[f"turntable of {FRAMES} frames from one picture"] = (turn, "s")
     return figures

@@ -1,11 +1,10 @@
 """`soda serve` under 16 clients against the bare session of the same threads: throughput, latency, failures, memory.
 
-Loopback only, bounded in count and time. `python -m benchmarks.serving --requests 100000 --seconds 300` is the long run.
+Loopback only, bounded in count and time. `python -m benchmarks --only serving --requests 100000 --seconds 300` is the long run.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import signal
@@ -66,7 +65,7 @@ def drive(port: int, request: bytes, requests: int, seconds: float, expected: by
     return tally
 
 
-def measure_serving(encoder: Path = ENCODER, *, seconds: float, requests: int = 100_000, threads: int = 1) -> Figures:
+def measure(*, seconds: float, requests: int, encoder: Path = ENCODER, threads: int = 1) -> Figures:
     """All figures; each load takes `seconds` or `requests` at most, whichever comes first."""
     session = Encoder(encoder, threads=threads)
     side = session.image_size
@@ -93,22 +92,3 @@ def measure_serving(encoder: Path = ENCODER, *, seconds: float, requests: int = 
         "server, binary: growth of memory over these": ((after - before) / (1 << 20), "MiB"),
         f"server, {CLIENTS} clients, one image a request, JSON": (json.answered / json.wall, "images/s"),
     }
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
-    parser.add_argument("--encoder", type=Path, default=ENCODER)
-    parser.add_argument("--seconds", type=float, default=5.0, help="each measurement at most (5)")
-    parser.add_argument("--requests", type=int, default=100_000, help="of a load at most (100,000)")
-    parser.add_argument("--threads", type=int, default=1, help="of the session, bare and served (1)")
-    args = parser.parse_args()
-    print(f"{args.encoder}, {args.threads} threads, {psutil.cpu_count()} cores")
-    for name, (value, unit) in measure_serving(
-        args.encoder, seconds=args.seconds, requests=args.requests, threads=args.threads
-    ).items():
-        print(f"  {name:<58}{value:>10.2f} {unit}")
-
-
-if __name__ == "__main__":
-    main()

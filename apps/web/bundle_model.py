@@ -65,7 +65,6 @@ def bundle(model: Path, target: Path, examples: Path | None = None) -> dict[str,
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder with encoder.onnx and denoiser.onnx, e.g. zoo/fashion_mnist")
     parser.add_argument("--examples", type=Path, help="a folder of pictures that the page offers to try")

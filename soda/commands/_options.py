@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soda.common.checks import whole_number
 from soda.common.errors import InputError
 from soda.layout import MODEL
 
@@ -37,8 +38,7 @@ def open_model(args: argparse.Namespace) -> SODA:
     """The model of `--model`; `args.drawing` then holds what its drawing methods take. Raises InputError for wrong options."""
     from soda.inference.soda import SODA
 
-    if args.scale < 1:
-        raise InputError(f"--scale: {args.scale} is not possible; it must be 1 or more")
+    whole_number("--scale", args.scale, 1)
     args.drawing = {"seed": args.seed, "steps": args.steps, "guidance": parse_guidance(args.guidance)}
     return SODA.from_pretrained(args.model, device=args.device, output="array", fit=args.fit, progress=True)
 
@@ -56,4 +56,4 @@ def parse_guidance(text: str | None) -> Any:
             return weights
         return float(text) if len(parts) == 1 else [float(part) for part in parts]
     except ValueError:
-        raise InputError(f"--guidance: {text!r} is not possible; it wants 1.5, or 1,1,2,1, or 0=2,3=0.5") from None
+        raise InputError(f"--guidance: {text!r} is not possible; it must be 1.5, or 1,1,2,1, or 0=2,3=0.5") from None

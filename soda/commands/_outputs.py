@@ -25,7 +25,7 @@ FRAMES = (*ANIMATIONS, *SUFFIXES)
 def target_of(path: Path, inputs: Sequence[Path], suffixes: Sequence[str]) -> Path:
     """`path`, checked before any work: of a format that can be written, and none of the inputs."""
     if path.suffix.lower() not in suffixes:
-        raise InputError(f"{path}: cannot be written; it wants one of {', '.join(dict.fromkeys(suffixes))}")
+        raise InputError(f"{path}: cannot be written; it must be one of {', '.join(dict.fromkeys(suffixes))}")
     if path.resolve() in {file.resolve() for file in inputs}:
         raise InputError(f"{path}: this is one of the pictures given; it is not overwritten")
     return path

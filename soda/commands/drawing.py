@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Any) -> None:
-    """Add the three commands to the subparsers of `soda`."""
     command = commands.add_parser("reconstruct", help="draw pictures again from their latents")
     command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
     command.add_argument("--exact", action="store_true", help="from the inverted noise as well: the picture itself comes back")
@@ -97,7 +96,7 @@ def _parse_sections(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--sections: {text!r} is not possible; it wants numbers such as 0,2") from None
+        raise InputError(f"--sections: {text!r} is not possible; it must be numbers such as 0,2") from None
 
 
 def _psnr(mine: np.ndarray, theirs: np.ndarray) -> float:

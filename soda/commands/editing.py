@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soda.commands._options import add_drawing_options, add_stochastic, open_model
+from soda.common.checks import whole_number
 from soda.common.errors import InputError
 from soda.layout import PREPARED
 
@@ -24,7 +25,6 @@ SHOWN = 5
 
 
 def add_commands(commands: Any) -> None:
-    """Add the two commands to the subparsers of `soda`."""
     command = commands.add_parser("edit", help="move pictures along directions that `soda directions` found")
     command.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
     command.add_argument(
@@ -72,13 +72,12 @@ def _show_directions(args: argparse.Namespace) -> None:
     from soda.commands._outputs import SUFFIXES, save, target_of
 
     model = open_model(args)
-    if args.top < 1:
-        raise InputError(f"--top: {args.top} is not possible; it wants 1 or more")
+    whole_number("--top", args.top, 1)
     names: dict[int | str, str | None] = {}
     for text in args.name:
         key, equals, name = text.partition("=")
         if not equals:
-            raise InputError(f"--name: {text!r} is not possible; it wants a number and a name, e.g. 3=sleeves")
+            raise InputError(f"--name: {text!r} is not possible; it must be a number and a name, e.g. 3=sleeves")
         names[key.strip()] = name or None
     if names and args.find:
         raise InputError("--find and --name exclude one another: look at what --find draws, then give names")
@@ -171,5 +170,5 @@ def _parse_amounts(texts: Sequence[str]) -> dict[int | str, float]:
         except ValueError:
             equals = ""
         if not equals:
-            raise InputError(f"--direction: {text!r} is not possible; it wants a number or a name, and sigmas, e.g. 3=+2")
+            raise InputError(f"--direction: {text!r} is not possible; it must be a number or a name, and sigmas, e.g. 3=+2")
     return amounts

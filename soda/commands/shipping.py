@@ -8,7 +8,6 @@ from typing import Any
 
 
 def add_commands(commands: Any) -> None:
-    """Add the commands to the subparsers of `soda`."""
     shipping = commands.add_parser("ship", help="copy the finished run to zoo/NAME and docs/, and renew gallery and README")
     shipping.add_argument("name", metavar="NAME")
     shipping.add_argument("--made-by", default="", metavar="COMMAND", help="the command that made the run, for the card")

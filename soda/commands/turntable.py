@@ -11,7 +11,6 @@ from soda.common.errors import InputError
 
 
 def add_commands(commands: Any) -> None:
-    """Add the command to the subparsers of `soda`."""
     command = commands.add_parser(
         "turntable", help="turn an object round, from one picture of it or several (models with cameras)"
     )
@@ -45,7 +44,7 @@ def _turntable(args: argparse.Namespace) -> None:
     model = open_model(args)
     target = target_of(args.output or Path(f"{args.pictures[0].stem}-turn.gif"), args.pictures, FRAMES)
     if not 1 <= args.field_of_view <= 150:
-        raise InputError(f"--field-of-view: {args.field_of_view:g} is not possible; it wants 1 to 150 degrees")
+        raise InputError(f"--field-of-view: {args.field_of_view:g} is not possible; it must be 1 to 150 degrees")
     if len(args.pose) not in (0, len(args.pictures)):
         raise InputError(f"--pose: given {len(args.pose)} times for {len(args.pictures)} pictures; give one for each, or none")
     focal = focal_length(args.field_of_view)
@@ -63,6 +62,6 @@ def _parse_pose(text: str, distance: float) -> tuple[float, float, float]:
         (further,) = rest or [distance]
     except ValueError:
         raise InputError(
-            f"--pose: {text!r} is not possible; it wants azimuth and elevation in degrees, e.g. 30,20 or 30,20,2.8"
+            f"--pose: {text!r} is not possible; it must be azimuth and elevation in degrees, e.g. 30,20 or 30,20,2.8"
         ) from None
     return azimuth, elevation, further

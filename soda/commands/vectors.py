@@ -25,7 +25,6 @@ COMPARED = "stats+l2"
 
 
 def add_commands(commands: Any) -> None:
-    """Add the five commands to the subparsers of `soda`."""
     command = commands.add_parser("embed", help="a folder of pictures to a table of vectors")
     command.add_argument("folder", type=Path, metavar="FOLDER")
     command.add_argument(
@@ -106,8 +105,8 @@ def _search(args: argparse.Namespace) -> None:
     origin, blocks = _blocks(args, encoder)
     sections, lines = [], []
     for path, hits in zip(args.queries, search(queries, blocks, args.k), strict=True):
-        lines += [f"{hit.cosine:.4f}\t{one_line(str(path))}\t{one_line(hit.file)}" for hit in hits]
-        found = [Shown(on_disk(origin.folder, hit.file), hit.file, f"{hit.cosine:.3f}") for hit in hits]
+        lines += [f"{cosine:.4f}\t{one_line(str(path))}\t{one_line(file)}" for file, cosine in hits]
+        found = [Shown(on_disk(origin.folder, file), file, f"{cosine:.3f}") for file, cosine in hits]
         sections.append(Section(f"like {path}", [Shown(path, str(path), "looked for", lead=True), *found]))
     if not any(section.pictures[1:] for section in sections):
         raise VectorsError(f"{args.target}: there is no readable picture in it")

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from soda.common.errors import InputError
+from soda.common.checks import whole_number
 from soda.diffusion.sampler import Denoise
 from soda.diffusion.schedule import Schedule
 
@@ -57,8 +57,7 @@ def invert_exactly(
     the picture, makes the first guess, and `rounds` evaluations correct it: steps * rounds in all. Raises ValueError for steps
     outside 1 .. T and for no round.
     """
-    if rounds < 1:
-        raise InputError(f"rounds: {rounds!r} is not possible; it wants 1 or more")
+    whole_number("rounds", rounds, 1)
     table = schedule.alphas_cumprod.tolist()
     x, eps = x_0, torch.zeros_like(x_0)
     for t_before, t in pairwise(schedule.sampling_times(steps, spacing)[::-1]):

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from soda.common.errors import InputError
+from soda.common.checks import one_of
 from soda.diffusion.schedule import Schedule
 
 Denoise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -86,8 +86,7 @@ def sample(
     of the noise of the stochastic ones, which is so the same on any device; alike: one noise for all images of the batch.
     Raises ValueError for an unknown method or a step count outside 1 .. T.
     """
-    if method not in ("ddpm", "ddim", "dpm++2m"):
-        raise InputError(f"sampler {method!r} is not one of ddpm, ddim, dpm++2m")
+    one_of("sampler", method, ("ddpm", "ddim", "dpm++2m"))
     times = schedule.sampling_times(steps, spacing)
     table = schedule.alphas_cumprod.tolist()
     x, previous_x_0 = x_T, None

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from soda.common.errors import InputError
+from soda.common.checks import one_of, whole_number
+from soda.common.timesteps import sampling_times
 
 ABAR_FLOOR = 1e-4
 """Least abar of a table. At abar = 0 a noise-predicting network says nothing about x_0; at 1e-4 (-40 dB) x_0 can still be
@@ -47,16 +48,13 @@ class Schedule(nn.Module):
 
     def __init__(self, name: str, num_timesteps: int) -> None:
         super().__init__()
-        if name not in SCHEDULES:
-            raise InputError(f"schedule {name!r} is not one of {', '.join(SCHEDULES)}")
-        if num_timesteps < 2:
-            raise InputError(f"num_timesteps {num_timesteps} is below 2")
+        one_of("schedule", name, SCHEDULES)
+        self.num_timesteps = whole_number("num_timesteps", num_timesteps, 2)
         t = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps
         table = SCHEDULES[name](t)
         # Entries below the floor are lifted to a strictly falling tail, so that log-SNR can be inverted.
         tail = ABAR_FLOOR * (1 + 1e-3 * torch.arange(num_timesteps, -1, -1, dtype=torch.float64) / num_timesteps)
         self.register_buffer("alphas_cumprod", torch.maximum(table, tail), persistent=False)
-        self.num_timesteps = num_timesteps
 
     def abar(self, t: Tensor, like: Tensor) -> Tensor:
         """abar at the indices t: (B,) in 0 .. T, shaped to broadcast over `like` (B, ...), in float64 for exact coefficients."""
@@ -67,38 +65,9 @@ class Schedule(nn.Module):
         abar = self.abar(t, x_0)
         return abar.sqrt().to(x_0.dtype) * x_0 + (1 - abar).sqrt().to(x_0.dtype) * eps
 
-    def logsnr(self) -> Tensor:
-        """log(abar / (1 - abar)) of entries 1 .. T, falling; entry 0 would be infinite. (T,) float64."""
-        abar = self.alphas_cumprod[1:]
-        return torch.log(abar) - torch.log1p(-abar)
-
     def sampling_times(self, steps: int, spacing: str = "logsnr") -> list[int]:
-        """Table indices to sample at: `steps + 1` of them, strictly falling from T to 0.
-
-        spacing: "logsnr" puts the noisy ones evenly in log-SNR, which a schedule that falls steeply at its ends needs; "t" evenly
-        in t. Raises ValueError when there are fewer entries than steps.
-        """
-        T = self.num_timesteps
-        if not 1 <= steps <= T:
-            raise InputError(f"steps {steps} is not in 1 .. {T}, the entries of the schedule")
-        if spacing == "t":
-            wanted = torch.linspace(T, 0, steps + 1, dtype=torch.float64)[:-1]
-        elif spacing == "logsnr":
-            # From the last entry but one: a schedule may fall off a cliff to its last, and steps placed inside it are wasted.
-            logsnr = self.logsnr()
-            targets = torch.linspace(float(logsnr[-2]), float(logsnr[0]), steps, dtype=torch.float64)[:-1]
-            nearest = torch.searchsorted(-logsnr.contiguous(), -targets.to(logsnr.device)).clamp(max=T - 1)
-            wanted = torch.cat([torch.tensor([float(T)]).double(), nearest.cpu().double() + 1])[:steps]
-        else:
-            raise InputError(f"spacing {spacing!r} is neither logsnr nor t")
-        times = [int(i) for i in wanted.round()]
-        times[0] = T
-        # Where the table is too coarse for the wanted spacing, neighbours take the next free entry on either side.
-        for k in range(1, steps):
-            times[k] = min(times[k], times[k - 1] - 1)
-        for k in range(steps - 1, 0, -1):
-            times[k] = max(times[k], steps - k)
-        return [*times, 0]
+        """Table indices to sample at, from T to 0, as `soda.common.timesteps` chooses them. Raises ValueError as it does."""
+        return sampling_times(self.alphas_cumprod.cpu().numpy(), steps, spacing)
 
 
 def draw_times(count: int, num_timesteps: int, power: float, generator: torch.Generator) -> Tensor:

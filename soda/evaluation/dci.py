@@ -10,7 +10,7 @@ information of components cut into BINS equal intervals; area under the ROC of o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -46,8 +46,8 @@ class Disentanglement:
     dci_i: float
     modularity: float
     explicitness: float  # area under the ROC: .5 is chance
-    accuracy: dict[str, float] = field(default_factory=dict)  # factor -> informativeness
-    importance: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    accuracy: dict[str, float]  # factor -> informativeness
+    importance: np.ndarray
 
 
 def _order(weights: np.ndarray, axis: int) -> np.ndarray:
@@ -94,7 +94,7 @@ def forest_importance(data: FactorData, factor: str, *, seed: int, jobs: int = 1
     return best.feature_importances_, float(best.score(*test))
 
 
-def modularity(x: np.ndarray, y: dict[str, np.ndarray], bins: int = BINS) -> float:
+def modularity(x: np.ndarray, y: dict[str, np.ndarray]) -> float:
     """How far every component informs about one factor alone: Ridgeway & Mozer 2018, section 3. x: (N, D); y: factor -> (N,).
 
     Mean over components of 1 - sum of the squared information about other factors than its best / (best^2 (F - 1)). Components
@@ -106,7 +106,7 @@ def modularity(x: np.ndarray, y: dict[str, np.ndarray], bins: int = BINS) -> flo
         return 1.0
     information = np.zeros((x.shape[1], len(y)))
     for i, column in enumerate(x.T):
-        edges = np.linspace(column.min(), column.max(), bins + 1)[1:-1]
+        edges = np.linspace(column.min(), column.max(), BINS + 1)[1:-1]
         binned = np.digitize(column, edges)
         for k, values in enumerate(y.values()):
             has = values >= 0
@@ -119,7 +119,7 @@ def modularity(x: np.ndarray, y: dict[str, np.ndarray], bins: int = BINS) -> flo
     return float((1 - others / (np.square(best) * (len(y) - 1))).mean())
 
 
-def explicitness(data: FactorData, l2: float = L2) -> float:
+def explicitness(data: FactorData) -> float:
     """How well a linear classifier reads the factors: mean area under the ROC over all values of all factors, on test.
 
     Ridgeway & Mozer 2018, section 3; values that test lacks, or that it has alone, have no ROC and are left out.
@@ -134,7 +134,7 @@ def explicitness(data: FactorData, l2: float = L2) -> float:
             wanted = test_y == value
             if wanted.all() or not wanted.any():
                 continue
-            weight, bias = fit_logistic(fitted, torch.from_numpy((train_y == value).astype(np.int64)), 2, l2)
+            weight, bias = fit_logistic(fitted, torch.from_numpy((train_y == value).astype(np.int64)), 2, L2)
             logits = asked @ weight.T + bias
             areas.append(roc_auc_score(wanted, (logits[:, 1] - logits[:, 0]).numpy()))
     return float(np.mean(areas)) if areas else math.nan
@@ -150,17 +150,11 @@ def disentanglement(data: FactorData, *, seed: int = 0, jobs: int = 1) -> Disent
             raise InputError(f"the representation of the {split} split holds values that are not finite")
     factors = list(next(iter(data.y.values())))
     if not factors:
-        raise InputError("disentanglement wants at least one known factor")
+        raise InputError("disentanglement takes at least one known factor")
     found = {name: forest_importance(data, name, seed=seed, jobs=jobs) for name in factors}
     importance = np.stack([column for column, _ in found.values()], axis=1)  # (D, F)
     d, c = dci_scores(importance)
     accuracy = {name: score for name, (_, score) in found.items()}
-    return Disentanglement(
-        dci_d=d,
-        dci_c=c,
-        dci_i=float(np.mean(list(accuracy.values()))),
-        modularity=modularity(data.x["test"], data.y["test"]),
-        explicitness=explicitness(data),
-        accuracy=accuracy,
-        importance=importance,
-    )
+    informative = float(np.mean(list(accuracy.values())))
+    modular = modularity(data.x["test"], data.y["test"])
+    return Disentanglement(d, c, informative, modular, explicitness(data), accuracy, importance)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
-from soda.common.errors import InputError
 from soda.data.columns import FACTOR
 from soda.data.dataset import PreparedData
 from soda.evaluation.samples import Sample
@@ -31,13 +30,6 @@ class Factors:
 
     names: dict[str, list[str]]
     codes: dict[str, dict[str, np.ndarray]]
-
-    def __post_init__(self) -> None:
-        for split, columns in self.codes.items():
-            if set(columns) != set(self.names):
-                raise InputError(f"factors of the {split} split: {sorted(columns)}, but the data have {sorted(self.names)}")
-            if len({len(column) for column in columns.values()}) > 1:
-                raise InputError(f"factors of the {split} split differ in length: {[len(c) for c in columns.values()]}")
 
     def known(self, name: str) -> np.ndarray:
         """Values of `name` that at least MIN_PICTURES training pictures have: (k,) int64."""

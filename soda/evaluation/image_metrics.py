@@ -113,14 +113,13 @@ class ImageJudge:
     @torch.no_grad()
     def nearness(self, images: np.ndarray, originals: np.ndarray) -> Nearness:
         """Every image against its original."""
-        columns: list[list[Tensor]] = [[], [], []]
+        blocks = []
         for ours_8bit, theirs_8bit in zip(self._blocks(images), self._blocks(originals), strict=True):
             ours, theirs = to_float(ours_8bit).to(self.device), to_float(theirs_8bit).to(self.device)
             unit = ((ours + 1) / 2).clamp(0, 1), ((theirs + 1) / 2).clamp(0, 1)
             features = feature_distance(self.network(ours)[1], self.network(theirs)[1])
-            for column, value in zip(columns, (psnr(*unit), ssim(*unit), features), strict=True):
-                column.append(value.cpu())
-        return Nearness(*(torch.cat(column).double().numpy() for column in columns))
+            blocks.append(torch.stack([psnr(*unit), ssim(*unit), features]).cpu())  # (3, B)
+        return Nearness(*torch.cat(blocks, dim=1).double().numpy())
 
     def fid_like(self, images: np.ndarray, originals: np.ndarray) -> float:
         """Frechet distance between the network's outputs for two sets."""

@@ -73,12 +73,7 @@ def fit_logistic(
     weight, bias = start if start is not None else (x.new_zeros(classes, dim), x.new_zeros(classes))
     theta = torch.cat([weight @ chol, bias[:, None]], dim=1).requires_grad_()  # (K, D + 1)
     optimizer = torch.optim.LBFGS(
-        [theta],
-        max_iter=ROUND,
-        history_size=20,
-        tolerance_grad=1e-7,
-        tolerance_change=0,
-        line_search_fn="strong_wolfe",
+        [theta], max_iter=ROUND, history_size=20, tolerance_grad=1e-7, tolerance_change=0, line_search_fn="strong_wolfe"
     )
 
     def to_weight(v: Tensor) -> Tensor:
@@ -133,7 +128,7 @@ def linear_probe(train: Features, val: Features, test: Features, *, classes: int
     train, val, test = train.labelled(), val.labelled(), test.labelled()
     kinds = len(train.y.unique())
     if kinds < 2 or not len(test.y):
-        raise InputError(f"a probe wants two labels in train and a labelled test picture, got {kinds} and {len(test.y)} of these")
+        raise InputError(f"a probe takes two labels in train and a labelled test picture, got {kinds} and {len(test.y)} of these")
     train_x, val_x, test_x = standardise(train.x, val.x, test.x)
     varies = train_x.any(0)  # what is constant in train, like the border of a padded picture, can tell nothing
     if not bool(varies.all()):

@@ -7,7 +7,7 @@ test pictures, in pairs that differ in what is asked.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -41,7 +41,7 @@ class MixScore:
     style: float
     retrieval: float
     chance: float
-    by_factor: dict[str, tuple[float, float]] = field(default_factory=dict)
+    by_factor: dict[str, tuple[float, float]]
 
 
 def style_of(codes: Codes, content: str, learnable: list[str]) -> tuple[str, ...]:
@@ -61,8 +61,7 @@ def style_of(codes: Codes, content: str, learnable: list[str]) -> tuple[str, ...
 
 def unlike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Where two codes of one factor are both known, and differ."""
-    known_and_other: np.ndarray = (a != b) & (a >= 0) & (b >= 0)
-    return known_and_other
+    return np.asarray((a != b) & (a >= 0) & (b >= 0))
 
 
 def draw_pairs(codes: Codes, differ: tuple[str, ...], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from soda.common.images import to_float
+from soda.common.images import to_float, to_uint8
 from soda.data.dataset import Split
 from soda.evaluation.azimuth import azimuths
-from soda.evaluation.novel_tasks import OBJECT, Tasks
+from soda.evaluation.novel_tasks import OBJECT
 from soda.evaluation.view_synthesis import NovelViews
 from soda.geometry.cameras import COLUMNS
 from soda.inference.drawer import Drawer, Sampling
-from soda.inference.image_io import give
-from soda.inference.novel_view import novel_views, orbit_cameras
+from soda.inference.novel_view import Cameras, novel_views, orbit_cameras
 from soda.model.network import SodaNetwork
 from soda.viz.animation import save_animation
 from soda.viz.sheets import grid, page, save_sheet
@@ -44,7 +43,6 @@ def novel_sheet(found: NovelViews, path: Path) -> None:
 def turntables(model: SodaNetwork, found: NovelViews, path: Path, seed: int) -> None:
     """Of some held-out objects, from well drawn to badly drawn ones: the true views in order of azimuth, and the same from one
     posed picture and from two."""
-    drawer = Drawer(model, batch_size=64, progress=False)
     blocks = []
     for name, positions, sources in _objects(found):
         split = found.tasks.split
@@ -52,15 +50,13 @@ def turntables(model: SodaNetwork, found: NovelViews, path: Path, seed: int) -> 
         rows = [[None, *views]]
         for count in (1, 2):
             given = sources[:count]
-            drawn = novel_views(drawer, to_float(split.gather(given)), split.cameras[given], cameras, Sampling(seed))
-            rows.append([split.gather(given[-1:])[0], *give(drawn, "array", single=False)])
+            rows.append([split.gather(given[-1:])[0], *_drawn(model, split, given, cameras, seed)])
         blocks.append(grid(rows, title=f"{name}: the truth; from one picture; from two", lead_column=True, side=64))
     save_sheet(page(blocks), path)
 
 
 def spinning(model: SodaNetwork, found: NovelViews, path: Path, seed: int) -> None:
     """Held-out objects turning: in rows one picture of each, it turned from this one, and from two."""
-    drawer = Drawer(model, batch_size=64, progress=False)
     split = found.tasks.split
     places = split.cameras[:, [COLUMNS.index(f"camera.place{row}") for row in range(3)]]
     distance = float(np.median(np.linalg.norm(places, axis=1)))
@@ -68,14 +64,7 @@ def spinning(model: SodaNetwork, found: NovelViews, path: Path, seed: int) -> No
     cameras = orbit_cameras(FRAMES, azimuth=0, elevation=20, distance=distance, focal=focal)
     columns = []
     for _, _, sources in _objects(found):
-        turned = [
-            give(
-                novel_views(drawer, to_float(split.gather(given)), split.cameras[given], cameras, Sampling(seed)),
-                "array",
-                single=False,
-            )
-            for given in (sources[:1], sources[:2])
-        ]
+        turned = [_drawn(model, split, given, cameras, seed) for given in (sources[:1], sources[:2])]
         still = np.broadcast_to(split.gather(sources[:1]), turned[0].shape)
         columns.append(np.concatenate((still, *turned), axis=1))  # (F, 3 S, S, C)
     frames = np.concatenate(columns, axis=2)
@@ -83,10 +72,15 @@ def spinning(model: SodaNetwork, found: NovelViews, path: Path, seed: int) -> No
     save_animation(np.kron(frames, np.ones((1, size, size, 1), np.uint8)), path, fps=8, side=frames.shape[1] * size)
 
 
+def _drawn(model: SodaNetwork, split: Split, given: np.ndarray, cameras: Cameras, seed: int) -> np.ndarray:
+    """What `cameras` would see, from the views at `given`: (F, S, S, C) uint8."""
+    drawer = Drawer(model, batch_size=64, progress=False)
+    return to_uint8(novel_views(drawer, to_float(split.gather(given)), split.cameras[given], cameras, Sampling(seed)))
+
+
 def _objects(found: NovelViews) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """(object, STOPS of its views in order of azimuth, two sources) of TURNED objects, from the best drawn to the worst."""
-    tasks: Tasks = found.tasks
-    split: Split = tasks.split
+    tasks, split = found.tasks, found.tasks.split
     names = split.column(OBJECT)
     of_task = names[tasks.targets]
     counts = {name: int(np.count_nonzero(names == name)) for name in dict.fromkeys(of_task.tolist())}

@@ -91,5 +91,4 @@ class Views:
         angle = angles_between(self.split.cameras[self.positions], camera)
         order = np.lexsort((angle, self.objects))
         firsts = np.flatnonzero(np.diff(self.objects[order], prepend=-1))
-        nearest: np.ndarray = self.positions[order[firsts]]
-        return nearest
+        return np.asarray(self.positions[order[firsts]])

@@ -8,7 +8,7 @@ error. Importing the register and all that is declared in it loads no torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -51,7 +51,7 @@ class Quantity:
     format: str = ""
     better: Better = "neither"
     spoken: str = ""
-    baselines: tuple[tuple[str, str], ...] = ()
+    baselines: Beside = ()
     headline: Headline | None = None
 
     def titled(self, key: str) -> str:
@@ -81,15 +81,12 @@ class Row:
     ours: bool = False
     remark: str = ""
 
-
-@dataclass(frozen=True)
-class FilledRow:
-    """A row with what was measured: values, None where nothing was, and the same as text ("–" for None)."""
-
-    title: str
-    values: tuple[Any, ...]
-    texts: tuple[str, ...]
-    row: Row
+    def stars(self, group: Mapping[str, Any]) -> list[str]:
+        """What the `*` of its cells stands for in a flat group, each once; a row without one stands for itself."""
+        if not any("*" in cell for cell in self.cells):
+            return [""]
+        found = (hit[1] for cell in self.cells if cell for key in group if (hit := _pattern(cell).fullmatch(key)))
+        return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ class Figure:
     caption: str
     beside: Beside = ()
     chart: bool = False
-    shipped: bool = False
+    shipped: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,20 +142,6 @@ class Measure:
         """A figure of this measure as a sentence has it; None where it was not measured."""
         value, quantity = value_of(metrics, f"{self.key}.{key}"), self.quantity(key)
         return None if value is None or quantity is None else quantity.said(value)
-
-    def filled(self, table: Table, metrics: Mapping[str, Any]) -> list[FilledRow]:
-        """The rows of a table of this measure that have a figure."""
-        group = flatten(metrics.get(self.key) or {})
-        rows = []
-        for row in table.rows:
-            for star in _stars(row, group):
-                keys = [cell.replace("*", star) for cell in row.cells]
-                values = tuple(group.get(key) for key in keys)
-                if any(value is not None for value in values):
-                    known = [self.quantity(key) for key in keys]
-                    texts = ["–" if v is None or q is None else q.written(v) for v, q in zip(values, known, strict=True)]
-                    rows.append(FilledRow(row.title.replace("{}", star), values, tuple(texts), row))
-        return rows
 
     def sentences(self, metrics: Mapping[str, Any]) -> list[str]:
         """The sentences of `card` whose figures were all measured."""
@@ -235,12 +218,3 @@ def _formatted(form: str, value: Any) -> str:
 @lru_cache(maxsize=1024)
 def _pattern(key: str) -> re.Pattern[str]:
     return re.compile(re.escape(key).replace(r"\*", "(.+?)"))
-
-
-def _stars(row: Row, group: Mapping[str, Any]) -> Iterator[str]:
-    """What the `*` of a row's cells stands for in a group, each once; a row without one stands for itself."""
-    if not any("*" in cell for cell in row.cells):
-        yield ""
-        return
-    found = [hit[1] for cell in row.cells if cell for key in group if (hit := _pattern(cell).fullmatch(key))]
-    yield from dict.fromkeys(found)

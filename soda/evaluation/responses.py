@@ -47,17 +47,17 @@ class Responses:
         return float(rest.mean()) if len(rest) else 0.0
 
 
-def responses(z: Tensor, steps: Tensor, draw: Draw, read: Read, *, reach: float = REACH) -> Responses:
-    """Draw z (N, D) moved by -reach and +reach along each row of steps (K, D), and read the factors at both ends.
+def responses(z: Tensor, steps: Tensor, draw: Draw, read: Read) -> Responses:
+    """Draw z (N, D) moved by -REACH and +REACH along each row of steps (K, D), and read the factors at both ends.
 
     steps: one standard deviation along each direction. draw: the same noise at both ends, or noise would be read as change.
     """
     if steps.ndim != 2 or steps.shape[1] != z.shape[1]:
-        raise InputError(f"directions have shape {tuple(steps.shape)}; these latents want (K, {z.shape[1]})")
+        raise InputError(f"directions have shape {tuple(steps.shape)}; they must be (K, {z.shape[1]})")
     names: list[str] = []
     shift, changed = [], []
     for step in steps.to(z):
-        low, high = read(draw(z - reach * step)), read(draw(z + reach * step))
+        low, high = read(draw(z - REACH * step)), read(draw(z + REACH * step))
         names = list(low)
         shift.append([0.5 * np.abs(low[name].mean(0) - high[name].mean(0)).sum() for name in names])
         changed.append([(low[name].argmax(1) != high[name].argmax(1)).mean() for name in names])
@@ -66,11 +66,11 @@ def responses(z: Tensor, steps: Tensor, draw: Draw, read: Read, *, reach: float 
 
 def best_directions(seen: Responses) -> dict[str, int]:
     """For every factor the direction of most shift * (1 - others)."""
-    found = {}
-    for k, name in enumerate(seen.factors):
-        gain = [seen.shift[d, k] * (1 - seen.others(d, k)) for d in range(len(seen.shift))]
-        found[name] = int(np.argmax(gain))
-    return found
+    directions = range(len(seen.shift))
+    return {
+        name: int(np.argmax([seen.shift[d, k] * (1 - seen.others(d, k)) for d in directions]))
+        for k, name in enumerate(seen.factors)
+    }
 
 
 def best_match(steps: Tensor, respond: Mapping[str, Callable[[Tensor], Responses]]) -> dict[str, Match]:

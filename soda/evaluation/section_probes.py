@@ -24,7 +24,6 @@ Draw = Callable[[Tensor], np.ndarray]
 class SectionProbes:
     """Accuracies on test in [0, 1]. by_section: (sections, F), 0 the finest; whole, majority: (F,)."""
 
-    factors: list[str]
     by_section: np.ndarray
     whole: np.ndarray
     majority: np.ndarray
@@ -48,14 +47,9 @@ def section_probes(
 ) -> SectionProbes:
     """Probe each of `names` from each section, and from all of z (N, D). Raises ValueError where `sections` do not divide D."""
     cut = {split: cut_sections(values, sections) for split, values in z.items()}  # (n, sections, D / sections)
-    table = np.array(
-        [
-            [probe_factor({split: values[:, k] for split, values in cut.items()}, factors, name, l2) for name in names]
-            for k in range(sections)
-        ]
-    )
-    whole = np.array([probe_factor(z, factors, name, l2) for name in names])
-    return SectionProbes(names, table, whole, np.array([factors.majority(name) for name in names]))
+    parts = [{split: values[:, k] for split, values in cut.items()} for k in range(sections)]
+    *table, whole = np.array([[probe_factor(part, factors, name, l2) for name in names] for part in (*parts, z)])
+    return SectionProbes(np.stack(table), whole, np.array([factors.majority(name) for name in names]))
 
 
 def cuts(sections: int) -> list[tuple[int, ...]]:

@@ -34,10 +34,11 @@ def check_decoder(decoder: Decoder, model: SodaNetwork, split: Split, config: Ex
     shape = (len(z), model.channels, model.image_size, model.image_size)
     x_T = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     few = slice(0, GUIDED)
+    guided = 0 if model.latent_dim % model.sections else model.sections  # none where they do not divide the latent
     cases: list[tuple[str, slice, float, dict[int, float]]] = [
         ("", slice(None), model.diffusion.guidance_scale, {}),
         (" with guidance", few, WEIGHT, {}),
-        *((f" with guidance of section {k}", few, 1.0, {k: WEIGHT}) for k in range(_sections(model))),
+        *((f" with guidance of section {k}", few, 1.0, {k: WEIGHT}) for k in range(guided)),
     ]
     diffs = []
     for about, rows, whole, sections in cases:
@@ -58,8 +59,3 @@ def check_decoder(decoder: Decoder, model: SodaNetwork, split: Split, config: Ex
         "decoder_max_abs_diff": float(all_diffs.max()),
         "decoder_mean_abs_diff": float(all_diffs.mean()),
     }
-
-
-def _sections(model: SodaNetwork) -> int:
-    """How many sections can be guided: none where they do not divide the latent."""
-    return 0 if model.latent_dim % model.sections else model.sections

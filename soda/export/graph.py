@@ -31,9 +31,9 @@ class DeployedEncoder(nn.Module):
     def __init__(self, encoder: nn.Module, *, image_size: int, channels: int, resize: str) -> None:
         super().__init__()
         if channels not in (1, 3):
-            raise ValueError(f"channels: {channels!r} is not possible; it wants 1 or 3")
+            raise ValueError(f"channels: {channels!r} is not possible; must be 1 or 3")
         if resize not in ("crop", "stretch"):
-            raise ValueError(f"resize: {resize!r} is not possible; it wants crop or stretch")
+            raise ValueError(f"resize: {resize!r} is not possible; must be crop or stretch")
         self.encoder = encoder
         self.image_size, self.channels, self.resize = image_size, channels, resize
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)

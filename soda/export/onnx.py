@@ -12,13 +12,13 @@ import torch
 
 from soda.common.files import whole_file, whole_folder, write_json
 from soda.config import ExportConfig
-from soda.data.dataset import PreparedData, Split
+from soda.data.dataset import PreparedData
 from soda.export import ExportError
 from soda.export.decoding import check_decoder
 from soda.export.denoiser import DeployedDenoiser, denoiser_to_onnx
 from soda.export.describe import describe_denoiser, describe_directions, describe_encoder, describe_model, to_bytes
 from soda.export.graph import DeployedEncoder
-from soda.export.parity import check_parity
+from soda.export.parity import comparison_split, likeness
 from soda.export.speed import measure_speed
 from soda.export.tracing import trace
 from soda.export.variants import write_variants
@@ -59,18 +59,29 @@ def export(
         new_encoder.write_bytes(to_bytes(to_onnx(module, config.opset), facts))
         onnx.checker.check_model(str(new_encoder), full_check=True)
         exported = Encoder(new_encoder, threads=torch.get_num_threads())
-        parity = check_parity(exported, module, _comparison_split(data), config)
+        compared = comparison_split(data)
+        parity = asdict(likeness(exported, module, compared, config.parity_images, most=config.max_abs_diff))
         speed = measure_speed(exported, module)
 
         graph = denoiser_to_onnx(DeployedDenoiser(model).eval(), config.opset)
         new_denoiser.write_bytes(to_bytes(graph, {**common, **describe_denoiser(model, found)}))
         onnx.checker.check_model(str(new_denoiser), full_check=True)
         decoder = Decoder(new_denoiser, threads=torch.get_num_threads())
-        decoding = check_decoder(decoder, model, _comparison_split(data), config)
+        decoding = check_decoder(decoder, model, compared, config)
 
         smaller = write_variants(config, module, new_encoder, data, new_variants)
         sizes = {"bytes": new_encoder.stat().st_size, "denoiser_bytes": new_denoiser.stat().st_size}
-    result = {"export": {**asdict(parity), **sizes, "opset": config.opset, **speed, **decoding, **smaller}}
+    result = {
+        "export": {
+            "parity_images": parity.pop("images"),
+            **parity,
+            **sizes,
+            "opset": config.opset,
+            **speed,
+            **decoding,
+            **smaller,
+        }
+    }
     write_json(metrics, result)
     return result
 
@@ -89,9 +100,3 @@ def _check_fit(model: SodaNetwork, data: PreparedData, model_dir: Path, prepared
         raise ExportError(
             f"{model_dir} takes {wanted[0]} px and {wanted[1]} channels, {prepared} holds {found[0]} px and {found[1]}"
         )
-
-
-def _comparison_split(data: PreparedData) -> Split:
-    """The test split; of a data set too small to have one, val, else train."""
-    splits = [data.split(name) for name in ("test", "val", "train")]
-    return next((split for split in splits if len(split)), splits[0])

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from soda.config import ExportConfig
-from soda.data.dataset import Split
+from soda.data.dataset import PreparedData, Split
 from soda.export import ExportError
 from soda.export.graph import DeployedEncoder
-from soda.export.statistics import evenly_spaced
+from soda.export.statistics import evenly_spaced, gather_rgb
 from soda.runtime import Encoder
 from soda.runtime.preprocess import to_square
 
@@ -32,64 +31,42 @@ MAX_LEVELS = 1.0
 
 
 @dataclass(frozen=True)
-class Parity:
+class Likeness:
     """Over all pictures: differences of z standardised by the training statistics, cosines of z itself, picture by picture."""
 
-    parity_images: int
+    images: int
     max_abs_diff: float
     mean_cosine: float
     min_cosine: float
 
 
 @torch.inference_mode()
-def check_parity(encoder: Encoder, module: DeployedEncoder, split: Split, config: ExportConfig) -> Parity:
-    """Compare the exported encoder with the torch module on `config.parity_images` pictures of the split.
+def likeness(encoder: Encoder, module: DeployedEncoder, split: Split, count: int, *, most: float = np.inf) -> Likeness:
+    """How near the z of `encoder` are to the torch module's on `count` pictures of the split.
 
-    Raises ExportError naming the picture and the value when a difference exceeds `config.max_abs_diff`, when the graph prepares a
-    picture otherwise than Pillow does, or when there is no picture to compare on.
+    most: what each difference may be, for the graph that must be equal; its preprocessing is then held to Pillow's, too. Raises
+    ExportError naming the picture and the value where it is not, and when there is no picture to compare on.
     """
     diffs, cosines = [], []
-    for names, images in _batches(split, config.parity_images):
+    for names, images in _batches(split, count):
         tensor = torch.from_numpy(images)
-        _check_pixels(names, images, module.pixels(tensor).numpy(), module)
         z, wanted = encoder.run(images), module(tensor).numpy()
-        diff = np.nan_to_num(np.abs(z - wanted) / encoder.std, nan=np.inf)  # (n, D)
-        worst = int(diff.max(1).argmax())
-        if diff[worst].max() > config.max_abs_diff:
-            raise ExportError(
-                f"the exported encoder differs from the torch model by {diff[worst].max():.3g} standard deviations "
-                f"(component {diff[worst].argmax()} of z of {names[worst]}, batch of {len(images)}); "
-                f"export.max_abs_diff allows {config.max_abs_diff:g}"
-            )
+        diff = np.abs(z - wanted) / encoder.std  # (n, D)
+        if most < np.inf:
+            _check_pixels(names, images, module.pixels(tensor).numpy(), module)
+            _check_z(names, np.nan_to_num(diff, nan=np.inf), most)
         diffs.append(diff.max(1))
         cosines.append(_cosine(z, wanted))
     if not diffs:
-        raise ExportError(f"the {split.name} split has no pictures, so the export cannot be compared with the torch model")
-    diff, cosine = np.concatenate(diffs), np.concatenate(cosines)
-    return Parity(len(diff), float(diff.max()), float(cosine.mean()), float(cosine.min()))
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """What `Parity` says, of an encoder that need not be equal."""
-
-    max_abs_diff: float
-    mean_cosine: float
-    min_cosine: float
-
-
-@torch.inference_mode()
-def likeness(encoder: Encoder, module: DeployedEncoder, split: Split, count: int) -> Likeness:
-    """How near the z of `encoder` are to the torch module's on `count` pictures of the split, picture by picture."""
-    diffs, cosines = [], []
-    for _, images in _batches(split, count):
-        z, wanted = encoder.run(images), module(torch.from_numpy(images)).numpy()
-        diffs.append((np.abs(z - wanted) / encoder.std).max(1))
-        cosines.append(_cosine(z, wanted))
-    if not diffs:
         raise ExportError(f"the {split.name} split has no pictures, so the encoder cannot be compared with the torch model")
-    cosine = np.concatenate(cosines)
-    return Likeness(float(np.concatenate(diffs).max()), float(cosine.mean()), float(cosine.min()))
+    diff, cosine = np.concatenate(diffs), np.concatenate(cosines)
+    return Likeness(len(diff), float(diff.max()), float(cosine.mean()), float(cosine.min()))
+
+
+def comparison_split(data: PreparedData) -> Split:
+    """The test split; of a data set too small to have one, val, else train."""
+    splits = [data.split(name) for name in ("test", "val", "train")]
+    return next((split for split in splits if len(split)), splits[0])
 
 
 def _batches(split: Split, count: int) -> Iterator[tuple[list[str], np.ndarray]]:
@@ -98,9 +75,9 @@ def _batches(split: Split, count: int) -> Iterator[tuple[list[str], np.ndarray]]
     start, sizes = 0, cycle(BATCHES)
     while len(batch := indices[start : start + next(sizes)]):
         start += len(batch)
-        yield [_name(split, i) for i in batch], _rgb(split.gather(batch))
+        yield [_name(split, i) for i in batch], gather_rgb(split, batch)
     few = indices[evenly_spaced(len(indices), RESIZED)]
-    pictures = _rgb(split.gather(few))
+    pictures = gather_rgb(split, few)
     for factors in SIZES if len(few) else ():
         height, width = (max(1, round(factor * pictures.shape[1])) for factor in factors)
         resized = [Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC) for p in pictures]
@@ -111,8 +88,14 @@ def _name(split: Split, index: int) -> str:
     return f"{split.name} picture {split.ids[index]} ({split.files[index]})"
 
 
-def _rgb(pictures: np.ndarray) -> np.ndarray:
-    return pictures.repeat(3, axis=3) if pictures.shape[3] == 1 else pictures
+def _check_z(names: list[str], diff: np.ndarray, most: float) -> None:
+    worst = int(diff.max(1).argmax())
+    if diff[worst].max() > most:
+        raise ExportError(
+            f"the exported encoder differs from the torch model by {diff[worst].max():.3g} standard deviations "
+            f"(component {diff[worst].argmax()} of z of {names[worst]}, batch of {len(diff)}); "
+            f"export.max_abs_diff allows {most:g}"
+        )
 
 
 def _check_pixels(names: list[str], images: np.ndarray, pixels: np.ndarray, module: DeployedEncoder) -> None:

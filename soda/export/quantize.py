@@ -6,13 +6,13 @@ on processors with and without VNNI and saturates on neither. The preprocessing 
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -20,7 +20,8 @@ import onnxruntime
 
 from soda.data.dataset import Split
 from soda.export import ExportError
-from soda.export.statistics import evenly_spaced
+from soda.export.statistics import evenly_spaced, gather_rgb
+from soda.export.tracing import quiet
 from soda.runtime.metadata import INPUT
 
 BATCH = 32
@@ -38,29 +39,14 @@ class Settings:
         return " + ".join([self.calibration, *(f"{part} layer in fp32" for part in self.keep)])
 
 
-CANDIDATES = (
-    Settings("minmax"),
-    Settings("percentile"),
-    Settings("minmax", ("first",)),
-    Settings("percentile", ("first",)),
-)
+CANDIDATES = (Settings("minmax"), Settings("percentile"), Settings("minmax", ("first",)), Settings("percentile", ("first",)))
 
 
-class _Calibration:
-    """Training pictures, a batch at a time, as onnxruntime's quantiser asks for them."""
-
-    def __init__(self, split: Split, count: int) -> None:
-        self._batches = self._read(split, count)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._batches, None)
-
-    @staticmethod
-    def _read(split: Split, count: int) -> Iterator[dict[str, np.ndarray]]:
-        indices = evenly_spaced(len(split), count)
-        for start in range(0, len(indices), BATCH):
-            pictures = split.gather(indices[start : start + BATCH])
-            yield {INPUT: pictures.repeat(3, axis=3) if pictures.shape[3] == 1 else pictures}
+def _calibration(split: Split, count: int) -> Iterator[dict[str, np.ndarray]]:
+    """Training pictures, a batch at a time."""
+    indices = evenly_spaced(len(split), count)
+    for start in range(0, len(indices), BATCH):
+        yield {INPUT: gather_rgb(split, indices[start : start + BATCH])}
 
 
 def quantize(source: Path, target: Path, split: Split, count: int, settings: Settings) -> None:
@@ -73,11 +59,11 @@ def quantize(source: Path, target: Path, split: Split, count: int, settings: Set
     if not len(split):
         raise ExportError(f"the {split.name} split has no pictures to calibrate an 8-bit encoder on")
     methods = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
-    with _quiet():
+    with _silent():
         quantize_static(
             str(source),
             str(target),
-            _Calibration(split, count),
+            SimpleNamespace(get_next=partial(next, _calibration(split, count), None)),  # what it asks for batches
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTIZED),
             nodes_to_quantize=_nodes(onnx.load(source), settings.keep),
@@ -127,15 +113,11 @@ def _nodes(graph: onnx.ModelProto, keep: tuple[str, ...]) -> list[str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silent() -> Iterator[None]:
     """The quantiser prints, warns and logs of its progress."""
-    logger, level = logging.getLogger(), logging.getLogger().level
     onnxruntime.set_default_logger_severity(3)
     try:
-        logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            warnings.simplefilter("ignore")
+        with quiet(""), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
             yield
     finally:
-        logger.setLevel(level)
         onnxruntime.set_default_logger_severity(2)

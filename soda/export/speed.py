@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,19 +24,21 @@ def measure_speed(encoder: Encoder, module: DeployedEncoder) -> dict[str, float]
 
     Eager torch against the exported graph, both with the preprocessing. Build `encoder` with torch's number of threads.
     """
-    size, result = module.image_size, {}
+    result = {}
     for batch in BATCHES:
-        images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-        tensor = torch.from_numpy(images)
-        result[f"torch_ms_{batch}"] = _milliseconds(lambda x=tensor: module(x))  # type: ignore[misc]
-        result[f"onnx_ms_{batch}"] = _milliseconds(lambda x=images: encoder.run(x))  # type: ignore[misc]
+        tensor = torch.from_numpy(_images(encoder, batch))
+        result[f"torch_ms_{batch}"] = _milliseconds(partial(module, tensor))
+        result[f"onnx_ms_{batch}"] = measure_batch(encoder, batch)
     return result
 
 
 def measure_batch(encoder: Encoder, batch: int) -> float:
     """Median milliseconds of the exported graph for `batch` pictures of S x S."""
-    images = np.random.default_rng(0).integers(0, 256, (batch, encoder.image_size, encoder.image_size, 3), dtype=np.uint8)
-    return _milliseconds(lambda: encoder.run(images))
+    return _milliseconds(partial(encoder.run, _images(encoder, batch)))
+
+
+def _images(encoder: Encoder, batch: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (batch, encoder.image_size, encoder.image_size, 3), dtype=np.uint8)
 
 
 def _milliseconds(call: Callable[[], object]) -> float:

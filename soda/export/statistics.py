@@ -23,6 +23,12 @@ def evenly_spaced(count: int, most: int) -> np.ndarray:
     return np.arange(min(count, most), dtype=np.int64) * count // max(1, min(count, most))
 
 
+def gather_rgb(split: Split, indices: np.ndarray) -> np.ndarray:
+    """Pictures of a split as the exported encoder takes them: (n, S, S, 3) uint8."""
+    pictures = split.gather(indices)
+    return pictures.repeat(3, axis=3) if pictures.shape[3] == 1 else pictures
+
+
 @torch.inference_mode()
 def latent_statistics(encoder: nn.Module, split: Split, *, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray, int]:
     """(mean, std, pictures): (D,) float32 each, std above 0, over this many pictures of the split.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import onnx
@@ -28,29 +29,35 @@ def trace(
     names of its free dimensions. BatchNorm is folded into the convolutions; what the exporter notes of its own source lines is
     left out. The same module gives the same bytes.
     """
-    quiet = [logging.getLogger(logger) for logger in ("onnxscript", "onnx_ir", "torch.onnx")]
-    levels = [logger.level for logger in quiet]
+    with quiet("onnxscript", "onnx_ir", "torch.onnx"):
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            external_data=False,
+            opset_version=opset,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=dynamic_shapes,
+            verbose=False,
+        )
+    assert program is not None  # it is, under dynamo=True
+    return _strip(program.model_proto, name)
+
+
+@contextmanager
+def quiet(*names: str) -> Iterator[None]:
+    """No warnings, and of the loggers of these names no line below an error; "" is the root."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
     try:
-        for logger in quiet:
+        for logger in levels:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                module,
-                example,
-                dynamo=True,
-                external_data=False,
-                opset_version=opset,
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_shapes=dynamic_shapes,
-                verbose=False,
-            )
+            yield
     finally:
-        for logger, level in zip(quiet, levels, strict=True):
+        for logger, level in levels.items():
             logger.setLevel(level)
-    assert program is not None  # it is, under dynamo=True
-    return _strip(program.model_proto, name)
 
 
 def _strip(graph: onnx.ModelProto, name: str) -> onnx.ModelProto:

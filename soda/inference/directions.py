@@ -96,7 +96,7 @@ class Directions:
         if name is not None:
             name = name.strip()
             if not name or any(sign in name for sign in "=,\n") or name.lstrip("+-").isdigit():
-                raise DirectionError(f"{name!r} cannot be a name: it wants a word that is no number and has no '=' or ','")
+                raise DirectionError(f"{name!r} cannot be a name: a name is a word that is no number and has no '=' or ','")
             if self.names.get(name, number) != number:
                 raise DirectionError(f"direction {self.names[name]} is already called {name!r}")
         items = [replace(item, name=name) if i == number else item for i, item in enumerate(self.items)]

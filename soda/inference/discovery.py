@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.checks import one_of, whole_number
 from soda.common.errors import InputError
 from soda.inference.directions import Direction
 from soda.inference.drawer import Drawer, Sampling
@@ -111,22 +112,13 @@ def _along(column: np.ndarray, kind: str, z: np.ndarray) -> Iterator[Found]:
 
 
 def discover(
-    drawer: Drawer,
-    z: Tensor,
-    *,
-    methods: Sequence[str] | None,
-    count: int,
-    per_section: int,
-    shown: int,
-    steps: int,
-    seed: int,
+    drawer: Drawer, z: Tensor, *, methods: Sequence[str] | None, count: int, per_section: int, shown: int, steps: int, seed: int
 ) -> list[Direction]:
     """Directions of latents (N, D), ranked by how much they change `shown` of the images, drawn in so many steps.
 
     methods: None: all (section only where sections divide z); else, like count and per_section, as `candidates` has it.
     """
-    if shown < 1:
-        raise InputError(f"shown: {shown!r} is not possible; it must be 1 or more")
+    whole_number("shown", shown, 1)
     sections = drawer.network.sections
     if methods is None:
         methods = [method for method in METHODS if method != "section" or z.shape[1] % sections == 0]
@@ -148,11 +140,9 @@ def candidates(z: Tensor, *, sections: int, count: int, per_section: int, method
     fewer than 2 latents, and for `section` where the sections do not divide the latent.
     """
     for method in methods or ("",):
-        if method not in METHODS:
-            raise InputError(f"methods: {method!r} is not possible; it wants some of {', '.join(METHODS)}")
-    for key, value in (("count", count), ("per_section", per_section)):
-        if value < 1:
-            raise InputError(f"{key}: {value!r} is not possible; it wants 1 or more")
+        one_of("methods", method, METHODS)
+    whole_number("count", count, 1)
+    whole_number("per_section", per_section, 1)
     if not bool(z.isfinite().all()):
         raise InputError("some of these latents are not finite numbers")
     if len(z) < 2:

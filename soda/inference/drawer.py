@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from soda.common.checks import whole_number
 from soda.common.errors import InputError
 from soda.common.seeds import seed_of
 from soda.diffusion.inversion import ROUNDS, invert_exactly
@@ -49,9 +50,7 @@ class Drawer:
     """A network and how much of it is seen: batch_size images at once, a progress bar or none."""
 
     def __init__(self, network: SodaNetwork, *, batch_size: int = 64, progress: bool = False) -> None:
-        if batch_size < 1:
-            raise InputError(f"batch_size: {batch_size!r} is not possible; it must be 1 or more")
-        self.network, self.batch_size, self.progress = network, batch_size, progress
+        self.network, self.batch_size, self.progress = network, whole_number("batch_size", batch_size, 1), progress
 
     @property
     def device(self) -> torch.device:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from soda.common.checks import one_of
 from soda.common.errors import InputError
 from soda.common.images import to_float, to_uint8
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
@@ -136,17 +137,12 @@ def read_noise(x_T: Any, shape: tuple[int, ...]) -> Tensor:
     return noise
 
 
-def require_output(output: str) -> None:
-    if output not in OUTPUTS:
-        raise InputError(f"output: {output!r} is not possible; it wants one of {', '.join(OUTPUTS)}")
-
-
 def give(images: Tensor, output: str, *, single: bool) -> Any:
     """(B, C, S, S) in [-1, 1] as `output`: "tensor", "array" (uint8, (B, S, S, C)) or "pil" (a list of L or RGB images).
 
     single: the one picture itself in place of a batch of one. Raises ValueError for another output.
     """
-    require_output(output)
+    one_of("output", output, OUTPUTS)
     given: Any = images if output == "tensor" else to_uint8(images)
     if output == "pil":
         given = [to_pil(pixels) for pixels in given]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from soda.common.checks import one_of, whole_number
 from soda.common.errors import InputError
 
 MODES = ("linear", "spherical")
@@ -41,10 +42,8 @@ def interpolate(points: Tensor, frames: int, *, mode: str = "linear", ring: bool
     the first, which is not repeated, so that it loops: (K * frames, ...). Raises ValueError for fewer than 2 points, no frames or
     an unknown mode.
     """
-    if mode not in MODES:
-        raise InputError(f"mode: {mode!r} is not possible; it must be one of {', '.join(MODES)}")
-    if frames < 1:
-        raise InputError(f"frames: {frames!r} is not possible; it must be 1 or more from an image to the next")
+    one_of("mode", mode, MODES)
+    whole_number("frames", frames, 1)
     if len(points) < 2:
         raise InputError(f"interpolation takes two images or more, not {len(points)}")
     between = slerp if mode == "spherical" else lerp

@@ -18,15 +18,10 @@ def require_sections(latent_dim: int, sections: int) -> None:
         raise InputError(f"{sections} sections do not divide a latent of {latent_dim}: this model has no sections to work on")
 
 
-def default_cut(sections: int) -> int:
-    """The finer half of the sections, the middle one not among them."""
-    return sections // 2
-
-
 def fine_sections(cut: int, sections: int) -> list[int]:
     """The `cut` finest sections. Raises ValueError for a cut outside 0 (none) to `sections` (all)."""
     if not 0 <= cut <= sections:
-        raise InputError(f"cut: {cut!r} is not possible; it wants 0 (all from the content) to {sections} (all from the style)")
+        raise InputError(f"cut: {cut!r} is not possible; it must be 0 (all from the content) to {sections} (all from the style)")
     return list(range(cut))
 
 
@@ -47,18 +42,6 @@ def mix(style: Tensor, content: Tensor, chosen: Iterable[int], sections: int) ->
     return mask_sections(style, keep) + mask_sections(content, 1 - keep)
 
 
-def mix_every_cut(style: Tensor, content: Tensor, sections: int) -> Tensor:
-    """One style and one content, (D,) each, mixed at every cut: all content first, all style last. (sections + 1, D)."""
-    rows = [mix(style[None], content[None], fine_sections(cut, sections), sections) for cut in range(sections + 1)]
-    return torch.cat(rows)
-
-
-def mix_grid(styles: Tensor, contents: Tensor, chosen: Iterable[int], sections: int) -> Tensor:
-    """Every content with every style: (S, D) and (K, D) -> (K * S, D), a row of S for each content."""
-    rows = styles.repeat(len(contents), 1), contents.repeat_interleave(len(styles), 0)
-    return mix(*rows, chosen, sections)
-
-
 def mixes(
     styles: Tensor, contents: Tensor, sections: int, *, cut: int | None, chosen: Sequence[int] | None, every_cut: bool
 ) -> Tensor:
@@ -70,7 +53,8 @@ def mixes(
     if every_cut:
         if len(styles) != 1 or len(contents) != 1:
             raise InputError(f"every_cut takes one style and one content, not {len(styles)} and {len(contents)}")
-        return mix_every_cut(styles[0], contents[0], sections)
-    if chosen is None:
-        chosen = fine_sections(default_cut(sections) if cut is None else cut, sections)
-    return mix_grid(styles, contents, chosen, sections)
+        return torch.cat([mix(styles, contents, range(each), sections) for each in range(sections + 1)])
+    if chosen is None:  # half of them: the middle one is not among the finer ones
+        chosen = fine_sections(sections // 2 if cut is None else cut, sections)
+    rows = styles.repeat(len(contents), 1), contents.repeat_interleave(len(styles), 0)  # (K * S, D) twice
+    return mix(*rows, chosen, sections)

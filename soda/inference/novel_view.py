@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.checks import whole_number
 from soda.common.errors import InputError
 from soda.geometry.cameras import NUMBERS, Camera, CameraError, camera, orbit, problem_of
 from soda.inference.drawer import Drawer, Sampling
@@ -64,6 +65,5 @@ def orbit_cameras(frames: int, *, azimuth: float, elevation: float, distance: fl
 
     Raises ValueError for less than one frame, CameraError for a camera that sees nothing.
     """
-    if frames < 1:
-        raise InputError(f"frames: {frames} is not possible; it wants 1 or more")
+    whole_number("frames", frames, 1)
     return [camera(orbit(azimuth + 360 * k / frames, elevation, distance), focal) for k in range(frames)]

@@ -16,19 +16,20 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from soda.common.checks import one_of
 from soda.common.errors import InputError
 from soda.config import Config
 from soda.geometry.cameras import Camera
 from soda.inference.directions import Directions, directions_file, directions_of, save_directions, weights_sha256
 from soda.inference.discovery import discover
 from soda.inference.drawer import Drawer, Sampling
-from soda.inference.image_io import Format, Picture, give, is_single, read_latents, read_noise, read_pictures, require_output
+from soda.inference.image_io import OUTPUTS, Format, Picture, give, is_single, read_latents, read_noise, read_pictures
 from soda.inference.interpolation import interpolate
 from soda.inference.mixing import mixes
 from soda.inference.novel_view import Cameras, novel_views
@@ -39,6 +40,14 @@ from soda.training.distributed import choose_device
 
 Images = Picture | Iterable[Picture]
 Amounts = Mapping[int | str, float]
+
+
+class Drawing(TypedDict, total=False):
+    """What every drawing method takes besides its own arguments."""
+
+    seed: int
+    steps: int | None
+    guidance: Guidance | None
 
 
 class SODA:
@@ -61,7 +70,7 @@ class SODA:
         progress: bool = False,
         batch_size: int = 64,
     ) -> None:
-        require_output(output)
+        one_of("output", output, OUTPUTS)
         self.network, self.config, self.folder, self.output = network, config, folder, output
         self.latent_dim, self.sections = network.latent_dim, network.sections
         self.form = Format(network.image_size, network.channels, config.dataset.resize, fit)
@@ -90,11 +99,9 @@ class SODA:
         self,
         z: Tensor | np.ndarray,
         *,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
         x_T: Tensor | np.ndarray | None = None,
         output: str | None = None,
+        **drawing: Unpack[Drawing],
     ) -> Any:
         """Draw images from z (B, D) or (D,).
 
@@ -103,7 +110,7 @@ class SODA:
         """
         batch, single = read_latents(z, self.latent_dim)
         noise = None if x_T is None else read_noise(x_T, (len(batch), self.form.channels, self.form.size, self.form.size))
-        drawn = self._drawer.draw(batch, noise, Sampling(seed, steps, guidance), exact=x_T is not None)
+        drawn = self._drawer.draw(batch, noise, Sampling(**drawing), exact=x_T is not None)
         return self._give(drawn, output, single=single)
 
     def reconstruct(
@@ -111,24 +118,17 @@ class SODA:
         images: Images,
         *,
         exact: bool = False,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
         output: str | None = None,
+        **drawing: Unpack[Drawing],
     ) -> Any:
         """Images drawn again: from z and random noise, or with `exact` from z and the inverted x_T."""
-        x_0, sampling = self._read(images), Sampling(seed, steps, guidance)
+        x_0, sampling = self._read(images), Sampling(**drawing)
         z = self._drawer.encode(x_0)
         x_T = self._drawer.invert(x_0, z, sampling) if exact else None
         return self._give(self._drawer.draw(z, x_T, sampling, exact=exact), output, single=is_single(images))
 
     def invert(
-        self,
-        images: Images,
-        *,
-        z: Tensor | np.ndarray | None = None,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
+        self, images: Images, *, z: Tensor | np.ndarray | None = None, steps: int | None = None, guidance: Guidance | None = None
     ) -> Tensor:
         """The x_T (B, C, S, S) from which `decode(z, x_T=x_T)`, with the same steps and guidance, draws these very images.
 
@@ -146,10 +146,8 @@ class SODA:
         mode: str = "linear",
         ring: bool = False,
         exact: bool = True,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
         output: str | None = None,
+        **drawing: Unpack[Drawing],
     ) -> Any:
         """From image to image: `interpolate(a, b)`, or round a ring: `interpolate(a, b, c, ring=True)`.
 
@@ -158,7 +156,7 @@ class SODA:
         Returns (K - 1) * frames + 1 images; of a ring K * frames, the last leading back to the first.
         """
         x_0 = self._read(images[0] if len(images) == 1 else images)
-        sampling, met = Sampling(seed, steps, guidance), self._drawer.encode(x_0)
+        sampling, met = Sampling(**drawing), self._drawer.encode(x_0)
         z = interpolate(met, frames, mode=mode, ring=ring)
         if not exact:
             return self._give(self._drawer.draw(z, sampling=sampling, alike=True), output)
@@ -173,10 +171,8 @@ class SODA:
         cut: int | None = None,
         sections: Sequence[int] | None = None,
         every_cut: bool = False,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
         output: str | None = None,
+        **drawing: Unpack[Drawing],
     ) -> Any:
         """Sections of z from `style`, the others from `content`, all drawn from the same noise.
 
@@ -189,7 +185,7 @@ class SODA:
             raise InputError("this model was trained without layer modulation: its latent has no sections to mix")
         styles, contents = self._drawer.encode(self._read(style)), self._drawer.encode(self._read(content))
         z = mixes(styles, contents, self.sections, cut=cut, chosen=sections, every_cut=every_cut)
-        drawn = self._drawer.draw(z, sampling=Sampling(seed, steps, guidance), alike=True)
+        drawn = self._drawer.draw(z, sampling=Sampling(**drawing), alike=True)
         return self._give(drawn, output, single=not every_cut and is_single(style) and is_single(content))
 
     def edit(
@@ -198,10 +194,8 @@ class SODA:
         amounts: Amounts | Sequence[Amounts],
         *,
         exact: bool = True,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
         output: str | None = None,
+        **drawing: Unpack[Drawing],
     ) -> Any:
         """Images with z moved along directions: `edit(image, {3: 2.0, "sleeves": -1})`, in sigmas of the data set.
 
@@ -212,10 +206,10 @@ class SODA:
         several = [amounts] if isinstance(amounts, Mapping) else list(amounts)
         if not several:
             raise InputError("there is nothing to edit: no amounts were given")
-        directions, sampling, x_0 = self.directions, Sampling(seed, steps, guidance), self._read(images)
+        directions, sampling, x_0 = self.directions, Sampling(**drawing), self._read(images)
         z = self._drawer.encode(x_0)
         moved = torch.cat([directions.move(z, each) for each in several])
-        x_T = self._drawer.invert(x_0, z, sampling) if exact else self._drawer.noise(len(z), seed)
+        x_T = self._drawer.invert(x_0, z, sampling) if exact else self._drawer.noise(len(z), sampling.seed)
         drawn = self._drawer.draw(moved, x_T.repeat(len(several), 1, 1, 1), sampling, exact=exact, alike=True)
         given = [self._give(each, output, single=is_single(images)) for each in drawn.split(len(z))]
         return given[0] if isinstance(amounts, Mapping) else given
@@ -226,11 +220,9 @@ class SODA:
         source_poses: Cameras | None,
         target_pose: Cameras,
         *,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: Guidance | None = None,
         pose_guidance: float = 1.0,
         output: str | None = None,
+        **drawing: Unpack[Drawing],
     ) -> Any:
         """The object of `views`, one image or several of it, as `target_pose` sees it: a camera, or one for each image.
 
@@ -239,7 +231,7 @@ class SODA:
         of the camera, as guidance is that of z; at 0 only what guidance above 1 adds still knows it. Raises what `novel_views`
         raises.
         """
-        sampling = Sampling(seed, steps, guidance, pose_guidance)
+        sampling = Sampling(**drawing, pose_guidance=pose_guidance)
         drawn = novel_views(self._drawer, self._read(views), source_poses, target_pose, sampling)
         single = isinstance(target_pose, Camera) or getattr(target_pose, "ndim", 2) == 1
         return self._give(drawn, output, single=single)

@@ -114,10 +114,7 @@ def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.M
     small_stem = model.encoder_stem == "small" or (model.encoder_stem == "auto" and image_size <= LARGE_IMAGE)
     if model.encoder == "tiny":
         encoder: nn.Module = TinyEncoder(
-            channels=channels,
-            width=model.encoder_width,
-            latent_dim=model.latent_dim,
-            small_stem=small_stem,
+            channels=channels, width=model.encoder_width, latent_dim=model.latent_dim, small_stem=small_stem
         )
     else:
         encoder = _torchvision_resnet(model.encoder, channels, model.latent_dim, small_stem)

@@ -86,12 +86,7 @@ class SodaNetwork(nn.Module):
         return cameras
 
     def loss(
-        self,
-        batch: ViewBatch,
-        draws: LossDraws,
-        *,
-        encoded: tuple[Tensor, Context | None] | None = None,
-        reduction: str = "mean",
+        self, batch: ViewBatch, draws: LossDraws, *, encoded: tuple[Tensor, Context | None] | None = None, reduction: str = "mean"
     ) -> Tensor:
         """Mean squared error of the denoiser's prediction on the noisy target view (paper, section 3).
 
@@ -155,9 +150,6 @@ class SodaNetwork(nn.Module):
 def build_model(config: Config) -> SodaNetwork:
     """A freshly initialised model of this configuration, in channels_last, which CPUs and tensor cores like."""
     model = SodaNetwork(
-        model=config.model,
-        diffusion=config.diffusion,
-        image_size=config.dataset.image_size,
-        channels=config.dataset.channels,
+        model=config.model, diffusion=config.diffusion, image_size=config.dataset.image_size, channels=config.dataset.channels
     )
     return model.to(memory_format=torch.channels_last)

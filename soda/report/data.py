@@ -28,7 +28,6 @@ class DataFacts:
     totals: list[int]
     labels: list[tuple[str, list[int], int]]
     labels_left_out: int
-    commonest_in_test: float | None  # share of the commonest label among test: what always naming it would score
     rejected: list[tuple[str, str]]  # file, reason; at most MAX_REJECTED
     rejected_count: int
     duplicates: int  # of the rejected: dropped because their picture was there already
@@ -104,7 +103,6 @@ def read_data(prepared: Path) -> DataFacts | None:
     labelled = names != {""} and bool(names)
     labels = [(label or "(no label)", row, sum(row)) for label, row in rows] if labelled else []
     labels.sort(key=lambda row: (-row[2], row[0]) if len(labels) > MAX_LABELS else (0, row[0]))
-    test = [counts["test", label] for label in names if label]
     rejected = _rejected(prepared / "rejected.csv")
     return DataFacts(
         summary=summary,
@@ -112,7 +110,6 @@ def read_data(prepared: Path) -> DataFacts | None:
         totals=[sum(row[i] for _, row in rows) for i in range(len(splits))],
         labels=labels[:MAX_LABELS],
         labels_left_out=max(0, len(labels) - MAX_LABELS),
-        commonest_in_test=max(test) / sum(test) if sum(test) else None,
         rejected=rejected[:MAX_REJECTED],
         rejected_count=len(rejected),
         duplicates=sum(reason.startswith("duplicate of") for _, reason in rejected),

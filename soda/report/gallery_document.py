@@ -35,12 +35,11 @@ def keep_images(name: str, figures: Path, images: Path, prepared: Path | None = 
                 shutil.copyfile(path, folder / path.name)
             else:
                 with Image.open(path) as opened:
-                    small = opened.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-                small.save(folder / path.name, optimize=True)
+                    save_small(opened, folder / path.name, COLOURS)
         sheet = draw_sheet(prepared) if prepared else None
         if sheet:
             big = sheet[0].resize((2 * sheet[0].width, 2 * sheet[0].height), Image.Resampling.NEAREST)
-            big.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / f"{SHEET}.png", optimize=True)
+            save_small(big, folder / f"{SHEET}.png", COLOURS)
             (folder / f"{SHEET}.txt").write_text(sheet[1] + "\n", encoding="utf-8")
     return list(_kept(images / name))
 
@@ -68,6 +67,11 @@ def write_gallery(page: Path, zoo: Path, results: Path, images: Path) -> list[st
     with whole_file(page) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return names
+
+
+def save_small(image: Image.Image, path: Path, colours: int) -> None:
+    """Write a PNG of at most so many colours."""
+    image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _kept(folder: Path) -> dict[Path, tuple[Measure, Figure]]:

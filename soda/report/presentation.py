@@ -65,14 +65,24 @@ def text_tables(measure: Measure, metrics: Metrics) -> list[TextTable]:
 
 
 def _text_table(measure: Measure, table: Table, metrics: Metrics) -> TextTable | None:
-    filled = measure.filled(table, metrics)
-    columns = [i for i in range(len(table.headings) - 1) if any(row.values[i] is not None for row in filled)]
+    group = flatten(metrics.get(measure.key) or {})
+    each = [(row, star) for row in table.rows for star in row.stars(group)]
+    filled = [(row, star, [cell.replace("*", star) for cell in row.cells]) for row, star in each]
+    filled = [(row, star, keys) for row, star, keys in filled if any(group.get(key) is not None for key in keys)]
+    columns = [i for i in range(len(table.headings) - 1) if any(group.get(keys[i]) is not None for _, _, keys in filled)]
     if not filled:
         return None
-    rows = []
-    for row in filled:
-        shares = [value if table.bars and isinstance(value, float) else None for value in row.values]
-        rows.append(TextRow(row.title, row.row.remark, [Cell(row.texts[i], shares[i]) for i in columns], row.row.ours))
+
+    def cell(key: str) -> Cell:
+        value, quantity = group.get(key), measure.quantity(key)
+        if value is None or quantity is None:
+            return Cell(MISSING)
+        return Cell(quantity.written(value), value if table.bars and isinstance(value, float) else None)
+
+    rows = [
+        TextRow(row.title.replace("{}", star), row.remark, [cell(keys[i]) for i in columns], row.ours)
+        for row, star, keys in filled
+    ]
     better = []
     for i in columns:
         ways = {quantity.better for row in table.rows if (quantity := measure.quantity(row.cells[i]))}

@@ -22,7 +22,7 @@ from soda.export import ExportError
 from soda.export.variants import LIST
 from soda.inference.directions import usable_file
 from soda.report.card import Shipped, card
-from soda.report.gallery_document import keep_images, shipped_figures, write_gallery
+from soda.report.gallery_document import keep_images, save_small, shipped_figures, write_gallery
 from soda.report.parts import Metrics, merge_parts
 from soda.report.results import write_table
 from soda.runtime import Decoder, Encoder, ModelError
@@ -63,8 +63,7 @@ def ship(name: str, root: Path = Path(), *, made_by: str = "") -> dict[str, Any]
             shutil.copyfile(path, new / file)
         if image:
             with Image.open(figures / f"{image.name}.png") as opened:
-                small = opened.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-            small.save(new / f"{image.name}.png", optimize=True)
+                save_small(opened, new / f"{image.name}.png", COLOURS)
         if authors:
             (new / CREDITS).write_text(authors, encoding="utf-8")
         (new / "README.md").write_text(card(told), encoding="utf-8")

@@ -65,5 +65,5 @@ def _finite(name: str, value: object) -> float:
     value = _plain(value)
     # Its size, too: beyond float32, in which it is used, it would be infinite. Comparing overflows for no number, unlike float().
     if isinstance(value, bool) or not isinstance(value, Real) or not -_LARGEST <= value <= _LARGEST:  # type: ignore[operator]
-        raise InputError(f"{name}: {value!r} is not possible; it wants a finite number")
+        raise InputError(f"{name}: {value!r} is not possible; it must be a finite number")
     return float(value)

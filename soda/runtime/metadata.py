@@ -37,7 +37,6 @@ TEXT_KEYS = frozenset(
     }
 )  # fmt: skip
 _COUNTS = ("latent_dim", "image_size", "channels")
-_STATISTICS = ("z_mean", "z_std")
 _DENOISER_COUNTS = (*_COUNTS, "sections", "num_timesteps", "sampling_steps")
 
 
@@ -57,11 +56,12 @@ def from_props(props: Mapping[str, str]) -> dict[str, Any]:
 
     Raises MetadataError when the file is not one of ours, is of a newer format, or lacks what the runtime needs.
     """
-    values = _read(props, "an encoder", (*_COUNTS, "resize", *_STATISTICS), _COUNTS)
+    values = _read(props, "an encoder", (*_COUNTS, "resize", "z_mean", "z_std"), _COUNTS)
     if values["resize"] not in ("crop", "stretch"):
         raise MetadataError(f"{PREFIX}resize is {values['resize']!r}, not crop or stretch")
-    for key in _STATISTICS:
-        _check_statistic(key, values[key], values["latent_dim"])
+    for key, wanted in (("z_mean", "finite numbers"), ("z_std", "numbers above 0")):
+        if not are_numbers(values[key], values["latent_dim"], positive=key == "z_std"):
+            raise MetadataError(f"{PREFIX}{key} is not a list of {values['latent_dim']} {wanted}")
     return values
 
 
@@ -128,10 +128,3 @@ def are_numbers(values: object, count: int, *, positive: bool = False) -> bool:
     except OverflowError:  # a whole number beyond float64
         return False
     return bool(np.isfinite(numbers).all() and (not positive or (numbers >= np.finfo(np.float32).tiny).all()))
-
-
-def _check_statistic(key: str, values: object, latent_dim: int) -> None:
-    positive = key == "z_std"
-    if not are_numbers(values, latent_dim, positive=positive):
-        wanted = "numbers above 0" if positive else "finite numbers"
-        raise MetadataError(f"{PREFIX}{key} is not a list of {latent_dim} {wanted}")

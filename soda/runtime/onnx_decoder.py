@@ -13,10 +13,10 @@ from PIL import Image
 
 from soda.common.checks import one_of, whole_number
 from soda.common.errors import InputError
+from soda.common.timesteps import sampling_times
 from soda.runtime.guidance import Guidance, directions_step, read_guidance
 from soda.runtime.metadata import DENOISER_INPUTS, DENOISER_OUTPUTS, from_denoiser_props
 from soda.runtime.session import ModelError, OnnxModel
-from soda.runtime.timesteps import sampling_times
 
 OUTPUTS = ("array", "float", "pil")
 
@@ -39,12 +39,7 @@ class Decoder(OnnxModel):
     failure = DecoderError
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        providers: Sequence[str] | None = None,
-        threads: int = 0,
-        batch_size: int = 64,
+        self, path: str | os.PathLike[str], *, providers: Sequence[str] | None = None, threads: int = 0, batch_size: int = 64
     ) -> None:
         self.batch_size = whole_number("batch_size", batch_size, 1)
         super().__init__(path, providers, threads, from_denoiser_props)
@@ -172,7 +167,8 @@ class Decoder(OnnxModel):
         """`walk(denoise, x)`, `batch_size` pictures at a time. What it makes may not be finite: for the caller to check."""
         whole, sections = read_guidance(guidance, self.sections, float(self._metadata["guidance_scale"]))
         with np.errstate(over="ignore", invalid="ignore"):
-            done = [walk(self._denoiser(latents[p], whole, sections), x[p]) for p in _parts(len(latents), self.batch_size)]
+            parts = [slice(start, start + self.batch_size) for start in range(0, len(latents), self.batch_size)]
+            done = [walk(self._denoiser(latents[part], whole, sections), x[part]) for part in parts]
         return np.concatenate(done)
 
     def _ddim(self, denoise: Denoise, x: np.ndarray, times: list[int], clip: bool) -> np.ndarray:
@@ -229,10 +225,6 @@ class Decoder(OnnxModel):
             found = {name: (type_, shape[1:]) for name, (type_, shape) in nodes.items()}
             if found != expected:
                 raise DecoderError(f"{self.path}: its {kind} are {found}; a denoiser of its metadata has {expected}")
-
-
-def _parts(count: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _only(z: np.ndarray, section: int, sections: int) -> np.ndarray:

@@ -45,7 +45,7 @@ class Encoder(OnnxModel):
     """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once.
 
     path: an encoder.onnx. providers: of onnxruntime, in order of preference; by default the CPU. threads: that one call may use;
-    0 leaves it to onnxruntime (one a core).
+    0 leaves it to onnxruntime (one a core). mean, std: of each component of z over the training pictures, (D,) float32.
 
     Raises EncoderError when the file is missing, damaged or not an encoder of this project, ValueError for a provider that this
     onnxruntime does not have and for a negative number of threads.
@@ -56,23 +56,14 @@ class Encoder(OnnxModel):
     def __init__(self, path: str | os.PathLike[str], *, providers: Sequence[str] | None = None, threads: int = 0) -> None:
         super().__init__(path, providers, threads, from_props)
         self._check_nodes()
-        self._mean = _constant(self._metadata["z_mean"])
-        self._std = _constant(self._metadata["z_std"])
+        self.mean, self.std = (np.asarray(self._metadata[key], np.float32) for key in ("z_mean", "z_std"))
+        for constant in (self.mean, self.std):
+            constant.setflags(write=False)
 
     @property
     def image_size(self) -> int:
         """S, px: the side of the square to which every picture is resized."""
         return int(self._metadata["image_size"])
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Mean of each component of z over the training pictures: (D,) float32."""
-        return self._mean
-
-    @property
-    def std(self) -> np.ndarray:
-        """Standard deviation of each component of z over the training pictures, above 0: (D,) float32."""
-        return self._std
 
     def embed(
         self,
@@ -134,16 +125,19 @@ class Encoder(OnnxModel):
         """
         folder = isinstance(items, (str, os.PathLike)) and os.path.isdir(items)
         errors = errors or ("skip" if folder else "raise")
-        _check_settings(normalize, batch_size, errors, workers)
-        pictures = _of_folder(items) if folder else named(items)  # type: ignore[arg-type]
+        one_of("normalize", normalize, NORMALIZATIONS)
+        whole_number("batch_size", batch_size, 1)
+        one_of("errors", errors, ERRORS)
+        workers = default_workers() if workers is None else whole_number("workers", workers, 0)
+        within = ((name, os.path.join(items, name)) for name in pictures_in(items)) if folder else None  # type: ignore[arg-type]
         done, line = 0, Line() if progress is True else None
         report = line or (progress if callable(progress) else None)
         batches = pixel_batches(
-            pictures,
+            within or named(items),
             size=self.image_size,
             resize=self._metadata["resize"],
             batch_size=batch_size,
-            workers=default_workers() if workers is None else workers,
+            workers=workers,
             skip=errors == "skip",
         )
         try:
@@ -178,7 +172,7 @@ class Encoder(OnnxModel):
         """z (n, D) as `embed` normalises it. Raises ValueError for an unknown way."""
         one_of("normalize", normalize, NORMALIZATIONS)
         if normalize in ("stats", "stats+l2"):
-            z = (z - self._mean) / self._std
+            z = (z - self.mean) / self.std
         if normalize in ("l2", "stats+l2"):
             z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return z
@@ -195,22 +189,3 @@ class Encoder(OnnxModel):
         if kind != "tensor(float)" or len(shape) != 2 or shape[1] != self.latent_dim:
             said = f"its metadata says float (N, {self.latent_dim})"
             raise EncoderError(f"{self.path}: its output {OUTPUT} is {kind} {shape}; {said}")
-
-
-def _of_folder(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Item]]:
-    for name in pictures_in(folder):
-        yield name, os.path.join(folder, name)
-
-
-def _check_settings(normalize: str | None, batch_size: int, errors: str, workers: int | None) -> None:
-    one_of("normalize", normalize, NORMALIZATIONS)
-    whole_number("batch_size", batch_size, 1)
-    one_of("errors", errors, ERRORS)
-    if workers is not None:
-        whole_number("workers", workers, 0)
-
-
-def _constant(values: list[float]) -> np.ndarray:
-    array = np.asarray(values, np.float32)
-    array.setflags(write=False)
-    return array

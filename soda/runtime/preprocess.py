@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from soda.common.checks import one_of
 from soda.common.errors import InputError, SodaError
 
 MAX_PIXELS = 100_000_000
@@ -110,10 +111,8 @@ def to_square(image: Image.Image, size: int, *, channels: int = 3, resize: str =
     """
     if image.mode != "RGB":
         raise InputError(f"to_square takes a picture of mode 'RGB', not {image.mode!r}: pass it through to_rgb first")
-    if resize not in RESIZES:
-        raise InputError(f"resize: {resize!r} is not possible; it wants one of {', '.join(RESIZES)}")
-    if channels not in (1, 3):
-        raise InputError(f"channels: {channels!r} is not possible; it wants 1 or 3")
+    one_of("resize", resize, RESIZES)
+    one_of("channels", channels, (1, 3))
     width, height = image.size
     if resize == "crop" and width != height:
         side = min(width, height)

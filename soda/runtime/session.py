@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,99 +47,12 @@ def is_damaged(content: bytes) -> bool:
     return digest.hexdigest().encode() != content[start : start + _DIGEST]
 
 
-def read_model(path: Path) -> bytes:
-    """The bytes of a model file. Raises ModelError when it cannot be read or was altered since it was exported."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    if is_damaged(content):
-        raise ModelError(f"{path}: damaged: its bytes are not those that were exported ({CHECKSUM_KEY} does not fit)")
-    return content
-
-
-def open_session(path: Path, providers: Sequence[str] | None, threads: int) -> InferenceSession:
-    """A session of the file. providers: in order of preference, by default the CPU; threads: of one call, 0 leaves it to
-    onnxruntime (one a core).
-
-    Raises ModelError for a file that cannot be loaded, ValueError for a provider that this onnxruntime does not have and for a
-    negative number of threads.
-    """
-    import onnxruntime  # here and not above: most of the import time, which preparation need not pay
-
-    whole_number("threads", threads, 0)
-    wanted = list(providers) if providers is not None else ["CPUExecutionProvider"]
-    available = onnxruntime.get_available_providers()
-    for provider in wanted:
-        if provider not in available:
-            raise InputError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
-    content = read_model(path)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that spin while they wait for the next batch take the processor from those that decode it.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # fatal ones; errors are raised
-    try:
-        # Its own way out of a provider that fails prints to standard output and carries on with another one.
-        session = onnxruntime.InferenceSession(content, options, providers=wanted, enable_fallback=0)
-    except Exception as error:  # onnxruntime's errors share no base class
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(f"{path}: not a model that onnxruntime can load: {reason}") from None
-    missing = [provider for provider in wanted if provider not in session.get_providers()]
-    if missing:  # a provider whose libraries cannot be loaded is left out without an error
-        raise ModelError(f"{path}: {missing[0]} cannot be used on this machine; {', '.join(session.get_providers())} can")
-    return session
-
-
-def run_session(
-    path: Path, session: InferenceSession, feeds: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]
-) -> list[np.ndarray]:
-    """Run the graph. wanted: its outputs and their shapes.
-
-    Raises ModelError, naming `path`, when it fails or gives another shape or what is not finite: what loads may be damaged.
-    """
-    try:
-        outputs = session.run(list(wanted), dict(feeds))
-    except Exception as error:  # onnxruntime's errors share no base class
-        shapes = ", ".join(f"{name} {each.shape}" for name, each in feeds.items())
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(f"{path}: the model failed at {shapes}: {reason}") from None
-    for output, (name, shape) in zip(outputs, wanted.items(), strict=True):
-        if output.shape != shape:
-            raise ModelError(f"{path}: the model gave {name} of shape {output.shape}, not {shape}")
-        if not np.isfinite(output).all():
-            raise ModelError(f"{path}: for this input the model gave {name} with values that are not finite")
-    return outputs
-
-
-Nodes = dict[str, tuple[str, list[int | str | None]]]
-"""Name -> (type, shape); a string in a shape names a size that is not fixed."""
-
-
-def nodes_of(path: Path, session: InferenceSession) -> tuple[Nodes, Nodes]:
-    """Inputs and outputs of the graph. Raises ModelError when what they are called is no text."""
-    try:
-        inputs, outputs = (
-            {node.name: (node.type, list(node.shape)) for node in nodes}
-            for nodes in (session.get_inputs(), session.get_outputs())
-        )
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: damaged: the names of its inputs and outputs are not Unicode ({error})") from None
-    return inputs, outputs
-
-
-def read_props(path: Path, session: InferenceSession) -> dict[str, str]:
-    """The metadata of the file. Raises ModelError when they are no text."""
-    try:
-        return dict(session.get_modelmeta().custom_metadata_map)
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: damaged: its metadata are not Unicode ({error})") from None
-
-
 class OnnxModel:
     """A model file, its session and what it says of itself: what `Encoder` and `Decoder` share.
 
-    `failure` is what everything that is wrong with the file is raised as.
+    providers: in order of preference, by default the CPU; threads: of one call, 0 leaves it to onnxruntime (one a core).
+    `failure` is what everything that is wrong with the file is raised as. Raises ValueError for a provider that this onnxruntime
+    does not have and for a negative number of threads.
     """
 
     failure: ClassVar[type[ModelError]] = ModelError
@@ -153,10 +65,17 @@ class OnnxModel:
         from_props: Callable[[Mapping[str, str]], dict[str, Any]],
     ) -> None:
         self.path = Path(path)
-        with self._failing():
-            self._session = open_session(self.path, providers, threads)
-            self._metadata = from_props(read_props(self.path, self._session))
-            self._inputs, self._outputs = nodes_of(self.path, self._session)
+        self._session = self._open(["CPUExecutionProvider"] if providers is None else list(providers), threads)
+        try:
+            self._metadata = from_props(dict(self._session.get_modelmeta().custom_metadata_map))
+            self._inputs, self._outputs = (  # name -> (type, shape); a string in a shape names a size that is not fixed
+                {node.name: (node.type, list(node.shape)) for node in nodes}
+                for nodes in (self._session.get_inputs(), self._session.get_outputs())
+            )
+        except MetadataError as error:
+            raise self.failure(f"{self.path}: {error}") from None
+        except UnicodeDecodeError as error:
+            raise self.failure(f"{self.path}: damaged: its metadata or its nodes' names are not Unicode ({error})") from None
 
     @property
     def latent_dim(self) -> int:
@@ -172,15 +91,55 @@ class OnnxModel:
         size = self._metadata["image_size"]
         return f"{type(self).__name__}({os.fspath(self.path)!r}, latent_dim={self.latent_dim}, image_size={size})"
 
-    def _infer(self, feeds: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> list[np.ndarray]:
-        with self._failing():
-            return run_session(self.path, self._session, feeds, wanted)
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _read(self) -> bytes:
+        """The bytes of the file, which must not have been altered since it was exported."""
         try:
-            yield
-        except MetadataError as error:
-            raise self.failure(f"{self.path}: {error}") from None
-        except ModelError as error:
-            raise self.failure(str(error)) from None
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise self.failure(f"{self.path}: {(error.strerror or str(error)).lower()}") from None
+        if is_damaged(content):
+            raise self.failure(f"{self.path}: damaged: its bytes are not those that were exported ({CHECKSUM_KEY} does not fit)")
+        return content
+
+    def _open(self, providers: list[str], threads: int) -> InferenceSession:
+        import onnxruntime  # here and not above: most of the import time, which preparation need not pay
+
+        whole_number("threads", threads, 0)
+        available = onnxruntime.get_available_providers()
+        for provider in providers:
+            if provider not in available:
+                raise InputError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
+        content = self._read()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Threads that spin while they wait for the next batch take the processor from those that decode it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4  # fatal ones; errors are raised
+        try:
+            # Its own way out of a provider that fails prints to standard output and carries on with another one.
+            session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise self.failure(f"{self.path}: not a model that onnxruntime can load: {_reason(error)}") from None
+        usable = session.get_providers()
+        for provider in providers:  # one whose libraries cannot be loaded is left out without an error
+            if provider not in usable:
+                raise self.failure(f"{self.path}: {provider} cannot be used on this machine; {', '.join(usable)} can")
+        return session
+
+    def _infer(self, feeds: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]) -> list[np.ndarray]:
+        """Run the graph; wanted: its outputs and their shapes. What loads may be damaged: it may fail, or give what is wrong."""
+        try:
+            outputs = self._session.run(list(wanted), dict(feeds))
+        except Exception as error:  # onnxruntime's errors share no base class
+            shapes = ", ".join(f"{name} {each.shape}" for name, each in feeds.items())
+            raise self.failure(f"{self.path}: the model failed at {shapes}: {_reason(error)}") from None
+        for output, (name, shape) in zip(outputs, wanted.items(), strict=True):
+            if output.shape != shape:
+                raise self.failure(f"{self.path}: the model gave {name} of shape {output.shape}, not {shape}")
+            if not np.isfinite(output).all():
+                raise self.failure(f"{self.path}: for this input the model gave {name} with values that are not finite")
+        return outputs
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -107,7 +107,6 @@ def pixel_batches(
     batch_size: int,
     workers: int,
     skip: bool,
-    prepare: Callable[..., np.ndarray] = square_pixels,
 ) -> Iterator[PixelBatch]:
     """Batches of pictures (name, picture) in their order, prepared as the training pictures were.
 
@@ -116,7 +115,7 @@ def pixel_batches(
     `square_pixels` raises.
     """
     source, pool = iter(pictures), _Pool(workers)
-    attempt: _Attempt = partial(_attempt, prepare, size=size, resize=resize)
+    attempt: _Attempt = partial(_attempt, size=size, resize=resize)
     queue: deque[_Drawn] = deque()
     start = 0
     try:
@@ -137,9 +136,9 @@ def pixel_batches(
         pool.close()
 
 
-def _attempt(prepare: Callable[..., np.ndarray], name: str, item: Item, *, size: int, resize: str) -> _Outcome:
+def _attempt(name: str, item: Item, *, size: int, resize: str) -> _Outcome:
     try:
-        return prepare(name, item, size=size, resize=resize)
+        return square_pixels(name, item, size=size, resize=resize)
     except Exception as error:  # raised or noted where its turn comes
         return error
 

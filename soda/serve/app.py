@@ -146,7 +146,7 @@ class Service:
         if normalize is not None:
             normalize = normalize.replace(" ", "+")  # what a plus sign in an address means
         if normalize not in inference.NORMALIZATIONS:
-            raise Refusal(400, f"normalize: {normalize[:60]!r} is not possible; it wants l2, stats or stats+l2")
+            raise Refusal(400, f"normalize: {normalize[:60]!r} is not possible; it must be l2, stats or stats+l2")
         given = await pictures.read_files(request, self.limits)
         self._batcher.reserve(len(given))
         try:

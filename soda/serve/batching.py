@@ -46,7 +46,6 @@ class Batcher:
         self.reserved = 0
 
     def start(self) -> None:
-        """Begin to run batches."""
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
@@ -64,7 +63,6 @@ class Batcher:
         self.reserved += count
 
     def release(self, count: int) -> None:
-        """Give back what `reserve` took."""
         self.reserved -= count
 
     async def submit(self, images: np.ndarray) -> np.ndarray:

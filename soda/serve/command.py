@@ -22,7 +22,6 @@ NEEDS = "soda serve needs more than the base package: pip install '.[serve]'"
 
 
 def add_command(commands: Any) -> None:
-    """Add `serve` to the subparsers of `soda`."""
     command = commands.add_parser("serve", help="encoder.onnx as an HTTP service (Open Inference Protocol v2, and picture files)")
     command.add_argument("encoder", nargs="?", type=Path, default=ENCODER, metavar="ENCODER")
     command.add_argument("--name", help="of the model, in its addresses (the folder of a zoo model, else the file's name)")
@@ -45,7 +44,7 @@ def add_command(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Serve until asked to stop. Raises SodaError for impossible settings and for an address that is taken."""
     if not 0 <= args.port <= 65535:
-        raise InputError(f"--port: {args.port} is not possible; it wants 0 (a free one) to 65535")
+        raise InputError(f"--port: {args.port} is not possible; it must be 0 (a free one) to 65535")
     name = args.name or _default_name(args.encoder)
     if not re.fullmatch(r"(?!\.+$)[\w.-]{1,100}", name):
         raise InputError(f"--name: {name[:100]!r} is not possible; it is part of an address: letters, digits, _, - and .")

@@ -46,5 +46,4 @@ class Metrics:
         self._seconds_by[route](seconds)
 
     def text(self) -> bytes:
-        """The page itself."""
         return generate_latest(self._registry)

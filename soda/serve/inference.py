@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import orjson
 
+from soda.runtime.metadata import INPUT, OUTPUT
+from soda.runtime.onnx_encoder import NORMALIZATIONS
 from soda.serve.limits import Limits
 from soda.serve.refusal import Refusal
 
-INPUT, OUTPUT = "images", "z"
 LENGTH_HEADER = "inference-header-content-length"
-NORMALIZATIONS = (None, "l2", "stats", "stats+l2")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def read_request(body: bytes, json_length: str | None, limits: Limits) -> InferR
     parameters = _parameters(request, "parameters")
     normalize = parameters.get("normalize")
     if normalize not in NORMALIZATIONS:
-        raise Refusal(400, f"parameters.normalize: {_shown(normalize)} is not possible; it wants l2, stats or stats+l2")
+        raise Refusal(400, f"parameters.normalize: {_shown(normalize)} is not possible; it must be l2, stats or stats+l2")
     identity = request.get("id")
     if identity is not None and not isinstance(identity, str):
         raise Refusal(400, f"id: {_shown(identity)} is not a string")
@@ -106,7 +106,7 @@ def _parameters(part: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _wants_binary(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
     outputs = request.get("outputs") or []
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
-        raise Refusal(400, "outputs: it wants a list of objects")
+        raise Refusal(400, "outputs: it must be a list of objects")
     binary = parameters.get("binary_data_output") is True
     for output in outputs:
         if output.get("name") != OUTPUT:
@@ -117,7 +117,7 @@ def _wants_binary(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> 
 
 def _read_images(tensor: Mapping[str, Any], raw: memoryview, limits: Limits) -> np.ndarray:
     if tensor.get("datatype") != "UINT8":
-        raise Refusal(400, f"{INPUT}: datatype {_shown(tensor.get('datatype'))} is not possible; it wants UINT8")
+        raise Refusal(400, f"{INPUT}: datatype {_shown(tensor.get('datatype'))} is not possible; it must be UINT8")
     shape = _read_shape(tensor.get("shape"), limits)
     size = _parameters(tensor, f"{INPUT}.parameters").get("binary_data_size")
     wanted = math.prod(shape)
@@ -160,7 +160,7 @@ def _flat(data: list[Any], wanted: int) -> list[Any]:
 def _read_shape(shape: Any, limits: Limits) -> tuple[int, ...]:
     whole = isinstance(shape, list) and len(shape) == 4 and all(type(side) is int and side >= 1 for side in shape)
     if not whole or shape[3] != 3:
-        raise Refusal(400, f"{INPUT}: shape {_shown(shape)} is not possible; it wants [N, H, W, 3], none of them 0")
+        raise Refusal(400, f"{INPUT}: shape {_shown(shape)} is not possible; it must be [N, H, W, 3], none of them 0")
     if shape[0] > limits.max_pictures:
         raise Refusal(413, f"{INPUT}: {_shown(shape[0])} pictures are more than the {limits.max_pictures} of one request")
     if shape[1] * shape[2] > limits.max_pixels:

@@ -48,7 +48,7 @@ class Limits:
             value = getattr(self, field.name)
             least = 1 if field.type == "int" else 0
             if not least <= value < float("inf"):
-                raise InputError(f"--{field.name.replace('_', '-')}: {value!r} is not possible; it wants {least} or more")
+                raise InputError(f"--{field.name.replace('_', '-')}: {value!r} is not possible; it must be {least} or more")
 
 
 def is_loopback(host: str) -> bool:

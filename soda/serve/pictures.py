@@ -29,7 +29,6 @@ class ImageDecoder:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
     def stop(self) -> None:
-        """End the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def squares(self, files: list[UploadFile]) -> list[np.ndarray | PictureError]:

@@ -20,13 +20,11 @@ class Curves:
         logging.getLogger("dvclive").setLevel(logging.ERROR)
         shutil.rmtree(folder, ignore_errors=True)
         self._live: Any = Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
-        self.rows: list[Row] = []
         for row in rows:
             self.add(row)
 
     def add(self, row: Row) -> None:
         """row: `images` (the count so far) and the values at it."""
-        self.rows.append(row)
         self._live.step = int(row["images"])
         for name, value in row.items():
             if name != "images":

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from soda.common.checks import one_of
 from soda.common.errors import InputError
 
 
@@ -58,8 +59,7 @@ class Processes:
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """auto | cpu | cuda -> the device. Raises ValueError for another name, and when CUDA is asked for and not there."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device: {name!r} is not possible; it wants one of auto, cpu, cuda")
+    one_of("device", name, ("auto", "cpu", "cuda"))
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device: 'cuda' is not possible; this machine has no CUDA device (auto or cpu would run)")
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):

@@ -8,6 +8,7 @@ import math
 import shutil
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -43,12 +44,14 @@ class DivergedError(SodaError, RuntimeError):
     """The loss is no longer a number; the message names the step and the last good checkpoint."""
 
 
-def _check_finite(losses: list[Tensor], step: int, checkpoint: Path) -> list[float]:
-    values = torch.stack(losses).tolist()
+def _read_losses(run: Run, pending: list[Tensor], checkpoint: Path) -> None:
+    """Move the losses of the last steps from their device into the run. Raises DivergedError."""
+    values = torch.stack(pending).tolist() if pending else []
     for back, value in enumerate(reversed(values)):
         if not math.isfinite(value):
-            raise _diverged("the loss", value, step - back, checkpoint)
-    return values
+            raise _diverged("the loss", value, run.step - back, checkpoint)
+    run.losses += values
+    pending.clear()
 
 
 def _require_finite(row: Row, step: int, checkpoint: Path) -> None:
@@ -61,11 +64,6 @@ def _require_finite(row: Row, step: int, checkpoint: Path) -> None:
 def _diverged(what: str, value: float, step: int, checkpoint: Path) -> DivergedError:
     good = f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there was no checkpoint yet"
     return DivergedError(f"{what} became {value} at step {step}; {good}; a lower train.lr is the usual cure")
-
-
-def _every(images: int, config: Config) -> int:
-    """A cadence in images as one in steps."""
-    return max(1, round(images / config.train.batch_size))
 
 
 def _log_row(run: Run, config: Config, held_out: ViewBatch, rate: float) -> Row:
@@ -97,68 +95,55 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
 
     Raises Interrupted after saving on SIGINT or SIGTERM, DivergedError, UnusedLatentError, CheckpointError.
     """
-    settings = config.train
-    steps = -(-settings.images // settings.batch_size)
-    log_every, save_every = _every(settings.log_every_images, config), _every(settings.checkpoint_every_images, config)
+    settings, size = config.train, config.train.batch_size
+    steps = -(-settings.images // size)
+    log_every, save_every = (max(1, round(n / size)) for n in (settings.log_every_images, settings.checkpoint_every_images))
     check_every = 1 if team.device.type == "cpu" else 20  # reading a loss off a GPU stalls it
-    network = team.wrap(run.model)
+    network = team.wrap(run.model).train()
     if settings.compile:
         network = torch.compile(network)  # type: ignore[assignment]
     held_out = read_held_out(data, config, USE_IMAGES).to(team.device)
-    split = data.split("train")
+    split, share, posed = data.split("train"), team.share(size), config.model.cameras.rays
     partners = find_partners(data, split, config.views.pairs)
-    share, posed = team.share(settings.batch_size), config.model.cameras.rays
-    reader = Reader(split, partners, seed=settings.seed, batch_size=settings.batch_size, share=share, posed=posed)
+    reader = Reader(split, partners, seed=settings.seed, batch_size=size, share=share, posed=posed)
     pending: list[Tensor] = []
-    network.train()
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(stop_flag())
-        curves = stack.enter_context(Curves(live, run.rows)) if team.leads else None
-        bar = stack.enter_context(
-            tqdm(total=settings.images, initial=run.step * settings.batch_size, unit="img", desc="train", disable=not team.leads)
-        )
-        started, before = time.perf_counter(), run.seconds
-        window = (started, run.step)
+    started = time.perf_counter() - run.seconds
 
-        def read_losses() -> None:
-            if pending:
-                run.losses += _check_finite(pending, run.step, checkpoint)
-                pending.clear()
+    def due(every: int) -> bool:
+        return run.step % every == 0 or run.step == steps
 
-        def save() -> None:
-            read_losses()  # what a checkpoint holds is known to be finite
-            run.seconds = before + time.perf_counter() - started
-            if team.leads:
-                save_checkpoint(checkpoint, run.state())
+    def save() -> None:
+        _read_losses(run, pending, checkpoint)  # what a checkpoint holds is known to be finite
+        run.seconds = time.perf_counter() - started
+        if team.leads:
+            save_checkpoint(checkpoint, run.state())
 
-        for batch in reader.stream(run.step, steps):
-            pending.append(optimise(run, network, config, batch.to(team.device), team.rank))
-            if run.step % check_every == 0 or run.step % log_every == 0 or run.step % save_every == 0 or run.step == steps:
-                read_losses()
-                recent = run.losses[-50:]
-                bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}", refresh=False)
-            bar.update(min(settings.batch_size, settings.images - bar.n))
-            if run.step % log_every == 0 or run.step == steps:
-                now = time.perf_counter()
-                row = _log_row(run, config, held_out, (run.step - window[1]) * settings.batch_size / (now - window[0]))
-                _require_finite(row, run.step, checkpoint)
-                run.rows = [*run.rows, row]
-                run.losses = []
-                if curves:
-                    curves.add(row)
-                try:
+    bar = tqdm(total=settings.images, initial=run.step * size, unit="img", desc="train", disable=not team.leads)
+    with stop_flag() as stop, Curves(live, run.rows) if team.leads else contextlib.nullcontext() as curves, bar:
+        since, step_then = time.perf_counter(), run.step
+        try:
+            for batch in reader.stream(run.step, steps):
+                pending.append(optimise(run, network, config, batch.to(team.device), team.rank))
+                if due(check_every) or due(log_every) or due(save_every):
+                    _read_losses(run, pending, checkpoint)
+                    bar.set_postfix(loss=f"{fmean(run.losses[-50:]):.4f}", refresh=False)
+                bar.update(min(size, settings.images - bar.n))
+                if due(log_every):
+                    row = _log_row(run, config, held_out, (run.step - step_then) * size / (time.perf_counter() - since))
+                    _require_finite(row, run.step, checkpoint)
+                    run.rows, run.losses = [*run.rows, row], []
+                    if curves:
+                        curves.add(row)
                     _require_use(row, config, checkpoint)
-                except UnusedLatentError:
+                    since, step_then = time.perf_counter(), run.step
+                if due(save_every):
                     save()
-                    raise
-                window = (time.perf_counter(), run.step)
-            if run.step % save_every == 0 or run.step == steps:
-                save()
-            if team.any(stop.signum is not None):
-                save()
-                message = f"stopped at {run.step * settings.batch_size} of {settings.images} images and saved in {checkpoint}"
-                raise Interrupted(f"{message}; the same command goes on from there", stop.signum or 15)
-        run.seconds = before + time.perf_counter() - started
+                if team.any(stop.signum is not None):
+                    message = f"stopped at {run.step * size} of {settings.images} images and saved in {checkpoint}"
+                    raise Interrupted(f"{message}; the same command goes on from there", stop.signum or 15)
+        except (Interrupted, UnusedLatentError):
+            save()
+            raise
 
 
 def train(

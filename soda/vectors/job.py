@@ -66,7 +66,7 @@ def embed_folder(
     disk is full; an earlier output then stays.
     """
     if output.suffix not in SUFFIXES:
-        raise VectorsError(f"{output}: cannot be written; it wants one of {', '.join(SUFFIXES)}")
+        raise VectorsError(f"{output}: cannot be written; it must be one of {', '.join(SUFFIXES)}")
     if output.suffix == ".parquet":
         require_pyarrow(output)
     if output.is_dir():
@@ -152,52 +152,39 @@ class _Part:
         return _Part([files[row] for row in order], np.concatenate([self.z, later.z])[order], later.skipped)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A part of which something is missing. wanted: the pictures to be read; names: all of its pictures."""
-
-    path: Path
-    wanted: list[str]
-    names: list[str]
-
-
-class _Tasks:
-    """What is left to do, to be iterated once. resumed: the pictures that were there already, so far."""
-
-    def __init__(self, work: Path) -> None:
-        self._work, self.resumed = work, 0
-
-    def __iter__(self) -> Iterator[_Task]:
-        for path, names in _parts(self._work):
-            part = _read_part(path)
-            self.resumed += len(part.files) if part else 0
-            if part is None:
-                yield _Task(path, names, names)
-            elif part.skipped:  # tried again: the disk that they lie on may have been away
-                yield _Task(path, [name for name, _ in part.skipped], names)
-
-
 def _fill(encoder: Encoder, folder: Path, work: Path, settings: dict[str, Any], line: Line | None) -> int:
     """Make the parts that are missing, and complete those that are not. Returns how many pictures were there already.
 
     All of them are one stream: decoding the pictures of the next part goes on while the last of this one are encoded.
     """
-    left = _Tasks(work)
-    tasks, drawn = tee(left)
-    paths = (os.path.join(folder, name) for task in drawn for name in task.wanted)
-    report = (lambda done: line(left.resumed + done)) if line else False
+    resumed = 0
+
+    def left() -> Iterator[tuple[Path, list[str], list[str]]]:
+        """Of each part of which something is missing its file, the pictures to be read, and all of its pictures."""
+        nonlocal resumed
+        for path, names in _parts(work):
+            part = _read_part(path)
+            resumed += len(part.files) if part else 0
+            if part is None:
+                yield path, names, names
+            elif part.skipped:  # tried again: the disk that they lie on may have been away
+                yield path, [name for name, _ in part.skipped], names
+
+    parts, drawn = tee(left())
+    paths = (os.path.join(folder, name) for _, wanted, _ in drawn for name in wanted)
+    report = (lambda done: line(resumed + done)) if line else False
     try:
         with closing(_outcomes(encoder, paths, {**settings, "progress": report})) as outcomes:
-            for task in tasks:
-                found = _collect(encoder.latent_dim, task.wanted, outcomes, f"{folder}{os.sep}")
-                if len(task.wanted) == len(task.names):
-                    _write_part(task.path, found)
-                elif found.files and (earlier := _read_part(task.path)):
-                    _write_part(task.path, earlier.joined(found, task.names))
+            for path, wanted, names in parts:
+                found = _collect(encoder.latent_dim, wanted, outcomes, f"{folder}{os.sep}")
+                if len(wanted) == len(names):
+                    _write_part(path, found)
+                elif found.files and (earlier := _read_part(path)):
+                    _write_part(path, earlier.joined(found, names))
     finally:
         if line:
             line.close()
-    return left.resumed
+    return resumed
 
 
 def _outcomes(encoder: Encoder, paths: Iterator[str], settings: dict[str, Any]) -> Generator[np.ndarray | str, None, None]:

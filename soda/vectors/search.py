@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,16 +10,8 @@ from soda.common.checks import whole_number
 from soda.runtime.neighbours import best_of
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A picture that was found, and its cosine with the query."""
-
-    file: str
-    cosine: float
-
-
-def search(queries: np.ndarray, blocks: Iterable[tuple[list[str], np.ndarray]], k: int) -> list[list[Hit]]:
-    """The k nearest for each of queries (q, D), best first, from blocks of names and latents (n, D); all of length 1.
+def search(queries: np.ndarray, blocks: Iterable[tuple[list[str], np.ndarray]], k: int) -> list[list[tuple[str, float]]]:
+    """The k nearest for each of queries (q, D), best first: (name, cosine). blocks: names and latents (n, D), all of length 1.
 
     Equal cosines come in the order of the table. Raises ValueError for k below 1.
     """
@@ -36,6 +27,6 @@ def search(queries: np.ndarray, blocks: Iterable[tuple[list[str], np.ndarray]], 
             known = files[row] + [names[column] for column in columns[row]]
             files[row] = [known[position] for position in positions]
     return [
-        [Hit(file, float(np.clip(cosine, -1, 1))) for file, cosine in zip(*pair, strict=True)]
+        [(file, float(np.clip(cosine, -1, 1))) for file, cosine in zip(*pair, strict=True)]
         for pair in zip(files, cosines, strict=True)
     ]

@@ -198,7 +198,7 @@ def _names(path: Path, column: Any) -> list[str]:
     import pyarrow as pa
 
     if column.null_count or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise VectorsError(f"{path}: its column file is {column.type} with {column.null_count} nulls; it wants names alone")
+        raise VectorsError(f"{path}: its column file is {column.type} with {column.null_count} nulls; it must be names alone")
     names: list[str] = column.to_pylist()
     return names
 

@@ -16,7 +16,7 @@ SIDE = 256
 
 def require_fps(fps: float) -> None:
     if not 1 <= fps <= 50:
-        raise InputError(f"fps: {fps!r} is not possible; it wants 1 to 50 pictures a second")
+        raise InputError(f"fps: {fps!r} is not possible; must be 1 to 50 pictures a second")
 
 
 def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: bool = False, side: int = SIDE) -> None:
@@ -29,17 +29,11 @@ def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: b
         raise InputError(f"{path}: an animation is one of {', '.join(SUFFIXES)}")
     require_fps(fps)
     if not len(frames):
-        raise InputError("an animation wants at least one frame")
+        raise InputError("an animation takes at least one frame")
     pictures = [enlarge(frame, side) for frame in (np.concatenate([frames, frames[-2:0:-1]]) if back else frames)]
     settings = {"lossless": True} if path.suffix.lower() == ".webp" else {"optimize": False, "disposal": 1}
     kind = path.suffix.lower().removeprefix(".")
     with whole_file(path) as temporary:
         pictures[0].save(
-            temporary,
-            format=kind,
-            save_all=True,
-            append_images=pictures[1:],
-            duration=10 * round(100 / fps),
-            loop=0,
-            **settings,
+            temporary, format=kind, save_all=True, append_images=pictures[1:], duration=10 * round(100 / fps), loop=0, **settings
         )

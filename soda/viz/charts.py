@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from soda.viz.style import ACCENT, INK, QUIET, RULE, SOFT, STYLE, save, short
+from soda.viz.style import ACCENT, INK, QUIET, RULE, SOFT, chart, short
 
 MAX_CELL_NUMBERS = 20  # classes; a larger confusion matrix shows shades alone
 
@@ -35,8 +34,7 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, names: list[str], pa
     share = count / np.maximum(1, count.sum(1, keepdims=True))
     kinds = len(classes)
     side = min(9.0, max(2.6, 0.48 * kinds))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(side, side), dpi=100)
+    with chart(path, side, side) as figure:
         axes = _matrix(figure, share)
         labels = [short(names[label]) for label in classes] if kinds <= 2 * MAX_CELL_NUMBERS else []
         axes.set_xticks(range(len(labels)), labels, rotation=45, ha="left", rotation_mode="anchor")
@@ -57,14 +55,12 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, names: list[str], pa
                 colour = "white" if percent > 55 else INK
                 axes.text(float(column), float(row), text, ha="center", va="center", color=colour, fontsize=7.5)
         axes.tick_params(which="minor", length=0)
-    save(figure, path)
     return count
 
 
 def probe_bars(bars: list[Bar], chance: float, path: Path) -> None:
     """Accuracies on the test split as bars with their 95 % intervals, and chance (the commonest label) as a line."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 0.36 * len(bars) + 0.5), dpi=100)
+    with chart(path, 6.6, 0.36 * len(bars) + 0.5) as figure:
         axes = figure.add_subplot()
         rows = np.arange(len(bars))
         values = np.array([bar.value for bar in bars])
@@ -82,7 +78,6 @@ def probe_bars(bars: list[Bar], chance: float, path: Path) -> None:
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.tick_params(length=0)
         axes.set_xticks([])
-    save(figure, path)
 
 
 def section_matrix(factors: Sequence[str], by_section: np.ndarray, whole: np.ndarray, majority: np.ndarray, path: Path) -> None:
@@ -96,8 +91,7 @@ def section_matrix(factors: Sequence[str], by_section: np.ndarray, whole: np.nda
     values = np.vstack([by_section, whole, majority])
     room = np.where(majority < 1, 1 - majority, 1.0)
     shade = ((values - majority) / room).clip(0, 1)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(1.6 + 0.62 * len(factors), 0.7 + 0.34 * len(rows)), dpi=100)
+    with chart(path, 1.6 + 0.62 * len(factors), 0.7 + 0.34 * len(rows)) as figure:
         axes = _matrix(figure, shade, aspect="auto")
         axes.set_xticks(range(len(factors)), factors, rotation=35, ha="left", rotation_mode="anchor")
         axes.xaxis.tick_top()
@@ -107,7 +101,6 @@ def section_matrix(factors: Sequence[str], by_section: np.ndarray, whole: np.nda
             colour = "white" if shade[row, column] > 0.55 else INK
             axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=7.5)
         axes.axhline(len(by_section) - 0.5, color=SOFT, linewidth=0.8)
-    save(figure, path)
 
 
 def _matrix(figure: Figure, shares: np.ndarray, **settings: Any) -> Any:
@@ -123,8 +116,7 @@ def _matrix(figure: Figure, shares: np.ndarray, **settings: Any) -> Any:
 def cost_curves(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
     """PSNR, SSIM and LPIPS-like distance over the number of denoiser evaluations, a line for each way to draw, ours first."""
     measures = (("psnr", "PSNR, dB"), ("ssim", "SSIM"), ("lpips_like", "LPIPS-like, less is nearer"))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 2.5), dpi=100)
+    with chart(path, 9.0, 2.5) as figure:
         for place, (key, title) in enumerate(measures):
             axes = figure.add_subplot(1, 3, place + 1)
             for colour, (name, line) in zip((ACCENT, QUIET), curves.items(), strict=True):
@@ -138,14 +130,12 @@ def cost_curves(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path)
             axes.set_xlabel("denoiser evaluations a picture")
         figure.axes[0].legend(frameon=False, fontsize=7.5)
         figure.tight_layout()
-    save(figure, path)
 
 
 def disentanglement_bars(scores: dict[str, dict[str, float]], ours: str, path: Path) -> None:
     """One group of bars a measure, one bar a representation. scores: representation -> measure -> [0, 1]."""
     measures = list(next(iter(scores.values())))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(1.5 * len(measures) + 1.5, 2.6), dpi=100)
+    with chart(path, 1.5 * len(measures) + 1.5, 2.6) as figure:
         axes = figure.add_subplot()
         width = 0.8 / len(scores)
         greys = ["#b9b3a8", "#8d8880", "#d8d3ca", "#6f6a63"]
@@ -162,4 +152,3 @@ def disentanglement_bars(scores: dict[str, dict[str, float]], ours: str, path: P
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0, labelcolor=INK)
         axes.legend(frameon=False, fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=len(scores))
-    save(figure, path)

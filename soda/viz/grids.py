@@ -13,7 +13,7 @@ from soda.viz.sheets import enlarge
 from soda.viz.style import ACCENT, DPI, INK, SOFT, STYLE, WARN, save
 
 
-def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
+def thumbnail(picture: np.ndarray, side: int = 96) -> np.ndarray:
     """(S, S, C) uint8 -> (about side, about side, 3) uint8: small pictures grow by whole factors, large ones shrink to `side`."""
     return np.asarray(enlarge(picture, side))
 
@@ -54,12 +54,10 @@ class Sheet:
         return figure, axes
 
 
-def reconstruction_grid(
-    originals: np.ndarray, samples: list[np.ndarray], path: Path, *, columns: int = 12, side: int = 128
-) -> None:
-    """Originals (N, S, S, C) uint8 in rows of `columns`, and under each what was drawn from its z, one row for every sample."""
-    tiles = [[thumbnail(picture, side) for picture in group] for group in (originals, *samples)]
-    cell, columns = len(tiles[0][0]), min(columns, len(originals))
+def reconstruction_grid(originals: np.ndarray, samples: list[np.ndarray], path: Path) -> None:
+    """Originals (N, S, S, C) uint8 in rows of 12, and under each what was drawn from its z, one row for every sample."""
+    tiles = [[thumbnail(picture, 128) for picture in group] for group in (originals, *samples)]
+    cell, columns = len(tiles[0][0]), min(12, len(originals))
     gap, band_gap, first_gap = cell // 16 + 2, cell // 3, cell // 10 + 4
     bands = -(-len(originals) // columns)
     band = (len(tiles) - 1) * (cell + gap) + cell + first_gap
@@ -69,25 +67,22 @@ def reconstruction_grid(
         for i, tile in enumerate(group):
             sheet.put(tile, i % columns * (cell + gap), i // columns * (band + band_gap) + rows[row])
     figure, axes = sheet.figure()
+    labels = [("original", INK), ("from z", ACCENT), *[("again", SOFT)] * len(tiles)]
     for b in range(bands):
-        top = b * (band + band_gap)
-        for text, row, colour in (("original", 0, INK), ("from z", 1, ACCENT)):
-            axes.text(-14, top + rows[row] + cell / 2, text, ha="right", va="center", color=colour, clip_on=False)
-        for row in range(2, len(tiles)):
-            axes.text(-14, top + rows[row] + cell / 2, "again", ha="right", va="center", color=SOFT, clip_on=False)
+        for y, (text, colour) in zip(rows, labels, strict=False):
+            middle = b * (band + band_gap) + y + cell / 2
+            axes.text(-14, middle, text, ha="right", va="center", color=colour, clip_on=False)
     save(figure, path)
 
 
-def neighbour_rows(
-    queries: np.ndarray, found: np.ndarray, wrong: np.ndarray | None, path: Path, *, columns: int = 2, side: int = 96
-) -> None:
+def neighbour_rows(queries: np.ndarray, found: np.ndarray, wrong: np.ndarray | None, path: Path) -> None:
     """Rows of a query and its neighbours. queries: (N, S, S, C), found: (N, k, S, S, C) uint8.
 
     wrong: (N, k) bool, the neighbours that carry another label than the query and get a frame; None without labels.
     """
     count, k = found.shape[:2]
-    columns = min(columns, count)
-    cell = len(thumbnail(queries[0], side))
+    columns = min(2, count)
+    cell = len(thumbnail(queries[0]))
     gap, query_gap, block_gap = cell // 10 + 2, cell // 4, cell // 2
     block = (k + 1) * (cell + gap) - gap + query_gap
     rows = -(-count // columns)
@@ -95,10 +90,10 @@ def neighbour_rows(
     sheet = Sheet(columns * block + (columns - 1) * block_gap + 2 * margin, rows * (cell + gap) - gap + 2 * margin)
     for i in range(count):
         x, y = margin + i // rows * (block + block_gap), margin + i % rows * (cell + gap)
-        sheet.put(thumbnail(queries[i], side), x, y)
+        sheet.put(thumbnail(queries[i]), x, y)
         for j in range(k):
             left = x + (j + 1) * (cell + gap) + query_gap
-            sheet.put(thumbnail(found[i, j], side), left, y, WARN if wrong is not None and wrong[i, j] else None)
+            sheet.put(thumbnail(found[i, j]), left, y, WARN if wrong is not None and wrong[i, j] else None)
     figure, axes = sheet.figure()
     for b in range(columns):
         left = margin + b * (block + block_gap)
@@ -110,36 +105,32 @@ def neighbour_rows(
     save(figure, path)
 
 
-def mix_grid(styles: np.ndarray, contents: np.ndarray, mixes: np.ndarray, path: Path, *, side: int = 96) -> None:
+def mix_grid(styles: np.ndarray, contents: np.ndarray, mixes: np.ndarray, path: Path) -> None:
     """styles: (K, S, S, C) in the top row, contents: (N, ...) in the left column, mixes: (N, K, ...) where they meet."""
-    cell = len(thumbnail(styles[0], side))
+    cell = len(thumbnail(styles[0]))
     gap, first = cell // 16 + 2, cell // 4
-    height, width = len(contents), len(styles)
-    sheet = Sheet((width + 1) * (cell + gap) + first, (height + 1) * (cell + gap) + first)
-    for k, picture in enumerate(styles):
-        sheet.put(thumbnail(picture, side), (k + 1) * (cell + gap) + first, 0)
-    for n, picture in enumerate(contents):
-        y = (n + 1) * (cell + gap) + first
-        sheet.put(thumbnail(picture, side), 0, y)
-        for k in range(width):
-            sheet.put(thumbnail(mixes[n, k], side), (k + 1) * (cell + gap) + first, y)
+    xs, ys = ([0, *((k + 1) * (cell + gap) + first for k in range(count))] for count in (len(styles), len(contents)))
+    sheet = Sheet(xs[-1] + cell + gap, ys[-1] + cell + gap)
+    rows = [[None, *styles], *([content, *mixed] for content, mixed in zip(contents, mixes, strict=True))]
+    for y, row in zip(ys, rows, strict=True):
+        for x, picture in zip(xs, row, strict=True):
+            if picture is not None:
+                sheet.put(thumbnail(picture), x, y)
     figure, axes = sheet.figure()
     axes.text(cell + gap + first, -10, "style from", va="bottom", color=INK, clip_on=False)
     axes.text(0, cell + gap + first - 6, "content from", va="bottom", color=INK, clip_on=False)
     save(figure, path)
 
 
-def attribute_strips(strips: np.ndarray, titles: list[str], ends: float, path: Path, *, side: int = 96) -> None:
+def attribute_strips(strips: np.ndarray, titles: list[str], ends: float, path: Path) -> None:
     """One row a title: strips (rows, P, T, S, S, C), P pictures moved along a direction, T steps from -ends to +ends sigma."""
     rows, pictures, steps = strips.shape[:3]
-    cell = len(thumbnail(strips[0, 0, 0], side))
+    cell = len(thumbnail(strips[0, 0, 0]))
     gap, block_gap = cell // 16 + 2, cell // 3
     block = steps * (cell + gap) - gap + block_gap
     sheet = Sheet(pictures * block - block_gap, rows * (cell + gap) - gap)
-    for row in range(rows):
-        for p in range(pictures):
-            for step in range(steps):
-                sheet.put(thumbnail(strips[row, p, step], side), p * block + step * (cell + gap), row * (cell + gap))
+    for row, p, step in np.ndindex(rows, pictures, steps):
+        sheet.put(thumbnail(strips[row, p, step]), p * block + step * (cell + gap), row * (cell + gap))
     figure, axes = sheet.figure()
     for row, title in enumerate(titles):
         axes.text(-14, row * (cell + gap) + cell / 2, title, ha="right", va="center", color=INK, clip_on=False)

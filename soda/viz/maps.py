@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from soda.viz.grids import Sheet, thumbnail
-from soda.viz.style import QUIET, STYLE, save, short
+from soda.viz.style import QUIET, chart, save, short
 
 MAX_MAP = 1500  # images on the map: t-SNE takes 5 to 10 s for them on two cores
+WIDTH = 1782  # px of the map of images, about
 MAX_COLOURS = 20  # labels; with more, colours no longer tell them apart
 
 
-def plane(z: np.ndarray, seed: int, max_tsne: int = MAX_MAP) -> np.ndarray:
-    """Latents (N, D) in the plane: (N, 2). PCA to 50 components, then t-SNE; PCA alone below 10 or above `max_tsne`."""
+def plane(z: np.ndarray, seed: int) -> np.ndarray:
+    """Latents (N, D) in the plane: (N, 2). PCA to 50 components, then t-SNE; PCA alone below 10 or above MAX_MAP."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -27,7 +26,7 @@ def plane(z: np.ndarray, seed: int, max_tsne: int = MAX_MAP) -> np.ndarray:
         return np.pad(z, ((0, 0), (0, 2)))[:, :2]
     reduced = PCA(min(50, count - 1, z.shape[1]), svd_solver="full").fit_transform(z)
     reduced = np.pad(reduced, ((0, 0), (0, 2)))  # at least two columns
-    if not 10 <= count <= max_tsne:
+    if not 10 <= count <= MAX_MAP:
         return reduced[:, :2]
     start = reduced[:, :2] / (reduced[:, 0].std() or 1) * 1e-4
     return TSNE(perplexity=min(30.0, (count - 1) / 3), init=start, random_state=seed, max_iter=750).fit_transform(reduced)
@@ -48,18 +47,11 @@ def can_be_coloured(labels: np.ndarray) -> bool:
 def latent_map(points: np.ndarray, labels: np.ndarray, names: list[str], path: Path) -> None:
     """Points (N, 2) coloured by label, the legend outside. labels: (N,) int64, -1 for none, that `can_be_coloured`."""
     present = [int(label) for label in np.unique(labels) if label >= 0]
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 5.6), dpi=100)
+    with chart(path, 7.2, 5.6) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         unlabelled = labels < 0
-        axes.scatter(
-            points[unlabelled, 0],
-            points[unlabelled, 1],
-            s=7,
-            color=QUIET,
-            linewidths=0,
-            label="no label" if unlabelled.any() else None,
-        )
+        name = "no label" if unlabelled.any() else None
+        axes.scatter(points[unlabelled, 0], points[unlabelled, 1], s=7, color=QUIET, linewidths=0, label=name)
         for label, colour in zip(present, palette(len(present)), strict=True):
             here = labels == label
             axes.scatter(points[here, 0], points[here, 1], s=9, color=colour, alpha=0.85, linewidths=0, label=short(names[label]))
@@ -67,16 +59,15 @@ def latent_map(points: np.ndarray, labels: np.ndarray, names: list[str], path: P
         axes.margins(0.01)
         axes.axis("off")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, markerscale=2.4, handletextpad=0.3)
-    save(figure, path)
 
 
-def picture_map(points: np.ndarray, pictures: np.ndarray, path: Path, *, width: int = 1782) -> None:
+def picture_map(points: np.ndarray, pictures: np.ndarray, path: Path) -> None:
     """Thumbnails near their points (N, 2): the plane is cut in cells, each showing the picture nearest to its centre.
 
-    pictures: (N, S, S, C) uint8; width: of the figure in px, about. The fewer the pictures, the larger.
+    pictures: (N, S, S, C) uint8. The fewer, the larger.
     """
     columns = int(np.clip(round(2 * np.sqrt(len(points))), 6, 27))
-    rows, cell = round(0.7 * columns), width // columns
+    rows, cell = round(0.7 * columns), WIDTH // columns
     low, high = points.min(0), points.max(0)
     place = (points - low) / np.where(high > low, high - low, 1) * (np.array([columns, rows]) - 1)
     cells = place.round().astype(int)

@@ -56,7 +56,7 @@ def grid(
     lengths = {len(row) for row in rows}
     first = next((cell for row in rows for cell in row if cell is not None), None)
     if len(lengths) != 1 or first is None:
-        raise ValueError(f"a sheet wants rows of one length with pictures in them, not rows of {sorted(lengths)}")
+        raise ValueError(f"a sheet takes rows of one length with pictures in them, not rows of {sorted(lengths)}")
     cell, font = enlarge(first, side).width, ImageFont.load_default()
     top = LINE * (bool(title) + bool(column_labels))
     lead = 3 * GAP

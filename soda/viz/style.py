@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,15 @@ def save(figure: Figure, path: Path) -> None:
     """Write a PNG; the same figure gives the same bytes. Labels that stick out widen the picture instead of being cut."""
     with matplotlib.rc_context(STYLE):
         figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06, metadata={"Software": None})
+
+
+@contextmanager
+def chart(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of so many inches to be filled in the style of all, which is then saved."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=100)
+        yield figure
+        save(figure, path)
 
 
 def short(name: str) -> str:

@@ -48,15 +48,15 @@ def test_sampling_times_fall_from_T_to_the_clean_end(name: str, spacing: str, st
 
 def test_logsnr_spacing_is_even_in_logsnr_where_the_table_is_fine() -> None:
     schedule = Schedule("cosine", 100_000)
-    logsnr = schedule.logsnr()[torch.tensor(schedule.sampling_times(11)[1:-1]) - 1]
+    logsnr = schedule.alphas_cumprod[1:].logit()[torch.tensor(schedule.sampling_times(11)[1:-1]) - 1]
     gaps = logsnr.diff()
     assert float((gaps / gaps.mean() - 1).abs().max()) < 0.05
 
 
-@pytest.mark.parametrize("steps", [0, -1, 101])
-def test_impossible_step_counts_are_refused(steps: int) -> None:
-    with pytest.raises(ValueError, match=str(steps)):
-        Schedule("cosine", 100).sampling_times(steps)
+@pytest.mark.parametrize(("steps", "spacing"), [(0, "t"), (-1, "logsnr"), (101, "t"), (5, "log")])
+def test_impossible_step_counts_and_spacings_are_refused(steps: int, spacing: str) -> None:
+    with pytest.raises(ValueError, match=spacing if spacing == "log" else str(steps)):
+        Schedule("cosine", 100).sampling_times(steps, spacing)
 
 
 def test_unknown_schedule_is_refused() -> None:

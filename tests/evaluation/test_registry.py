@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from soda.evaluation.registry import Measure, Quantity, Row, Table, UndeclaredError, find, flatten, measures, require_declared
+from soda.report.presentation import text_tables
 from tests.support.settings import ROOT
 
 RESULTS = sorted((ROOT / "docs/results").glob("*.json"))
@@ -73,13 +75,13 @@ def test_places_are_of_one_measure_each() -> None:
 
 def test_a_table_has_a_row_for_each_match_and_none_without_a_figure() -> None:
     rows = (Row("{}", ("by.*.right", "by.*.chance"), ours=True), Row("At {}", ("psnr@*", "")), Row("Nothing", ("gone", "")))
-    filled = MEASURE.filled(Table("T", ("", "Right", "Chance"), rows), {"small": SMALL})
-    assert [(row.title, row.texts) for row in filled] == [
-        ("red", ("91.4%", "0.1")),
-        ("dark.blue", ("100.0%", "–")),
-        ("At 5", ("21", "–")),
+    (table,) = text_tables(replace(MEASURE, tables=(Table("T", ("", "Right", "Chance"), rows),)), {"small": SMALL})
+    assert [(row.title, [cell.text for cell in row.cells]) for row in table.rows] == [
+        ("red", ["91.4%", "0.1"]),
+        ("dark.blue", ["100.0%", "–"]),
+        ("At 5", ["21", "–"]),
     ]
-    assert filled[0].values == (0.914, 0.1) and filled[0].row.ours
+    assert table.rows[0].ours
 
 
 def test_figures_in_sentences_have_their_unit_and_sentences_that_lack_one_are_left_out() -> None:

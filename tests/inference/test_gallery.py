@@ -17,7 +17,7 @@ from soda.inference.directions import Direction, DirectionError, Directions, loa
 from soda.inference.discovery import METHODS, candidates, rank
 from soda.inference.image_io import Format, give, read_pictures
 from soda.inference.interpolation import interpolate, slerp
-from soda.inference.mixing import mix, mix_every_cut, mix_grid
+from soda.inference.mixing import mix, mixes
 from soda.runtime.guidance import read_guidance
 from soda.runtime.preprocess import PictureError
 from soda.viz.animation import save_animation
@@ -64,14 +64,14 @@ def test_interpolation_that_cannot_be_is_refused(arguments: dict[str, object]) -
 def test_a_mix_takes_whole_sections_from_either_side() -> None:
     style, content = torch.ones(1, 12), torch.zeros(1, 12)
     assert mix(style, content, [0, 2], 4).tolist() == [[1] * 3 + [0] * 3 + [1] * 3 + [0] * 3]
-    cuts = mix_every_cut(style[0], content[0], 4)
+    cuts = mixes(style, content, 4, cut=None, chosen=None, every_cut=True)
     assert cuts.sum(1).tolist() == [0, 3, 6, 9, 12]  # nothing to everything of the style, the fine sections first
     assert (cuts[1, :3] == 1).all()
 
 
 def test_a_grid_of_mixes_has_a_row_for_each_content() -> None:
     styles, contents = torch.tensor([[1.0, 1.0], [2.0, 2.0]]), torch.tensor([[10.0, 10.0], [20.0, 20.0], [30.0, 30.0]])
-    mixed = mix_grid(styles, contents, [0], 2).reshape(3, 2, 2)
+    mixed = mixes(styles, contents, 2, cut=None, chosen=[0], every_cut=False).reshape(3, 2, 2)
     assert mixed[2, 1].tolist() == [2, 30] and mixed[0, 1].tolist() == [2, 10]
 
 

@@ -228,7 +228,7 @@ def test_a_model_folder_with_a_missing_or_altered_file_is_refused_by_name(home: 
         weights.write_bytes(weights.read_bytes()[:1000])
     else:
         settings.write_text(settings.read_text().replace("latent_dim: 16", "latent_dim: 18"))
-        wanted = r"config\.yaml: model\.latent_dim: 18 is not possible; it wants a multiple of the 4 sections"
+        wanted = r"config\.yaml: model\.latent_dim: 18 is not possible; it must be a multiple of the 4 sections"
     with pytest.raises(CheckpointError, match=wanted):
         SODA.from_pretrained(folder, device="cpu")
 
@@ -286,7 +286,7 @@ def test_tensors_that_do_not_fit_are_refused(model: SODA) -> None:
         model.decode(torch.zeros(2, 15))
     with pytest.raises(ValueError, match="x_T has shape"):
         model.decode(torch.zeros(2, 16), x_T=torch.zeros(1, 16, 16))
-    with pytest.raises(ValueError, match="steps 0"):
+    with pytest.raises(ValueError, match="steps: 0"):
         model.decode(torch.zeros(2, 16), steps=0)
     with pytest.raises(ValueError, match="no finite number"):
         model.decode(torch.full((2, 16), torch.nan))
@@ -382,7 +382,7 @@ def test_a_turntable_goes_once_round_and_poses_change_it(here: Path, turning: Pa
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["--pose", "30"], "--pose: '30' is not possible; it wants azimuth and elevation in degrees"),
+        (["--pose", "30"], "--pose: '30' is not possible; it must be azimuth and elevation in degrees"),
         (["--pose", "30,20", "--pose", "1,2"], "--pose: given 2 times for 1 pictures"),
         (["--pose", "30,20,0"], "a camera at the origin has nothing to look at"),
         (["--frames", "0"], "frames: 0 is not possible"),
@@ -437,7 +437,7 @@ def test_attributes_are_found_in_prepared_data(here: Path, capsys: pytest.Captur
         (["reconstruct", "a.png", "-o", "x.txt"], "x.txt: cannot be written"),
         (["reconstruct", "a.png", "a.png"], "two of the pictures would be written to it"),
         (["reconstruct", "a.png", "--guidance", "lots"], "--guidance: 'lots' is not possible"),
-        (["reconstruct", "a.png", "--steps", "1000"], "steps 1000 is not in 1 .. 50"),
+        (["reconstruct", "a.png", "--steps", "1000"], "steps: 1000 is not possible; it must be a whole number from 1 to 50"),
         (["interpolate", "a.png", "-o", "w.gif"], "interpolation takes two images or more"),
         (["mix", "--style", "a.png", "--content", "b.png", "--cut", "7"], "cut: 7 is not possible"),
         (["mix", "--style", "a.png", "--content", "b.png", "--sections", "7"], "section 7 does not exist"),

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from soda.diffusion.inversion import invert_exactly
-from soda.diffusion.schedule import SCHEDULES, Schedule
 from soda.export.denoiser import DeployedDenoiser, denoiser_to_onnx
 from soda.export.describe import describe_denoiser, to_bytes
 from soda.inference.drawer import Drawer, Sampling
@@ -23,7 +22,6 @@ from soda.model.network import SodaNetwork, build_model
 from soda.runtime import Decoder, DecoderError
 from soda.runtime.metadata import MetadataError, from_denoiser_props, to_props
 from soda.runtime.session import is_damaged
-from soda.runtime.timesteps import sampling_times
 from tests.support.settings import make_config
 
 DIRECTIONS: list[dict[str, Any]] = [
@@ -67,20 +65,6 @@ def decoder(file: Path) -> Decoder:
 def inputs(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, 16, generator=generator), torch.randn(count, 1, 16, 16, generator=generator)
-
-
-@pytest.mark.parametrize("name", sorted(SCHEDULES))
-@pytest.mark.parametrize("spacing", ["logsnr", "t"])
-def test_the_times_of_a_sampler_are_those_of_torch(name: str, spacing: str) -> None:
-    for entries in (2, 50, 1000):
-        schedule = Schedule(name, entries)
-        for steps in {1, 2, 3, 5, 10, 25, 50, 100, 999, entries}:
-            if steps <= entries:
-                found = sampling_times(schedule.alphas_cumprod.numpy(), steps, spacing)
-                assert found == schedule.sampling_times(steps, spacing), (entries, steps)
-    for steps, way in ((0, "t"), (1001, "t"), (5, "log")):
-        with pytest.raises(ValueError, match="is not possible"):
-            sampling_times(schedule.alphas_cumprod.numpy(), steps, way)
 
 
 @pytest.mark.parametrize("prediction", ["v", "eps", "x_0"])

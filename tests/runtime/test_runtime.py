@@ -504,7 +504,7 @@ def test_names_that_are_no_text_are_damage(file: Path, tmp_path: Path) -> None:
     content = file.read_bytes()
     assert content.count(b"\x12\x01h") == 1  # the name of an input's height, with its tag and length
     (tmp_path / "odd.onnx").write_bytes(content.replace(b"\x12\x01h", b"\x12\x01\xe2"))
-    with pytest.raises(EncoderError, match=r"odd\.onnx: damaged: the names of its inputs and outputs are not Unicode"):
+    with pytest.raises(EncoderError, match=r"odd\.onnx: damaged: its metadata or its nodes' names are not Unicode"):
         Encoder(tmp_path / "odd.onnx")
 
 

@@ -230,7 +230,7 @@ def test_what_cannot_be_embedded_is_refused(album: Path, encoder: Encoder, tmp_p
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_bytes(b"no")
     for folder, name, says in (
-        (album, "v.csv", r"v\.csv: cannot be written; it wants one of \.parquet, \.npz"),
+        (album, "v.csv", r"v\.csv: cannot be written; it must be one of \.parquet, \.npz"),
         (tmp_path / "empty", "v.npz", "empty: there is no picture"),
         (tmp_path / "bad", "v.npz", "bad: none of its 1 pictures"),
     ):
@@ -401,8 +401,8 @@ def test_a_search_by_blocks_is_a_search_of_all() -> None:
     for size in (1, 7, 64, 500):
         blocks = ((names[i : i + size], bank[i : i + size]) for i in range(0, 500, size))
         found = search(queries, blocks, 20)
-        assert [[hit.file for hit in hits] for hits in found] == [[names[i] for i in row] for row in wanted[0]]
-        np.testing.assert_allclose([[hit.cosine for hit in hits] for hits in found], wanted[1], atol=1e-6)
+        assert [[file for file, _ in hits] for hits in found] == [[names[i] for i in row] for row in wanted[0]]
+        np.testing.assert_allclose([[cosine for _, cosine in hits] for hits in found], wanted[1], atol=1e-6)
     assert [len(hits) for hits in search(queries, [(names[:3], bank[:3])], 20)] == [3] * 5
 
 
@@ -532,7 +532,7 @@ def test_a_mistake_is_one_line_and_leaves_no_sheet(
         (["search", table, album / "copy.png", "-k", 0, *encoder], "k: 0"),
         (["duplicates", table, "--threshold", 2], "threshold: 2.0"),
         (["duplicates", tmp_path / "none.parquet"], "none.parquet: no such file"),
-        (["cluster", table, "-k", 41], "-k: 41 is not possible; it wants a whole number from 1 to 40"),
+        (["cluster", table, "-k", 41], "-k: 41 is not possible; it must be a whole number from 1 to 40"),
         (["cluster", table, "-k", 2, "--seed", -1], "--seed: -1"),
         (["outliers", table, "-n", 0], "--number: 0"),
         (["outliers", table, "-o", tmp_path / "o.png"], "o.png: cannot be written"),

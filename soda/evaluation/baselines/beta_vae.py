@@ -102,13 +102,7 @@ def images_of_equal_compute(config: Config, share: float = 1.0) -> int:
 
 
 def train_beta_vae(
-    config: Config,
-    train: Sample,
-    *,
-    images: int,
-    beta: float,
-    device: torch.device,
-    keeping: Keeping | None = None,
+    config: Config, train: Sample, *, images: int, beta: float, device: torch.device, keeping: Keeping | None = None
 ) -> nn.Module:
     """Train on `images` images of `train` and return the encoder of the means, in eval mode.
 

@@ -126,7 +126,7 @@ def train_reader(
     nothing to learn.
     """
     if not values and content is None:
-        raise InputError("a reader wants at least one factor to learn")
+        raise InputError("a reader takes at least one factor to learn")
     shape = train.gather(np.array([0])).shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("reader", seed))

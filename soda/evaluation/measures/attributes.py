@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from soda.evaluation.registry import Figure, Measure, Quantity, Row, Table
+from soda.evaluation.registry import Beside, Figure, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,26 +45,21 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     _draw_strips(context, scene, steps, {name: match.direction for name, match in matches.items()})
     return {
         "best_match": {
-            name: {
-                "direction": match.direction,
-                "score": match.score,
-                "others": match.others,
-                "random_score": random[name].score,
-                "random_others": random[name].others,
-            }
+            name: {**vars(match), "random_score": random[name].score, "random_others": random[name].others}
             for name, match in matches.items()
         },
-        "mean_score": float(np.mean([match.score for match in matches.values()])),
-        "mean_others": float(np.mean([match.others for match in matches.values()])),
-        "mean_random_score": float(np.mean([match.score for match in random.values()])),
-        "mean_random_others": float(np.mean([match.others for match in random.values()])),
+        **{
+            f"mean_{prefix}{key}": float(np.mean([getattr(match, key) for match in found.values()]))
+            for prefix, found in (("", matches), ("random_", random))
+            for key in ("score", "others")
+        },
         "directions": len(steps),
         "notes": [
             f"Of the {len(steps)} directions that were found without labels, the one that moves each factor best, read by a "
             f"classifier off pictures drawn at -{REACH:g} and +{REACH:g} standard deviations: chosen on {len(z['val'])} "
             f"validation pictures, scored on {len(z['test'])} test pictures. score: distance (total variation, 0 to 1) between "
             "the factor's mean chances at the two ends; others: share of pictures whose answer for another factor changes, mean "
-            "over these. random_...: the best of as many directions drawn at random with the covariance of z, chosen alike.",
+            "over these. random_...: the best of as many directions drawn at random with the covariance of z, chosen alike."
         ],
     }
 
@@ -96,6 +91,10 @@ def _draw_directions(context: EvaluationContext) -> None:
     save_sheet(direction_sheet(edit, found, units, side=64), context.folder / "directions.png")
 
 
+def _beside(key: str) -> Beside:
+    return ((f"mean_random_{key}", "best of as many random directions"),)
+
+
 MEASURE = Measure(
     key="attributes",
     title="Attribute directions",
@@ -107,22 +106,8 @@ MEASURE = Measure(
         Quantity("best_match.*.others", "Other factors that the best direction of {} changes", _SHARE, "lower"),
         Quantity("best_match.*.random_score", "How far the best random direction moves {}", _SHARE, "higher"),
         Quantity("best_match.*.random_others", "Other factors that the best random direction of {} changes", _SHARE, "lower"),
-        Quantity(
-            "mean_score",
-            "How far the best direction moves a factor, mean",
-            _SHARE,
-            "higher",
-            _SPOKEN,
-            (("mean_random_score", "best of as many random directions"),),
-        ),
-        Quantity(
-            "mean_others",
-            "Other factors that change, mean",
-            _SHARE,
-            "lower",
-            _SPOKEN,
-            (("mean_random_others", "best of as many random directions"),),
-        ),
+        Quantity("mean_score", "How far the best direction moves a factor, mean", _SHARE, "higher", _SPOKEN, _beside("score")),
+        Quantity("mean_others", "Other factors that change, mean", _SHARE, "lower", _SPOKEN, _beside("others")),
         Quantity("mean_random_score", "How far the best random direction moves a factor, mean", _SHARE, "higher", _SPOKEN),
         Quantity("mean_random_others", "Other factors that change, best random directions, mean", _SHARE, "lower", _SPOKEN),
         Quantity("directions", "Directions that were found"),
@@ -145,14 +130,12 @@ MEASURE = Measure(
                 ("the best of as many random ones", "mean_random_score"),
                 ("other factors that change", "mean_others"),
             ),
-            shipped=True,
         ),
         Figure(
             "directions",
             "Directions found without labels",
             "Test pictures moved from -3 to +3 standard deviations along directions of the latent, those that change pictures "
             "most first. Their numbers are what soda edit --direction takes.",
-            shipped=True,
         ),
     ),
 )

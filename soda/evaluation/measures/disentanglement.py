@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from soda.evaluation.registry import Figure, Measure, Quantity, Row, Table
+from soda.evaluation.registry import Beside, Figure, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,11 +18,7 @@ SCORES = {
     "modularity": "Modularity",
     "explicitness": "Explicitness",
 }
-BASELINES = {
-    "pca": "PCA of pixels",
-    "random": "Untrained encoder",
-    "beta_vae": "beta-VAE, same encoder, as many operations",
-}
+BASELINES = {"pca": "PCA of pixels", "random": "Untrained encoder", "beta_vae": "beta-VAE, same encoder, as many operations"}
 
 
 def compute(context: EvaluationContext) -> dict[str, Any]:
@@ -61,13 +57,12 @@ def _beta_vae(context: EvaluationContext) -> tuple[nn.Module | None, int]:
     """The encoder of a beta-VAE, and the images that it trained on; none where the settings give it no share."""
     from soda.evaluation.baselines.beta_vae import images_of_equal_compute, train_beta_vae
 
-    config, trained = context.config, context.trained
+    config, trained, train = context.config, context.trained, context.samples["train"]
     if not config.vae_share:
         return None, 0
     images = images_of_equal_compute(trained, config.vae_share)
-    settings: dict[str, Any] = {"images": images, "beta": config.vae_beta}
-    vae = train_beta_vae(trained, context.samples["train"], device=context.device, keeping=context.keeping, **settings)
-    return vae, images
+    beta, device = config.vae_beta, context.device
+    return train_beta_vae(trained, train, images=images, beta=beta, device=device, keeping=context.keeping), images
 
 
 def _notes(context: EvaluationContext, factors: int, counts: tuple[int, ...], seen: int) -> list[str]:
@@ -90,22 +85,17 @@ def _notes(context: EvaluationContext, factors: int, counts: tuple[int, ...], se
     ]
 
 
+def _beside(key: str) -> Beside:
+    return tuple((f"baselines.{name}.{key}", words) for name, words in BASELINES.items())
+
+
 MEASURE = Measure(
     key="disentanglement",
     title="Disentanglement",
     place=90,
     compute=compute,
     quantities=(
-        *(
-            Quantity(
-                key,
-                title,
-                "{:.3f}",
-                "higher",
-                baselines=tuple((f"baselines.{name}.{key}", words) for name, words in BASELINES.items()),
-            )
-            for key, title in SCORES.items()
-        ),
+        *(Quantity(key, title, "{:.3f}", "higher", baselines=_beside(key)) for key, title in SCORES.items()),
         *(Quantity(f"baselines.*.{key}", f"{title}: {{}}", "{:.3f}", "higher") for key, title in SCORES.items()),
         Quantity("by_factor.*", "Informativeness about {}", "{:.3f}", "higher"),
     ),
@@ -132,7 +122,6 @@ MEASURE = Measure(
                 ("beta-VAE", "baselines.beta_vae.dci_d"),
             ),
             chart=True,
-            shipped=True,
         ),
     ),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from soda.evaluation.registry import Measure, Quantity, Row, Table
 
-_PROBE = "{:.2%}"
+_PROBE, _SIGMA = "{:.2%}", "standard deviations"
+_COLUMNS = ("bytes", "max_abs_diff", "mean_cosine", "ms_64")  # of the table
 
 
 def _of_variant(name: str, title: str) -> tuple[Quantity, ...]:
@@ -13,9 +14,7 @@ def _of_variant(name: str, title: str) -> tuple[Quantity, ...]:
         Quantity(f"{name}_bytes", f"Bytes of the {title} encoder", better="lower"),
         Quantity(f"{name}_mean_cosine", f"Mean cosine of the {title} encoder with torch", better="higher"),
         Quantity(f"{name}_min_cosine", f"Least cosine of the {title} encoder with torch", better="higher"),
-        Quantity(
-            f"{name}_max_abs_diff", f"Greatest difference of the {title} encoder from torch, standard deviations", "", "lower"
-        ),
+        Quantity(f"{name}_max_abs_diff", f"Greatest difference of the {title} encoder from torch, {_SIGMA}", better="lower"),
         Quantity(f"{name}_ms_64", f"Milliseconds for 64 images, {title}", better="lower"),
         Quantity(f"{name}_probe_val_top1", f"Linear probe on validation, {title}", _PROBE, "higher"),
         Quantity(f"{name}_probe_val_drop", f"What the probe loses on validation, {title}", _PROBE, "lower"),
@@ -49,13 +48,7 @@ MEASURE = Measure(
             ("File", "Bytes", "Greatest difference from torch", "Mean cosine with torch", "ms for 64 images"),
             (
                 Row("encoder.onnx", ("bytes", "max_abs_diff", "mean_cosine", "onnx_ms_64"), ours=True),
-                *(
-                    Row(
-                        f"encoder.{kind}.onnx",
-                        tuple(f"{kind}_{key}" for key in ("bytes", "max_abs_diff", "mean_cosine", "ms_64")),
-                    )
-                    for kind in ("int8", "fp16")
-                ),
+                *(Row(f"encoder.{kind}.onnx", tuple(f"{kind}_{key}" for key in _COLUMNS)) for kind in ("int8", "fp16")),
                 Row("denoiser.onnx", ("denoiser_bytes", "decoder_max_abs_diff", "", "")),
                 Row("the encoder in torch", ("", "", "", "torch_ms_64")),
             ),

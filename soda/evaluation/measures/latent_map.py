@@ -38,11 +38,13 @@ MEASURE = Measure(
             "A map of the latents",
             "Test pictures placed in the plane by their latents alone. Labels, where it shows them, took no part in the "
             "training.",
+            shipped=False,
         ),
         Figure(
             "latent_map_pictures",
             "The same map in pictures",
             "In each cell of the plane the test picture that lies nearest to its centre.",
+            shipped=False,
         ),
     ),
 )

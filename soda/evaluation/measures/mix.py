@@ -177,14 +177,12 @@ MEASURE = Measure(
                 ("that show the content", "content_retrieval"),
                 ("content by chance", "content_chance"),
             ),
-            shipped=True,
         ),
         Figure(
             "mix_cuts",
             "Style of one, content of the other, at every cut",
             "At the left the picture that gives the content, at the right the one that gives the style. Between them the latent "
             "is cut at every place: so many of its finest sections come from the style, the coarser ones from the content.",
-            shipped=True,
         ),
     ),
 )

@@ -40,6 +40,7 @@ MEASURE = Measure(
             "Neighbours in latent space",
             "Each row begins with a test picture; the pictures after it are those whose latents lie nearest to its own. "
             "Where there are labels, a frame marks a neighbour of another label.",
+            shipped=False,
         ),
     ),
 )

@@ -169,7 +169,6 @@ MEASURE = Measure(
                 ("of a copy of the source", "baselines.copy.psnr"),
                 ("of the mean training view at that pose", "baselines.mean_view.psnr"),
             ),
-            shipped=True,
         ),
         Figure(
             "turntables",
@@ -182,7 +181,6 @@ MEASURE = Measure(
                 ("with another object as the source", "shuffled_psnr@1"),
                 ("with the source’s camera unknown", "unposed_psnr@1"),
             ),
-            shipped=True,
         ),
         Figure(
             "novel_views",
@@ -190,7 +188,6 @@ MEASURE = Measure(
             "Views of held-out objects. The expected view is the mean of several samples from one, two or four of the sources, "
             "whose cameras are known; it blurs what they leave open. A single sample is sharp and need not be the right one.",
             (("PSNR of one sample", "sample_psnr@1"),),
-            shipped=True,
         ),
     ),
     card=(

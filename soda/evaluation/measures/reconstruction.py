@@ -198,14 +198,12 @@ MEASURE = Measure(
                 ("LPIPS-like in 10 evaluations", "lpips_like@10"),
                 ("in 100", "lpips_like@100"),
             ),
-            shipped=True,
         ),
         Figure(
             "reconstruction_cost",
             "Reconstruction against its cost",
             "How near drawn pictures come to their originals, by the number of times that the denoiser was evaluated.",
             chart=True,
-            shipped=True,
         ),
     ),
     card=(

@@ -76,7 +76,6 @@ MEASURE = Measure(
             "Percent of test pictures whose value of a known factor (column) a linear probe tells from one section (row).",
             (("best section minus worst, mean", "section_spread"),),
             chart=True,
-            shipped=True,
         ),
     ),
 )
