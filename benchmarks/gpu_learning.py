@@ -106,7 +106,7 @@ def _evaluate(world: World, found: dict[str, Any], model: SodaNetwork, config: C
     for key, features in {**embedded, "pixels": partial(pixels, batch_size=1000)}.items():
         given = [Features(*(each.to(world.device) for each in features(sample))) for sample in splits.values()]
         probe = linear_probe(*given, classes=len(data.label_names), l2=config.evaluate.probe_l2)
-        near = knn_probe(*given, classes=len(data.label_names), k=config.evaluate.knn_k, max_val=10**6)
+        near = knn_probe(*given, classes=len(data.label_names), k=config.evaluate.knn_k)
         probes[key] = {"dim": given[0].x.shape[1], "val": probe.val_top1, "test": probe.test_top1, "l2": probe.l2}
         probes[key] |= {"knn_val": near.val_top1, "knn_test": near.test_top1, "k": near.k}
         print(f"  {key}: {probes[key]}", flush=True)
@@ -116,7 +116,7 @@ def _evaluate(world: World, found: dict[str, Any], model: SodaNetwork, config: C
         drawn = reconstruct(drawer, drawer.encode(to_float(images)), seed=0)
         near = judge.nearness(drawn, images)
         found |= {f"psnr_{name}": float(near.psnr.mean()), f"ssim_{name}": float(near.ssim.mean())}
-        reconstruction_grid(images[:24], [drawn[:24]], world.out / f"fashion-{name}.png", side=64)
+        reconstruction_grid(images[:24], [drawn[:24]], world.out / f"fashion-{name}.png")
     some = to_float(splits["val"].gather(np.arange(min(256, len(splits["val"]))))).to(world.device)
     found["usage_gap"] = use_of_z(model, some, seed=0, batch_size=256).gap
 
