@@ -7,14 +7,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from soda.common.errors import SodaError
 from soda.config import DatasetConfig
+from soda.config.validated import describe
 from soda.data.pixels import Loader
+
+S = TypeVar("S")
 
 
 class SourceError(SodaError, ValueError):
@@ -41,9 +46,7 @@ class Item:
     label: str = ""  # "" when there is none
     split: str | None = None  # the official split, when there is one: "test", "val", "train" (val is then drawn from it) or TRAIN
     extra: Mapping[str, Any] = field(default_factory=dict)  # values of the source's own manifest columns
-    factors: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what is known to be true of it, e.g. hair: long; "" where it is not
+    factors: Mapping[str, str] = field(default_factory=dict)  # what is known of it, e.g. hair: long; "" where it is not
     group: str = ""  # pictures of one group go to one split, where none is official; "": it is a group of its own
 
 
@@ -93,6 +96,16 @@ class Source(Protocol):
 
         Raises SourceError when `raw` is not what `fetch` wrote.
         """
+
+
+def read_described(path: Path, kind: type[S]) -> S:
+    """The YAML file `dataset.path`, which says how pictures are made, as a `kind`. Raises SourceError naming the wrong key."""
+    try:
+        return TypeAdapter(kind).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise SourceError(f"{path}: {describe(error, kind, whole='its content')}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SourceError(f"dataset.path: {path} cannot be read: {error}") from None
 
 
 def fetched_as(made_with: Mapping[str, str], factors: Sequence[str] = ()) -> dict[str, str]:

@@ -203,12 +203,12 @@ def test_pictures_without_cameras_say_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"views": 1}, r"plan\.yaml: views: 1 is not possible; it wants 2 or more"),
-        ({"elevation": [40, 20]}, r"plan\.yaml: elevation: \(40, 20\) is not possible"),
-        ({"elevation": 20}, r"plan\.yaml: elevation is 20; it wants a pair of numbers"),
+        ({"views": 1}, r"plan\.yaml: views: 1 is not possible; it must be greater than or equal to 2"),
+        ({"elevation": [40, 20]}, r"plan\.yaml: elevation: \(40\.0, 20\.0\) is not possible"),
+        ({"elevation": 20}, r"plan\.yaml: elevation: 20 is not possible; it must be a list"),
         ({"distance": [0.5, 2]}, r"distance: .* above 1"),
-        ({"objects": "many"}, r"objects is 'many'; it wants a int"),
-        ({"colour": 1}, r"plan\.yaml: colour: no such key; known here: views, "),
+        ({"objects": "many"}, r"objects: 'many' is not possible; it must be a valid integer"),
+        ({"colour": 1}, r"plan\.yaml: colour: no such setting \(value 1\); known here: views, "),
     ],
 )
 def test_a_wrong_plan_is_one_clear_error(
