@@ -532,7 +532,7 @@ def test_a_mistake_is_one_line_and_leaves_no_sheet(
         (["search", table, album / "copy.png", "-k", 0, *encoder], "k: 0"),
         (["duplicates", table, "--threshold", 2], "threshold: 2.0"),
         (["duplicates", tmp_path / "none.parquet"], "none.parquet: no such file"),
-        (["cluster", table, "-k", 41], "-k: 41 is not possible; it wants a whole number from 1 to 40"),
+        (["cluster", table, "-k", 41], "-k: 41 is not possible; it must be a whole number from 1 to 40"),
         (["cluster", table, "-k", 2, "--seed", -1], "--seed: -1"),
         (["outliers", table, "-n", 0], "--number: 0"),
         (["outliers", table, "-o", tmp_path / "o.png"], "o.png: cannot be written"),
