@@ -50,16 +50,16 @@ class Item:
     group: str = ""  # pictures of one group go to one split, where none is official; "": it is a group of its own
 
 
-def split_of(item: Item, config: DatasetConfig) -> str:
+def split_of(official: str | None, group: str, config: DatasetConfig) -> str:
     """The official split where there is one, the rest by hash of the group or id, so that a picture never moves when others
     come or go."""
-    if item.split in ("test", "val"):
-        return item.split
-    if item.split == TRAIN:
+    if official in ("test", "val"):
+        return official
+    if official == TRAIN:
         return "train"
-    digest = hashlib.sha256(f"{config.seed}:{item.group or item.id}".encode()).digest()
+    digest = hashlib.sha256(f"{config.seed}:{group}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2.0**64
-    if item.split is None:
+    if official is None:
         if place < config.test_fraction:
             return "test"
         place -= config.test_fraction
@@ -143,6 +143,6 @@ def require_label(config: DatasetConfig, factors: Sequence[str], *, others: Sequ
     """Raises SourceError when `dataset.labels` is neither one of the factors nor of `others`."""
     if config.labels not in (*others, *factors):
         raise SourceError(
-            f"dataset.labels: {config.labels!r} is not possible for {config.name}; it wants {' or '.join(others)} or a factor: "
+            f"dataset.labels: {config.labels!r} is not possible for {config.name}; it must be {' or '.join(others)} or a factor: "
             + ", ".join(factors)
         )
