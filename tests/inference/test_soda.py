@@ -228,7 +228,7 @@ def test_a_model_folder_with_a_missing_or_altered_file_is_refused_by_name(home: 
         weights.write_bytes(weights.read_bytes()[:1000])
     else:
         settings.write_text(settings.read_text().replace("latent_dim: 16", "latent_dim: 18"))
-        wanted = r"config\.yaml: model\.latent_dim: 18 is not possible; it wants a multiple of the 4 sections"
+        wanted = r"config\.yaml: model\.latent_dim: 18 is not possible; it must be a multiple of the 4 sections"
     with pytest.raises(CheckpointError, match=wanted):
         SODA.from_pretrained(folder, device="cpu")
 
