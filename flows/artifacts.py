@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,20 +67,16 @@ PAGES: dict[str, list[tuple[str, Callable[[Path], Page]]]] = {
 }
 
 
-def _sources(stage: str, root: Path, since: float) -> Iterator[tuple[Callable[[Path], Page], Path]]:
-    for pattern, make in PAGES.get(stage, []):
-        for path in sorted(root.glob(pattern)):
-            if path.stat().st_mtime >= since:
-                yield make, path
-
-
 def publish(stage: str, root: Path, log: logging.Logger | logging.LoggerAdapter[Any], since: float = 0.0) -> list[str]:
     """Publish the pages of a stage and return their keys; files written before `since` (seconds since the epoch) are left out.
 
     A page that cannot be made is a warning: it must not fail the run, nor hide why the stage failed.
     """
     keys = []
-    for make, path in _sources(stage, root, since):
+    found = [(make, path) for pattern, make in PAGES.get(stage, []) for path in sorted(root.glob(pattern))]
+    for make, path in found:
+        if path.stat().st_mtime < since:
+            continue
         try:
             page = make(path)
             create_markdown_artifact(page.markdown, key=page.key, description=page.description)

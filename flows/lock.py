@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,12 +17,6 @@ LOCK_FILE = Path(".dvc/tmp/pipeline.lock")
 
 class WorkspaceBusyError(SodaError, RuntimeError):
     """Another run, or a stage that a killed run left behind, works in this workspace; the message names its process."""
-
-
-@dataclass(frozen=True)
-class Lock:
-    descriptor: int  # a stage inherits it, so that the lock is held for as long as the stage lives
-    abandoned_run: str | None  # id of the run that held the lock before and never gave it back
 
 
 def _read(handle: IO[str]) -> dict[str, Any]:
@@ -58,8 +51,12 @@ def _busy(path: Path, record: dict[str, Any]) -> WorkspaceBusyError:
 
 
 @contextmanager
-def workspace_lock(root: Path, run: str) -> Iterator[Lock]:
-    """Hold the workspace `root` for the run with the id `run`. Raises WorkspaceBusyError at once when it is taken."""
+def workspace_lock(root: Path, run: str) -> Iterator[tuple[int, str | None]]:
+    """Hold the workspace `root` for the run with the id `run`. Raises WorkspaceBusyError at once when it is taken.
+
+    Yields the lock's descriptor, which a stage inherits, so that it is held for as long as the stage lives; and the id of the run
+    that held it before and never gave it back, None when there is none.
+    """
     path = root / LOCK_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as handle:
@@ -72,6 +69,6 @@ def workspace_lock(root: Path, run: str) -> Iterator[Lock]:
         json.dump({"pid": os.getpid(), "run": run}, handle)
         handle.flush()
         try:
-            yield Lock(handle.fileno(), before.get("run"))
+            yield handle.fileno(), before.get("run")
         finally:
             handle.truncate(0)

@@ -22,7 +22,7 @@ from prefect.states import Completed, Failed, State
 from flows.artifacts import publish
 from flows.dvc_client import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
 from flows.folder import require_hashable
-from flows.lock import Lock, workspace_lock
+from flows.lock import workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
@@ -69,7 +69,7 @@ def _require_stage(root: Path, name: str | None) -> None:
         raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
 
-def _run_stages(root: Path, stages: list[str], lock: Lock, force: bool) -> State[Any]:
+def _run_stages(root: Path, stages: list[str], lock: int, force: bool) -> State[Any]:
     log = get_run_logger()
     changed, anything_ran = changed_stages(root), False
     for stage in stages:
@@ -81,7 +81,7 @@ def _run_stages(root: Path, stages: list[str], lock: Lock, force: bool) -> State
             retries=len(delays),
             retry_delay_seconds=delays,
         )
-        state = run(stage, root, lock.descriptor, anything_ran or stage in changed, force, return_state=True)
+        state = run(stage, root, lock, anything_ran or stage in changed, force, return_state=True)
         if not state.is_completed():
             message = state.message or f"ended {state.name}"
             return Failed(message=message if stage in message else f"stage {stage}: {message}")
@@ -105,9 +105,9 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
     log = get_run_logger()
     root = Path.cwd()
     try:
-        with workspace_lock(root, str(flow_run.get_id())) as lock:
-            if lock.abandoned_run and close_abandoned_run(lock.abandoned_run):
-                log.warning("run %s was killed before it ended; it is now marked as crashed", lock.abandoned_run)
+        with workspace_lock(root, str(flow_run.get_id())) as (lock, abandoned_run):
+            if abandoned_run and close_abandoned_run(abandoned_run):
+                log.warning("run %s was killed before it ended; it is now marked as crashed", abandoned_run)
             _require_stage(root, from_stage)
             settings = split_overrides(overrides)
             if settings or not from_stage:

@@ -43,14 +43,11 @@ def compose(overrides: list[str] | None = None, conf_dir: str | os.PathLike[str]
         values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"cannot compose {conf_dir.name}/ with {overrides or 'no overrides'}: {error}") from None
-    _require_known_data(from_dict(values).dataset.name, conf_dir / "dataset")
-    return values  # in the order and with the numbers that `dvc exp run` would write
-
-
-def _require_known_data(name: str, folder: Path) -> None:
-    known = sorted(path.stem for path in folder.glob("*.yaml") if path.stem != "base")
+    known = sorted(path.stem for path in (conf_dir / "dataset").glob("*.yaml") if path.stem != "base")
+    name = from_dict(values).dataset.name
     if name not in known:
         raise ConfigError(f"dataset.name: {name!r} is not possible; it must be one of {', '.join(known)}")
+    return values  # in the order and with the numbers that `dvc exp run` would write
 
 
 def _plain_name(override: str) -> str:

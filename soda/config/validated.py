@@ -75,7 +75,7 @@ def settings(group: str) -> Callable[[type[C]], type[C]]:
     return decorate
 
 
-def describe(error: ValidationError, cls: type[Any], group: str = "") -> str:
+def describe(error: ValidationError, cls: type[Any], group: str = "", whole: str = "params.yaml") -> str:
     """The first thing that is wrong, by its full key; an unknown key before all, since a misspelt one is missing as well."""
     found = min(error.errors(include_url=False), key=lambda each: each["type"] != "unexpected_keyword_argument")
     place, value = found["loc"], found["input"]
@@ -88,7 +88,7 @@ def describe(error: ValidationError, cls: type[Any], group: str = "") -> str:
     cause = found.get("ctx", {}).get("error")
     if isinstance(cause, ImpossibleError):
         return f"{key}.{cause.key}: {cause}".lstrip(".")
-    return f"{key or 'params.yaml'}: {value!r} is not possible; {_plain(found['type'], found['msg'])}"
+    return f"{key or whole}: {value!r} is not possible; {_plain(found['type'], found['msg'])}"
 
 
 def _fields(cls: type[Any], place: tuple[int | str, ...]) -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from soda.common.errors import InputError, SodaError
+from soda.common.checks import one_of
+from soda.common.errors import SodaError
 from soda.data.columns import FACTOR, SPLITS
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
@@ -116,20 +117,13 @@ class PreparedData:
             raise DatasetError(f"{path}: not the summary of prepared data ({type(error).__name__}: {error})") from None
         self._mapped: dict[int, np.ndarray] = {}
 
-    @cached_property
-    def has_cameras(self) -> bool:
-        """Whether every picture has a camera beside it."""
-        with pq.ParquetFile(self.manifest) as file:
-            return set(CAMERA_COLUMNS) <= set(file.schema_arrow.names)
-
     @property
     def manifest(self) -> Path:
         return self.folder / "manifest.parquet"
 
     def split(self, name: str) -> Split:
         """The pictures of "train", "val" or "test" (there may be none)."""
-        if name not in SPLITS:
-            raise InputError(f"split: {name!r} is not possible; it wants one of {', '.join(SPLITS)}")
+        one_of("split", name, SPLITS)
         table = self._read(["split", "shard", "row"])
         rows = np.flatnonzero(pc.equal(table["split"], name).to_numpy(zero_copy_only=False))
         shards = table["shard"].to_numpy().astype(np.int64)[rows]

@@ -125,7 +125,7 @@ def _chunks(config: DatasetConfig, source: Source, raw: Path, size: int) -> Iter
     chunk: list[tuple[str, Item]] = []
     for split in SPLIT_ORDER:
         for item in source.items(config, raw):
-            if split_of(item, config) == split:
+            if split_of(item.split, item.group or item.id, config) == split:
                 chunk.append((split, item))
                 if len(chunk) == size:
                     yield chunk

@@ -70,7 +70,7 @@ def camera(matrix: np.ndarray, focal: float | tuple[float, float], centre: tuple
     if len(matrix) == 4 and not np.allclose(matrix[3], (0, 0, 0, 1), atol=_TOLERANCE):
         raise CameraError(f"the pose's last row is {matrix[3].tolist()}, not 0 0 0 1: it may be transposed")
     if focal is None or centre is None:
-        raise CameraError("the intrinsics are missing: a camera wants its focal length and principal point, in sides")
+        raise CameraError("the intrinsics are missing: a camera takes its focal length and principal point, in sides")
     fx, fy = focal if isinstance(focal, Sequence | np.ndarray) else (focal, focal)
     made = Camera(float(fx), float(fy), float(centre[0]), float(centre[1]), tuple(matrix[:3].ravel().tolist()))
     problem = problem_of(np.asarray([made.numbers]))[0]
@@ -142,7 +142,7 @@ def orbit(azimuth: float, elevation: float, distance: float) -> np.ndarray:
     """The pose (3, 4) of a camera on a sphere round the object; angles in degrees, azimuth from +x towards +y, elevation from -90
     to 90. It turns with the azimuth even straight above. Raises CameraError for another elevation."""
     if not -90 <= elevation <= 90:
-        raise CameraError(f"an elevation of {elevation:g} degrees is not possible; it wants -90 to 90")
+        raise CameraError(f"an elevation of {elevation:g} degrees is not possible; it must be -90 to 90")
     a, e = math.radians(azimuth), math.radians(elevation)
     pose = look_at(distance * np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)]))
     if abs(math.sin(e)) >= STEEP:

@@ -103,8 +103,7 @@ def test_splits_follow_the_id_alone(dataset_config: MakeConfig) -> None:
     config = dataset_config(val_fraction=0.1, test_fraction=0.2)
 
     def of(number: int, split: str | None = None, seed: int = 0) -> str:
-        item = Item(id=f"picture {number}", file="", load=lambda settings: Image.new("L", (1, 1)), split=split)
-        return split_of(item, dataset_config(val_fraction=0.1, test_fraction=0.2, seed=seed))
+        return split_of(split, f"picture {number}", dataset_config(val_fraction=0.1, test_fraction=0.2, seed=seed))
 
     splits = [of(number) for number in range(5000)]
     assert splits == [of(number) for number in range(5000)]

@@ -160,8 +160,8 @@ def test_a_second_run_in_the_workspace_is_refused_at_once(project: Path, ran: Ra
 
 
 def test_a_stage_that_outlives_its_run_keeps_the_workspace(project: Path) -> None:
-    with workspace_lock(project, "run") as lock:
-        left_behind = subprocess.Popen(["sleep", "30"], pass_fds=[lock.descriptor])
+    with workspace_lock(project, "run") as (lock, _):
+        left_behind = subprocess.Popen(["sleep", "30"], pass_fds=[lock])
     try:
         with pytest.raises(WorkspaceBusyError), workspace_lock(project, "next"):
             pass
@@ -200,5 +200,5 @@ def test_a_run_that_is_stopped_stops_its_stage_which_saves_first(project: Path, 
     assert (project / "saved").exists(), words
     assert "saved the checkpoint" in words
     assert run.returncode == 128 + signal.SIGTERM
-    with workspace_lock(project, "next") as lock:
-        assert lock.abandoned_run is None
+    with workspace_lock(project, "next") as (_, abandoned_run):
+        assert abandoned_run is None

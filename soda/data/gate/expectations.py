@@ -1,9 +1,10 @@
-"""What the gate expects of the pictures: of their manifest rows, of their pixels and of their labels."""
+"""What the gate expects: of the files, of the manifest's rows, of pixels and labels, and of the small tables beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -23,7 +24,57 @@ class Expectation:
     arguments: dict[str, Any]
     about: str
     fault: str
-    remedy: str
+    remedy: str = AGAIN
+
+
+Said = Callable[..., Expectation]
+"""What makes an expectation of its words: about, fault and, where it is not AGAIN, remedy."""
+
+
+def _between(column: str, least: float | None = None, most: float | None = None, what: str = "Values") -> Said:
+    bounds = {"min_value": least, "max_value": most}
+    arguments = {"column": column} | {key: value for key, value in bounds.items() if value is not None}
+    return partial(Expectation, f"ExpectColumn{what}ToBeBetween", arguments)
+
+
+def _empty(column: str) -> Said:
+    return partial(Expectation, "ExpectColumnValuesToBeNull", {"column": column})
+
+
+def _in_set(column: str, values: Iterable[str]) -> Said:
+    return partial(Expectation, "ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)})
+
+
+def _equal(first: str, second: str, ignored: str = "either_value_is_missing") -> Said:
+    arguments = {"column_A": first, "column_B": second, "ignore_row_if": ignored}
+    return partial(Expectation, "ExpectColumnPairValuesToBeEqual", arguments)
+
+
+def file_checks() -> Iterator[Expectation]:
+    """Of every file of the prepared data."""
+    yield _empty("problem")(
+        "Every file of the prepared data is there and can be read.", "Files that are missing, damaged or foreign"
+    )
+    yield _equal("found_sha256", "prepared_sha256")(
+        "Every file is byte for byte what was prepared.",
+        "Files altered since they were prepared",
+        f"Undo the change, or make it in the raw data. {AGAIN}",
+    )
+    yield _equal("found_pictures", "prepared_pictures")(
+        "Every shard holds as many pictures as summary.json says.",
+        "Shards with another number of pictures than summary.json says",
+    )
+    yield _equal("manifest_rows", "found_pictures")(
+        "The manifest has one row for every picture of every shard.",
+        "Shards with another number of pictures than the manifest has rows for them",
+    )
+
+
+def column_check() -> Expectation:
+    """Of the columns of the manifest."""
+    return _equal("kind", "wanted_kind", ignored="neither")(
+        "The manifest has all its columns, each of the right kind.", "Manifest columns that are absent or of the wrong kind"
+    )
 
 
 def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Expectation]:
@@ -33,15 +84,8 @@ def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Expectat
         {"value": summary["count"]},
         f"The manifest has the {summary['count']:,} rows that summary.json says.",
         f"The manifest has another number of rows than the {summary['count']:,} of summary.json",
-        AGAIN,
     )
-    yield Expectation(
-        "ExpectColumnValuesToBeNull",
-        {"column": "empty_fields"},
-        "No row of the manifest has an empty field.",
-        "Rows with empty fields",
-        AGAIN,
-    )
+    yield _empty("empty_fields")("No row of the manifest has an empty field.", "Rows with empty fields")
     yield Expectation(
         "ExpectColumnValuesToBeUnique",
         {"column": "id"},
@@ -49,35 +93,22 @@ def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Expectat
         "Pictures that share their id with another",
         "Give every picture its own file name and prepare the data again.",
     )
-    yield Expectation(
-        "ExpectColumnValuesToBeInSet",
-        {"column": "split", "value_set": list(SPLITS)},
-        "Every picture is in train, val or test.",
-        "Pictures in an unknown split",
-        AGAIN,
-    )
+    yield _in_set("split", SPLITS)("Every picture is in train, val or test.", "Pictures in an unknown split")
     for name in ("width", "height"):
-        yield Expectation(
-            "ExpectColumnValuesToBeBetween",
-            {"column": name, "min_value": config.min_side},
+        yield _between(name, config.min_side)(
             f"Every original picture has a {name} of at least {config.min_side} px.",
             f"Pictures with a {name} below {config.min_side} px",
             "Leave them out, or lower gate.min_side.",
         )
     for name, most in (("mean", 1.0), ("std", 0.5)):
-        yield Expectation(
-            "ExpectColumnValuesToBeBetween",
-            {"column": name, "min_value": 0.0, "max_value": most},
-            f"The recorded {name} of every picture lies between 0 and {most:g}.",
-            f"Pictures whose recorded {name} is impossible",
-            AGAIN,
+        yield _between(name, 0.0, most)(
+            f"The recorded {name} of every picture lies between 0 and {most:g}.", f"Pictures whose recorded {name} is impossible"
         )
     yield Expectation(
         "ExpectCompoundColumnsToBeUnique",
         {"column_list": ["shard", "row"], "ignore_row_if": "never"},
         "No two rows of the manifest point at the same place in the shards.",
         "Rows that point at the place of another row",
-        AGAIN,
     )
 
 
@@ -88,40 +119,28 @@ def pixel_checks(config: GateConfig) -> Iterator[Expectation]:
         {"column": "pixels_sha256"},
         "Every row of the manifest points at a picture that can be read.",
         "Rows whose picture is not in its shard or cannot be read",
-        AGAIN,
     )
-    yield Expectation(
-        "ExpectColumnPairValuesToBeEqual",
-        {"column_A": "pixels_sha256", "column_B": "sha256", "ignore_row_if": "either_value_is_missing"},
+    yield _equal("pixels_sha256", "sha256")(
         "The pixels of every picture have the content hash of the manifest.",
         "Pictures whose pixels are not those of the manifest",
         f"Manifest or shard was altered. {AGAIN}",
     )
     for name in ("mean", "std"):
-        yield Expectation(
-            "ExpectColumnValuesToBeBetween",
-            {"column": f"{name}_error", "min_value": 0.0, "max_value": _TOLERANCE},
+        yield _between(f"{name}_error", 0.0, _TOLERANCE)(
             f"The recorded {name} of every picture is that of its pixels.",
             f"Pictures whose recorded {name} is not that of their pixels",
-            AGAIN,
         )
-    yield Expectation(
-        "ExpectColumnValuesToBeBetween",
-        {"column": "pixels_std", "min_value": config.min_std},
+    yield _between("pixels_std", config.min_std)(
         f"No picture is constant: grey levels deviate by at least {config.min_std:g} of the full range.",
         "Pictures of (nearly) one colour",
         "Leave them out, or lower gate.min_std.",
     )
-    yield Expectation(
-        "ExpectColumnMaxToBeBetween",
-        {"column": "pixels_max", "min_value": 2, "max_value": 255},
+    yield _between("pixels_max", 2, 255, what="Max")(
         "Pixels use the range 0 to 255, not 0 to 1.",
         "The brightest pixel of all",
         "The pictures seem to be scaled to [0, 1]: prepare them from 8-bit pictures.",
     )
-    yield Expectation(
-        "ExpectColumnValuesToBeNull",
-        {"column": "copy_elsewhere"},
+    yield _empty("copy_elsewhere")(
         "No picture occurs in more than one split, judged by its pixels.",
         "Pictures of which another split has a copy",
         "Remove one of each, or keep one automatically with dataset.duplicates=drop.",
@@ -130,41 +149,29 @@ def pixel_checks(config: GateConfig) -> Iterator[Expectation]:
 
 def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> Iterator[Expectation]:
     """Of the label of each picture."""
-    yield Expectation(
-        "ExpectColumnValueLengthsToBeBetween",
-        {"column": "label", "min_value": 1},
+    yield _between("label", 1, what="ValueLengths")(
         "Every picture has a label.",
         "Pictures without a label",
         "Label them or leave them out; if there are to be no labels: dataset.labels=none gate.labels=null gate.classes=null.",
     )
-    yield Expectation(
-        "ExpectColumnValuesToBeInSet",
-        {"column": "label", "value_set": ["", *summary["labels"]]},
-        "Every label is one of those that summary.json lists.",
-        "Pictures with a label that summary.json does not list",
-        AGAIN,
+    yield _in_set("label", ["", *summary["labels"]])(
+        "Every label is one of those that summary.json lists.", "Pictures with a label that summary.json does not list"
     )
     if config.labels is not None:
-        yield Expectation(
-            "ExpectColumnValuesToBeInSet",
-            {"column": "label", "value_set": ["", *config.labels]},
+        yield _in_set("label", ["", *config.labels])(
             "Every label is one of those in gate.labels.",
             "Pictures with a label that is not in gate.labels",
             "Correct the label in the raw data, or add it to gate.labels.",
         )
     trained = sorted(set(pictures.loc[pictures["split"] == "train", "label"].dropna()) - {""})
     if trained:
-        yield Expectation(
-            "ExpectColumnValuesToBeInSet",
-            {"column": "label", "value_set": ["", *trained]},
+        yield _in_set("label", ["", *trained])(
             "Every label of val and test occurs in train.",
             "Pictures with a label that train does not have",
             "Correct the label, add pictures of it, leave it out, or try another dataset.seed.",
         )
     if config.classes is not None:
-        yield Expectation(
-            "ExpectColumnUniqueValueCountToBeBetween",
-            {"column": "label", "min_value": config.classes, "max_value": config.classes},
+        yield _between("label", config.classes, config.classes, what="UniqueValueCount")(
             f"There are exactly {config.classes} labels.",
             f"The number of labels is not the {config.classes} of gate.classes",
             "Correct the labels in the raw data, or change gate.classes.",
@@ -173,9 +180,7 @@ def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, 
 
 def held_apart_check(config: GateConfig) -> Expectation:
     """Of the factor whose values may not be in two splits."""
-    return Expectation(
-        "ExpectColumnValuesToBeNull",
-        {"column": "value_elsewhere"},
+    return _empty("value_elsewhere")(
         f"No {config.held_apart} occurs in more than one split.",
         f"Pictures whose {config.held_apart} another split has too",
         f"What is to be judged was trained on. {AGAIN}",
@@ -184,9 +189,7 @@ def held_apart_check(config: GateConfig) -> Expectation:
 
 def camera_check() -> Expectation:
     """Of the camera of each picture."""
-    return Expectation(
-        "ExpectColumnValuesToBeNull",
-        {"column": "camera_problem"},
+    return _empty("camera_problem")(
         "Every picture has a camera: finite numbers, a rotation, and the object before it.",
         "Pictures whose camera cannot be right",
         f"Correct the pose or the intrinsics in the raw data. {AGAIN}",
@@ -195,9 +198,7 @@ def camera_check() -> Expectation:
 
 def view_check(config: GateConfig) -> Expectation:
     """Of the number of views that each object has."""
-    return Expectation(
-        "ExpectColumnValuesToBeBetween",
-        {"column": "views", "min_value": config.min_views},
+    return _between("views", config.min_views)(
         f"Every object has at least {config.min_views} views.",
         "Objects with too few views",
         "Leave them out, draw more views of them, or lower gate.min_views; rejected.csv says which views were left out.",
@@ -206,17 +207,50 @@ def view_check(config: GateConfig) -> Expectation:
 
 def factor_checks() -> Iterator[Expectation]:
     """Of the factors that gate.factors names."""
-    yield Expectation(
-        "ExpectColumnValuesToBeBetween",
-        {"column": "without", "max_value": 0},
+    yield _between("without", most=0)(
         "Every picture has a value of every factor in gate.factors.",
         "Factors of which pictures have no value",
         f"Correct gate.factors. {AGAIN}",
     )
-    yield Expectation(
-        "ExpectColumnValuesToBeBetween",
-        {"column": "values", "min_value": 2},
+    yield _between("values", 2)(
         "Every factor in gate.factors has at least two values in train.",
         "Factors that do not vary",
         "Leave them out of gate.factors, or prepare data in which they vary.",
+    )
+
+
+def split_checks() -> Iterator[Expectation]:
+    """Of the number of pictures in each split."""
+    yield Expectation(
+        "ExpectColumnPairValuesAToBeGreaterThanB",
+        {"column_A": "pictures", "column_B": "minimum", "or_equal": True, "ignore_row_if": "neither"},
+        "Every split has at least the pictures that gate.min_train, gate.min_val and gate.min_test ask for.",
+        "Splits with too few pictures",
+        "Add pictures, raise dataset.val_fraction or dataset.test_fraction, try another dataset.seed, or lower gate.min_<split>.",
+    )
+    yield _equal("pictures", "prepared", ignored="neither")(
+        "Every split has the pictures that summary.json says.", "Splits with another number of pictures than summary.json says"
+    )
+
+
+def label_count_checks(config: GateConfig) -> Iterator[Expectation]:
+    """Of the number of pictures that each label has."""
+    yield _between("pictures", 1)(
+        "Every label that summary.json or gate.labels names occurs.",
+        "Labels without a picture",
+        "Add pictures of them, or take them out of gate.labels and prepare the data again.",
+    )
+    yield _between("times_rarer", most=config.max_imbalance)(
+        f"In train no label is more than {config.max_imbalance:g} times rarer than the commonest.",
+        f"Labels more than {config.max_imbalance:g} times rarer than the commonest",
+        "Add pictures of them, leave them out, or raise gate.max_imbalance.",
+    )
+
+
+def shift_check(config: GateConfig) -> Expectation:
+    """Of the statistics of train beside the reference."""
+    return _between("distance", 0.0, config.max_shift)(
+        f"Mean and deviation of train lie within {config.max_shift:g} of the recorded reference.",
+        f"Statistics further than {config.max_shift:g} from the reference",
+        "The pictures are others than those recorded, or prepared otherwise; if that is meant, set gate.reference=null.",
     )

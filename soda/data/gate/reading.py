@@ -83,15 +83,8 @@ def read_prepared(folder: Path) -> PreparedReading:
 
 
 def _file(folder: Path, name: str, wanted: str | None, problem: str | None = None) -> dict[str, Any]:
-    return {
-        "file": str(folder / name),
-        "problem": problem,
-        "prepared_sha256": wanted,
-        "found_sha256": None,
-        "prepared_pictures": None,
-        "found_pictures": None,
-        "manifest_rows": None,
-    }
+    known = {"file": str(folder / name), "problem": problem, "prepared_sha256": wanted}
+    return known | dict.fromkeys(("found_sha256", "prepared_pictures", "found_pictures", "manifest_rows"))
 
 
 def _read_summary(folder: Path, files: list[dict[str, Any]]) -> dict[str, Any] | None:

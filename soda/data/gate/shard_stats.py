@@ -13,14 +13,6 @@ from soda.common.files import file_sha256
 _BLOCK_BYTES = 8 << 20  # of pixels read at a time
 
 
-def _floats() -> np.ndarray:
-    return np.empty(0, np.float64)
-
-
-def _integers() -> np.ndarray:
-    return np.empty(0, np.int64)
-
-
 @dataclass(frozen=True)
 class ShardReading:
     """What one shard file holds. The arrays have one entry a picture, in shard order; none when it cannot be read."""
@@ -29,10 +21,10 @@ class ShardReading:
     problem: str | None  # why its pictures cannot be read
     pictures: int | None  # how many it holds
     sha256: list[str] = field(default_factory=list)  # hex, of each picture's bytes
-    mean: np.ndarray = field(default_factory=_floats)  # (n,) in [0, 1]
-    std: np.ndarray = field(default_factory=_floats)  # (n,) in [0, 0.5]
-    min: np.ndarray = field(default_factory=_integers)  # (n,) 0 to 255
-    max: np.ndarray = field(default_factory=_integers)  # (n,) 0 to 255
+    mean: np.ndarray = field(default_factory=lambda: np.empty(0))  # (n,) in [0, 1]
+    std: np.ndarray = field(default_factory=lambda: np.empty(0))  # (n,) in [0, 0.5]
+    min: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # (n,) 0 to 255
+    max: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # (n,) 0 to 255
 
 
 def read_shard(path: Path, *, image_size: int, channels: int) -> ShardReading:

@@ -116,5 +116,5 @@ def _read_reference(path: Path) -> dict[str, Any]:
     for key in ("mean", "std", "image_size", "channels"):
         value = values.get(key) if isinstance(values, dict) else None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise GateError(f"gate.reference: {path}: {key!r} is {value!r}; it wants a number")
+            raise GateError(f"gate.reference: {path}: {key!r} is {value!r}; it must be a number")
     return values

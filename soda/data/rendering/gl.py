@@ -15,7 +15,7 @@ from soda.common.errors import SodaError
 from soda.data.rendering.mesh import AMBIENT, BLACK, LAMPS, LEAST_ALPHA, Mesh
 from soda.geometry.cameras import Camera
 
-NEEDS = "OpenGL without a screen wants Mesa's EGL; Debian and Ubuntu: apt-get install -y libegl1 libgl1-mesa-dri"
+NEEDS = "OpenGL without a screen takes Mesa's EGL; Debian and Ubuntu: apt-get install -y libegl1 libgl1-mesa-dri"
 _NEAR, _FAR = 0.05, 50.0
 _OPAQUE = 0.98
 

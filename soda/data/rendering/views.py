@@ -11,7 +11,6 @@ from soda.data.rendering.mesh import Mesh, MeshError
 from soda.geometry.cameras import Camera
 
 FINER = 4  # rays a pixel along each side
-RENDERERS = ("numpy", "opengl")
 Draw = Callable[[Camera, int], np.ndarray]  # RGBA (size, size, 4) in [0, 1], RGB multiplied by alpha
 
 

@@ -1,23 +1,24 @@
-"""Sources of pictures, by `dataset.name`."""
+"""Sources of images, by `dataset.name`. Each module here, and in `objects`, that has `items` is one, and is found by itself."""
 
 from __future__ import annotations
 
-from soda.data.sources import avatars, emoji, fashion_mnist, folder
+from importlib import import_module
+from pkgutil import iter_modules
+
+from soda.data.sources import objects
 from soda.data.sources.base import TRAIN, Item, Source, SourceError
-from soda.data.sources.objects import furniture, random_objects
 from soda.data.sources.published import PUBLISHED
 
 __all__ = ["SOURCES", "TRAIN", "Item", "Source", "SourceError", "get_source"]
 
-SOURCES: dict[str, Source] = {
-    "fashion_mnist": fashion_mnist,
-    "folder": folder,
-    "avatars": avatars,
-    "emoji": emoji,
-    "furniture": furniture,
-    "random_objects": random_objects,
-    **PUBLISHED,
-}
+
+def _modules() -> dict[str, Source]:
+    folders = ((__name__, __path__), (objects.__name__, objects.__path__))
+    found = {each.name: import_module(f"{package}.{each.name}") for package, path in folders for each in iter_modules(path)}
+    return {name: module for name, module in found.items() if hasattr(module, "items")}  # type: ignore[misc]
+
+
+SOURCES: dict[str, Source] = {**_modules(), **PUBLISHED}
 
 
 def get_source(name: str) -> Source:
@@ -25,4 +26,4 @@ def get_source(name: str) -> Source:
     try:
         return SOURCES[name]
     except KeyError:
-        raise SourceError(f"dataset.name: {name!r} is no source of pictures; there are {', '.join(SOURCES)}") from None
+        raise SourceError(f"dataset.name: {name!r} is no source of images; there are {', '.join(SOURCES)}") from None

@@ -10,17 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
+from pydantic import Field
 
 from soda.config import DatasetConfig
+from soda.config.schema_data import Text
+from soda.config.validated import Count, settings
 from soda.data.parallel import spread
-from soda.data.sources.base import Item, SourceError
+from soda.data.sources.base import Item, SourceError, read_described
 from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, write_drawings
 from soda.data.sources.places import made_with
 
@@ -32,36 +33,19 @@ ABSENT = "none"  # the value of a part that an avatar does not have
 _JOB = 250  # avatars
 
 
-@dataclass(frozen=True)
+@settings("")
 class Style:
     """What `dataset.path` says."""
 
-    style: str  # a definition of dicebear-styles
-    sha256: str  # of it
-    count: int
-    options: dict[str, Any]  # DiceBear's, the same for all avatars
-    factors: dict[str, str]  # name -> the option that holds its value once an avatar is drawn
-
-
-def read_style(path: Path) -> Style:
-    """Read the YAML file. Raises SourceError naming the key that is missing or wrong."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SourceError(f"dataset.path: {path} cannot be read: {error}") from None
-    kinds = {"style": str, "sha256": str, "count": int, "options": dict, "factors": dict}
-    for key, kind in kinds.items():
-        value = values.get(key) if isinstance(values, dict) else None
-        if not isinstance(value, kind) or not value:
-            raise SourceError(f"{path}: {key} is {value!r}; it wants a {kind.__name__}")
-    unknown = sorted(set(values) - set(kinds))
-    if unknown:
-        raise SourceError(f"{path}: {unknown[0]}: no such key; known here: {', '.join(kinds)}")
-    return Style(**values)
+    style: Text  # a definition of dicebear-styles
+    sha256: Text  # of it
+    count: Count
+    options: Annotated[dict[str, Any], Field(min_length=1)]  # DiceBear's, the same for all avatars
+    factors: Annotated[dict[str, str], Field(min_length=1)]  # name -> the option that holds its value once an avatar is drawn
 
 
 def origin(config: DatasetConfig) -> str:
-    style = read_style(Path(config.path)).style
+    style = read_described(Path(config.path), Style).style
     return f"https://www.dicebear.com/styles/{style}/, drawn with dicebear-core {_version('dicebear-core')}"
 
 
@@ -70,7 +54,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
 
     Raises SourceError when DiceBear is not installed, its style is another, or a factor names no option of the style.
     """
-    style = read_style(Path(config.path))
+    style = read_described(Path(config.path), Style)
     definition(style)
     jobs = [(style, config.seed, start, min(start + _JOB, style.count)) for start in range(0, style.count, _JOB)]
     drawn = spread(draw, jobs, config.workers, total=style.count, desc="draw", unit="avatar")

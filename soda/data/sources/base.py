@@ -7,14 +7,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from soda.common.errors import SodaError
 from soda.config import DatasetConfig
+from soda.config.validated import describe
 from soda.data.pixels import Loader
+
+S = TypeVar("S")
 
 
 class SourceError(SodaError, ValueError):
@@ -41,22 +46,20 @@ class Item:
     label: str = ""  # "" when there is none
     split: str | None = None  # the official split, when there is one: "test", "val", "train" (val is then drawn from it) or TRAIN
     extra: Mapping[str, Any] = field(default_factory=dict)  # values of the source's own manifest columns
-    factors: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what is known to be true of it, e.g. hair: long; "" where it is not
+    factors: Mapping[str, str] = field(default_factory=dict)  # what is known of it, e.g. hair: long; "" where it is not
     group: str = ""  # pictures of one group go to one split, where none is official; "": it is a group of its own
 
 
-def split_of(item: Item, config: DatasetConfig) -> str:
+def split_of(official: str | None, group: str, config: DatasetConfig) -> str:
     """The official split where there is one, the rest by hash of the group or id, so that a picture never moves when others
     come or go."""
-    if item.split in ("test", "val"):
-        return item.split
-    if item.split == TRAIN:
+    if official in ("test", "val"):
+        return official
+    if official == TRAIN:
         return "train"
-    digest = hashlib.sha256(f"{config.seed}:{item.group or item.id}".encode()).digest()
+    digest = hashlib.sha256(f"{config.seed}:{group}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2.0**64
-    if item.split is None:
+    if official is None:
         if place < config.test_fraction:
             return "test"
         place -= config.test_fraction
@@ -95,6 +98,16 @@ class Source(Protocol):
         """
 
 
+def read_described(path: Path, kind: type[S]) -> S:
+    """The YAML file `dataset.path`, which says how pictures are made, as a `kind`. Raises SourceError naming the wrong key."""
+    try:
+        return TypeAdapter(kind).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise SourceError(f"{path}: {describe(error, kind, whole='its content')}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SourceError(f"dataset.path: {path} cannot be read: {error}") from None
+
+
 def fetched_as(made_with: Mapping[str, str], factors: Sequence[str] = ()) -> dict[str, str]:
     """The metadata of a table that a fetch leaves: what it was made with, and the names of the factors in it."""
     return {"made_with": json.dumps(dict(made_with)), "factors": json.dumps(list(factors))}
@@ -130,6 +143,6 @@ def require_label(config: DatasetConfig, factors: Sequence[str], *, others: Sequ
     """Raises SourceError when `dataset.labels` is neither one of the factors nor of `others`."""
     if config.labels not in (*others, *factors):
         raise SourceError(
-            f"dataset.labels: {config.labels!r} is not possible for {config.name}; it wants {' or '.join(others)} or a factor: "
+            f"dataset.labels: {config.labels!r} is not possible for {config.name}; it must be {' or '.join(others)} or a factor: "
             + ", ".join(factors)
         )

@@ -101,28 +101,18 @@ def npm_packages(scope: str, names: list[str], into: Path) -> None:
 
 
 def _options() -> list[str]:
-    options = [
-        "-q",
-        "-o",
-        f"Acquire::http::Timeout={TIMEOUT}",
-        "-o",
-        f"Acquire::https::Timeout={TIMEOUT}",
-        "-o",
-        "Acquire::Retries=1",
-    ]
+    acquire = [f"http::Timeout={TIMEOUT}", f"https::Timeout={TIMEOUT}", "Retries=1"]
+    options = ["-q", *(f"-oAcquire::{option}" for option in acquire)]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        options += ["-o", "APT::Sandbox::User=root"]  # apt's own user may not enter the temporary folder
+        options.append("-oAPT::Sandbox::User=root")  # apt's own user may not enter the temporary folder
     return options
 
 
 def _own_state(work: Path) -> list[str]:
     for name in ("state/lists/partial", "cache/archives/partial"):
         (work / name).mkdir(parents=True)
-    return [
-        *("-o", f"Dir::State={work / 'state'}", "-o", f"Dir::State::Lists={work / 'state/lists'}"),
-        *("-o", f"Dir::Cache={work / 'cache'}", "-o", "Dir::State::status=/var/lib/dpkg/status"),
-        *("-o", "Acquire::Languages=none"),
-    ]
+    folders = [f"-oDir::State={work / 'state'}", f"-oDir::State::Lists={work / 'state/lists'}", f"-oDir::Cache={work / 'cache'}"]
+    return [*folders, "-oDir::State::status=/var/lib/dpkg/status", "-oAcquire::Languages=none"]
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -82,7 +82,7 @@ def count(config: DatasetConfig, raw: Path) -> int:
 def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     """All pictures, train first. Raises SourceError for a file that is missing, truncated, of the wrong MD5 or no such IDX."""
     if config.labels not in ("official", "auto", "none"):
-        raise SourceError(f"dataset.labels: {config.labels!r} is not possible for fashion_mnist; it wants official or none")
+        raise SourceError(f"dataset.labels: {config.labels!r} is not possible for fashion_mnist; it must be official or none")
     for name, wanted in read_checksums(Path(config.path)).items():
         check_sum(raw / name, wanted, "md5")
     for split, prefix in PARTS.items():

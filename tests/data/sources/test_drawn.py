@@ -22,6 +22,7 @@ from soda.data.fetch import fetch
 from soda.data.pixels import PixelSettings
 from soda.data.prepare import prepare
 from soda.data.sources import SourceError, avatars, emoji
+from soda.data.sources.base import read_described
 from soda.data.sources.download import DownloadError, npm_packages
 from soda.data.sources.drawings import SvgPicture
 from soda.runtime.preprocess import PictureError, to_rgb
@@ -104,8 +105,8 @@ def test_one_fetch_serves_both_sizes(tmp_path: Path, dataset_config: MakeConfig)
             {"factors": {"shoe": "shoeVariant"}},
             r"factors\.shoe: style personas resolves no 'shoeVariant'; it does: .*hairVariant",
         ),
-        ({"count": "many"}, r"style\.yaml: count is 'many'; it wants a int"),
-        ({"palette": []}, r"style\.yaml: palette: no such key"),
+        ({"count": "many"}, r"style\.yaml: count: 'many' is not possible; it must be a valid integer"),
+        ({"palette": []}, r"style\.yaml: palette: no such setting"),
     ],
 )
 def test_a_wrong_style_file_is_one_clear_error(
@@ -335,7 +336,7 @@ def test_families_and_tones_of_real_code_points() -> None:
 
 def test_the_shipped_lists_can_be_read() -> None:
     assert len(emoji.read_checksums(ROOT / "conf/dataset/emoji.sha512")) == 4
-    style = avatars.read_style(ROOT / "conf/dataset/drawings/personas.yaml")
+    style = read_described(ROOT / "conf/dataset/drawings/personas.yaml", avatars.Style)
     assert style.count >= 10_000 and len(style.factors) >= 8
     about, _ = avatars.definition(style)
     for option, values in style.options.items():

@@ -258,5 +258,5 @@ def test_the_shipped_plan_can_be_read_and_its_rules_class_by_whole_words(tmp_pat
         ("Fork", "Kitchen", "kitchenware"),
     ):
         assert label_of(dataclasses.replace(model, name=name, category=category, tags=()), rules) == label
-    with pytest.raises(SourceError, match=r"furniture\.yaml: classes, entry 1: .* wants label"):
+    with pytest.raises(SourceError, match=r"furniture\.yaml: classes, entry 1: .* must have a label"):
         read_rules([{"names": ["chair"]}], Path("furniture.yaml"))

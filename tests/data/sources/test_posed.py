@@ -163,7 +163,7 @@ def opengl_pose(root: Path) -> None:
             "srn",
             srn,
             lambda root: (root / "cars_val/object2/intrinsics.txt").write_text("20. 8. 8. 0.\n"),
-            r"intrinsics\.txt: wants focal length and principal point first",
+            r"intrinsics\.txt: it must begin with focal length and principal point",
         ),
         (
             "srn",

@@ -145,7 +145,7 @@ def test_the_debian_package_is_unpacked_and_own_lists_are_used_when_apt_has_none
 
     def run(command: list[str], cwd: Path, **_: object) -> subprocess.CompletedProcess[str]:
         commands.append(command)
-        own = any(part.startswith("Dir::State::Lists=") for part in command)
+        own = any("Dir::State::Lists=" in part for part in command)
         if command[-1] == "dataset-x" and not own:
             return subprocess.CompletedProcess(command, 100, "", "E: Unable to locate package dataset-x")
         if command[-1] == "dataset-x":

@@ -10,15 +10,18 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from soda.config import DatasetConfig
+from soda.config.validated import settings
 from soda.data.parallel import spread
 from soda.data.rendering.gl import gl_renderer
 from soda.data.rendering.mesh import MeshError, pack
-from soda.data.sources.base import Item, SourceError
+from soda.data.sources.base import Item, SourceError, read_described
 from soda.data.sources.download import copy_from_folder, debian_package
-from soda.data.sources.objects.plan import Plan, read_plan
+from soda.data.sources.objects.plan import Plan
 from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, write_objects
 from soda.data.sources.objects.sweethome import Model, Rule, label_of, read_catalogue, read_model, read_rules
 from soda.data.sources.places import Place, first_place, made_with
@@ -32,13 +35,21 @@ _OWN = ("category",)
 _JOB = 10  # models
 
 
-def _read(config: DatasetConfig) -> tuple[Plan, dict[str, Any], list[Rule], set[str]]:
-    path = Path(config.path)
-    plan, others = read_plan(path, {"archives": dict, "classes": list, "leave_out": list})
-    for name, entry in others["archives"].items():
-        if not isinstance(entry, dict) or set(entry) != {"sha256", "licence"} or "/" in str(name):
-            raise SourceError(f"{path}: archives: {name}: {entry!r}; it wants sha256 and licence")
-    return plan, others["archives"], read_rules(others["classes"], path), set(map(str, others["leave_out"]))
+@settings("")
+class FurniturePlan(Plan):
+    """What `dataset.path` says."""
+
+    archives: Annotated[dict[str, Any], Field(min_length=1)]  # name -> sha256 and licence
+    classes: Annotated[list[Any], Field(min_length=1)]  # rules, as `read_rules` takes them
+    leave_out: Annotated[list[str], Field(min_length=1)]  # ids of models
+
+
+def _read(config: DatasetConfig) -> FurniturePlan:
+    plan = read_described(Path(config.path), FurniturePlan)
+    for name, entry in plan.archives.items():
+        if not isinstance(entry, dict) or set(entry) != {"sha256", "licence"} or "/" in name:
+            raise SourceError(f"{config.path}: archives: {name}: {entry!r}; it must have sha256 and licence")
+    return plan
 
 
 def _open(config: DatasetConfig, raw: Path) -> Objects:
@@ -55,7 +66,8 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     Raises RenderError, before anything is downloaded, where there is no OpenGL to draw them with; SourceError naming the model
     that cannot be read; UnreachableError listing what was tried.
     """
-    _, archives, rules, leave_out = _read(config)
+    plan = _read(config)
+    archives, rules = plan.archives, read_rules(plan.classes, Path(config.path))
     gl_renderer()
     sums = {name: entry["sha256"] for name, entry in archives.items()}
     remedy = f"\nEither let one of them be reached, or put {', '.join(archives)} into {FOLDER} by hand."
@@ -63,7 +75,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     jobs = []
     for name, entry in archives.items():
         with _archive(raw / name) as archive:
-            models = [model for model in read_catalogue(archive, raw / name) if model.id not in leave_out]
+            models = [model for model in read_catalogue(archive, raw / name) if model.id not in plan.leave_out]
         jobs += [(raw / name, entry["licence"], rules, models[start : start + _JOB]) for start in range(0, len(models), _JOB)]
     count_of_models = sum(len(job[3]) for job in jobs)
     converted = spread(convert, jobs, config.workers, total=count_of_models, desc="convert", unit="model")
@@ -106,9 +118,9 @@ def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
-    return _open(config, raw).count(config, _read(config)[0])
+    return _open(config, raw).count(config, _read(config))
 
 
 def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     """Every view. Raises SourceError when `raw` is not what `fetch` wrote."""
-    return _open(config, raw).items(config, _read(config)[0], "opengl")
+    return _open(config, raw).items(config, _read(config), "opengl")

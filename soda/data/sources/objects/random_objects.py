@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from soda.config import DatasetConfig
+from soda.config.validated import Count, settings
 from soda.data.rendering.mesh import pack
 from soda.data.rendering.procedural import random_object
-from soda.data.sources.base import Item
-from soda.data.sources.objects.plan import Plan, object_seed, read_plan
+from soda.data.sources.base import Item, read_described
+from soda.data.sources.objects.plan import Plan, object_seed
 from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, write_objects
 from soda.data.sources.places import made_with
 
@@ -25,9 +26,15 @@ LICENCE = "CC0-1.0: drawn from random numbers"
 _OWN = ("shape", "hue")  # of the body
 
 
-def _plan(config: DatasetConfig) -> tuple[Plan, int]:
-    plan, others = read_plan(Path(config.path), {"objects": int})
-    return plan, others["objects"]
+@settings("")
+class RandomPlan(Plan):
+    """What `dataset.path` says."""
+
+    objects: Count
+
+
+def _plan(config: DatasetConfig) -> RandomPlan:
+    return read_described(Path(config.path), RandomPlan)
 
 
 def _open(config: DatasetConfig, raw: Path) -> Objects:
@@ -35,12 +42,12 @@ def _open(config: DatasetConfig, raw: Path) -> Objects:
 
 
 def origin(config: DatasetConfig) -> str:
-    return f"{_plan(config)[1]} objects from random numbers, seed {config.seed}"
+    return f"{_plan(config).objects} objects from random numbers, seed {config.seed}"
 
 
 def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     """Make the objects of seeds 0, 1 ... Raises SourceError for a plan that is wrong."""
-    wanted = _plan(config)[1]
+    wanted = _plan(config).objects
 
     def made() -> Iterator[Stored]:
         for number in range(wanted):
@@ -57,9 +64,9 @@ def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
 
 
 def count(config: DatasetConfig, raw: Path) -> int:
-    return _open(config, raw).count(config, _plan(config)[0])
+    return _open(config, raw).count(config, _plan(config))
 
 
 def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     """Every view. Raises SourceError when `raw` is not what `fetch` wrote."""
-    return _open(config, raw).items(config, _plan(config)[0], "numpy")
+    return _open(config, raw).items(config, _plan(config), "numpy")

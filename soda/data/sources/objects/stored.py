@@ -140,12 +140,7 @@ class Objects:
 def _seen(model: str, config: DatasetConfig, plan: Plan) -> Iterator[tuple[str, Variant, int]]:
     """(object, what was done to the model, number of views): the model, and where it is trained on its variants."""
     yield model, Variant(), plan.views
-    placed = Item(id=model, file="", load=_never, group=model)
-    if plan.variants and split_of(placed, config) == "train":
+    if plan.variants and split_of(None, model, config) == "train":
         for number in range(1, plan.variants + 1):
             name = f"{model}~{number}"
             yield name, draw_variant(plan, config.seed, name), plan.variant_views
-
-
-def _never(settings: PixelSettings) -> Image.Image:
-    raise PictureError("this stands for a whole object")

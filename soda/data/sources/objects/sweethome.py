@@ -61,7 +61,9 @@ def read_rules(values: Sequence[Any], path: Path) -> list[Rule]:
     for number, value in enumerate(values, 1):
         lists = {key: tuple(each) for key, each in value.items() if key != "label"} if isinstance(value, dict) else {}
         if not isinstance(value, dict) or not isinstance(value.get("label"), str) or set(lists) - {"categories", "names", "tags"}:
-            raise SourceError(f"{path}: classes, entry {number}: {value!r} wants label, and of categories, names and tags lists")
+            raise SourceError(
+                f"{path}: classes, entry {number}: {value!r} must have a label, and lists of categories, names and tags"
+            )
         rules.append(Rule(value["label"], **lists))
     return rules
 

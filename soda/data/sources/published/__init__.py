@@ -8,19 +8,15 @@ from soda.data.sources.published import celeba, cifar, flowers, imagenet, posed,
 from soda.data.sources.published.source import Published
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
+_CIFAR = (
+    "https://www.cs.toronto.edu/~kriz/cifar.html",
+    "not stated; Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+)
+_CAMERAS = dict.fromkeys(CAMERA_COLUMNS, pa.float64())
+
 PUBLISHED: dict[str, Published] = {
-    "cifar10": Published(
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "not stated; Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        cifar.read_cifar10,
-        "CIFAR10({root!r}, download=True)",
-    ),
-    "cifar100": Published(
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "not stated; Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        cifar.read_cifar100,
-        "CIFAR100({root!r}, download=True)",
-    ),
+    "cifar10": Published(*_CIFAR, cifar.read_cifar10, "CIFAR10({root!r}, download=True)"),
+    "cifar100": Published(*_CIFAR, cifar.read_cifar100, "CIFAR100({root!r}, download=True)"),
     "svhn": Published(
         "http://ufldl.stanford.edu/housenumbers/",
         "non-commercial use only; Netzer et al. 2011",
@@ -48,13 +44,13 @@ PUBLISHED: dict[str, Published] = {
         "https://github.com/autonomousvision/differentiable_volumetric_rendering",
         "as ShapeNet: non-commercial research only; Kato et al. 2018",
         posed.read_nmr,
-        COLUMNS=dict.fromkeys(CAMERA_COLUMNS, pa.float64()),
+        COLUMNS=_CAMERAS,
     ),
     "srn": Published(
         "https://github.com/vsitzmann/scene-representation-networks",
         "as ShapeNet: non-commercial research only; Sitzmann et al. 2019",
         posed.read_srn,
-        COLUMNS=dict.fromkeys(CAMERA_COLUMNS, pa.float64()),
+        COLUMNS=_CAMERAS,
     ),
     "imagenet": Published("https://www.image-net.org", "non-commercial research only; Deng et al. 2009", imagenet.read_imagenet),
 }

@@ -27,7 +27,7 @@ def read_celeba(root: Path) -> Contents:
     identities = _table(folder / "identity_CelebA.txt", 1) if (folder / "identity_CelebA.txt").exists() else {}
     for name, values in splits.items():
         if values[0] not in _SPLITS:
-            raise SourceError(f"{folder / 'list_eval_partition.txt'}: {name} is in partition {values[0]!r}; it wants 0, 1 or 2")
+            raise SourceError(f"{folder / 'list_eval_partition.txt'}: {name} is in partition {values[0]!r}; it must be 0, 1 or 2")
         if name not in attributes:
             raise SourceError(f"{path}: no line for {name}")
         if not set(attributes[name]) <= set(_VALUES):

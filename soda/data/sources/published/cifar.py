@@ -35,38 +35,31 @@ class _ArraysOnly(pickle.Unpickler):
 def read_cifar10(root: Path) -> Contents:
     """cifar-10-batches-py: 50,000 + 10,000 pictures in 10 classes."""
     folder = inner(root, "cifar-10-batches-py")
-    names = _names(folder / "batches.meta", _batch(folder / "batches.meta"), "label_names")
-    parts = [("train", f"data_batch_{number}") for number in range(1, 6)] + [("test", "test_batch")]
-    for _, part in parts:
-        wanted(folder / part)
-
-    def records() -> Iterator[Record]:
-        for split, part in parts:
-            batch = _batch(folder / part)
-            for number, (pixels, label) in enumerate(_pictures(folder / part, batch, "labels", names)):
-                yield Record(f"{part}-{number:05d}", split, label, pixels=pixels, file=f"{part}#{number}")
-
-    return Contents(records())
+    parts = {f"data_batch_{number}": "train" for number in range(1, 6)} | {"test_batch": "test"}
+    return _contents(folder, parts, "labels", _names(folder / "batches.meta", "label_names"))
 
 
 def read_cifar100(root: Path) -> Contents:
     """cifar-100-python: 50,000 + 10,000 pictures in 100 classes; the factor `superclass` is one of 20."""
     folder = inner(root, "cifar-100-python")
-    meta = _batch(folder / "meta")
-    fine_names, coarse_names = (_names(folder / "meta", meta, f"{kind}_label_names") for kind in ("fine", "coarse"))
-    for part in ("train", "test"):
+    fine, coarse = (_names(folder / "meta", f"{kind}_label_names") for kind in ("fine", "coarse"))
+    return _contents(folder, {"train": "train", "test": "test"}, "fine_labels", fine, coarse)
+
+
+def _contents(folder: Path, parts: dict[str, str], key: str, names: list[str], coarse: list[str] | None = None) -> Contents:
+    """parts: file -> split. coarse: names of superclasses."""
+    for part in parts:
         wanted(folder / part)
 
     def records() -> Iterator[Record]:
-        for split in ("train", "test"):
-            path = folder / split
-            batch = _batch(path)
-            coarse = [name for _, name in _pictures(path, batch, "coarse_labels", coarse_names)]
-            for number, (pixels, label) in enumerate(_pictures(path, batch, "fine_labels", fine_names)):
-                factors = {"superclass": coarse[number]}
-                yield Record(f"{split}-{number:05d}", split, label, pixels=pixels, file=f"{split}#{number}", factors=factors)
+        for part, split in parts.items():
+            batch = _batch(folder / part)
+            superclasses = [name for _, name in _pictures(folder / part, batch, "coarse_labels", coarse)] if coarse else []
+            for number, (pixels, label) in enumerate(_pictures(folder / part, batch, key, names)):
+                factors = {"superclass": superclasses[number]} if coarse else {}
+                yield Record(f"{part}-{number:05d}", split, label, pixels=pixels, file=f"{part}#{number}", factors=factors)
 
-    return Contents(records(), ("superclass",))
+    return Contents(records(), ("superclass",) if coarse else ())
 
 
 def _batch(path: Path) -> dict[str, Any]:
@@ -80,8 +73,8 @@ def _batch(path: Path) -> dict[str, Any]:
     return batch
 
 
-def _names(path: Path, meta: dict[str, Any], key: str) -> list[str]:
-    names = meta.get(key)
+def _names(path: Path, key: str) -> list[str]:
+    names = _batch(path).get(key)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise SourceError(f"{path}: holds no {key}")
     return names

@@ -128,7 +128,9 @@ def _srn_object(root: Path, folder: Path, split: str, label: str) -> Iterator[Re
     # A last line of one number says whether the poses are world to camera.
     inverted = len(rows) > 1 and len(rows[-1]) == 1 and bool(rows.pop()[0])
     if len(rows) < 2 or len(rows[0]) < 3 or len(rows[-1]) != 2:
-        raise SourceError(f"{folder / 'intrinsics.txt'}: wants focal length and principal point first, height and width last")
+        raise SourceError(
+            f"{folder / 'intrinsics.txt'}: it must begin with focal length and principal point and end with height and width"
+        )
     (focal, cx, cy), (height, width) = rows[0][:3], rows[-1]
     if inverted or height != width or height <= 0:
         what = "its poses are from world to camera" if inverted else f"its pictures are of {width:g} x {height:g} px, not square"
