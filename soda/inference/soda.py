@@ -42,7 +42,7 @@ Images = Picture | Iterable[Picture]
 Amounts = Mapping[int | str, float]
 
 
-class Drawing(TypedDict, total=False):
+class DrawingOptions(TypedDict, total=False):
     """What every drawing method takes besides its own arguments."""
 
     seed: int
@@ -101,7 +101,7 @@ class SODA:
         *,
         x_T: Tensor | np.ndarray | None = None,
         output: str | None = None,
-        **drawing: Unpack[Drawing],
+        **drawing: Unpack[DrawingOptions],
     ) -> Any:
         """Draw images from z (B, D) or (D,).
 
@@ -119,7 +119,7 @@ class SODA:
         *,
         exact: bool = False,
         output: str | None = None,
-        **drawing: Unpack[Drawing],
+        **drawing: Unpack[DrawingOptions],
     ) -> Any:
         """Images drawn again: from z and random noise, or with `exact` from z and the inverted x_T."""
         x_0, sampling = self._read(images), Sampling(**drawing)
@@ -147,7 +147,7 @@ class SODA:
         ring: bool = False,
         exact: bool = True,
         output: str | None = None,
-        **drawing: Unpack[Drawing],
+        **drawing: Unpack[DrawingOptions],
     ) -> Any:
         """From image to image: `interpolate(a, b)`, or round a ring: `interpolate(a, b, c, ring=True)`.
 
@@ -172,7 +172,7 @@ class SODA:
         sections: Sequence[int] | None = None,
         every_cut: bool = False,
         output: str | None = None,
-        **drawing: Unpack[Drawing],
+        **drawing: Unpack[DrawingOptions],
     ) -> Any:
         """Sections of z from `style`, the others from `content`, all drawn from the same noise.
 
@@ -195,7 +195,7 @@ class SODA:
         *,
         exact: bool = True,
         output: str | None = None,
-        **drawing: Unpack[Drawing],
+        **drawing: Unpack[DrawingOptions],
     ) -> Any:
         """Images with z moved along directions: `edit(image, {3: 2.0, "sleeves": -1})`, in sigmas of the data set.
 
@@ -222,7 +222,7 @@ class SODA:
         *,
         pose_guidance: float = 1.0,
         output: str | None = None,
-        **drawing: Unpack[Drawing],
+        **drawing: Unpack[DrawingOptions],
     ) -> Any:
         """The object of `views`, one image or several of it, as `target_pose` sees it: a camera, or one for each image.
 

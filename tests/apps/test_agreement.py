@@ -19,9 +19,8 @@ from soda.common.images import to_float
 from soda.runtime import Decoder, Encoder
 from soda.runtime.preprocess import to_square
 from soda.training.checkpoint import load_model
-from tests.apps.test_web import add, pixels, saved_vectors
 from tests.support.running import ENCODER, MODEL, ROOT, Running
-from tests.support.website import lay_out, make, web_server
+from tests.support.website import add, lay_out, make, pixels, saved_vectors, web_server
 
 ZOO = sorted(path.parent.name for path in ROOT.glob("zoo/*/encoder.onnx"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from soda.runtime import Encoder
 from tests.support.running import ENCODER, ROOT, Running
-from tests.support.website import SUB_PATH, lay_out, web_server
+from tests.support.website import SUB_PATH, add, lay_out, pixels, saved_vectors, web_server
 
 DIST = ROOT / "apps/web/dist"
 
@@ -43,27 +42,6 @@ def shared(chromium: Browser, site: str, tile_files: list[Path]) -> Iterator[Pag
     add(page, tile_files[:20])
     yield page
     context.close()
-
-
-def add(page: Page, files: list[Path]) -> None:
-    before = page.locator(".cell").count()
-    page.set_input_files("#files", files)
-    expect(page.locator(".cell")).to_have_count(before + len(files))
-
-
-def saved_vectors(page: Page) -> dict[str, np.ndarray]:
-    with page.expect_download() as download:
-        page.click("#save")
-    rows = json.loads(Path(download.value.path()).read_text())["pictures"]
-    return {row["file"]: np.asarray(row["z"], np.float32) for row in rows}
-
-
-def pixels(page: Page, selector: str) -> np.ndarray:
-    """What a canvas shows: (H, W, 4)."""
-    found = page.eval_on_selector(
-        selector, "c => [c.width, c.height, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
-    )
-    return np.asarray(found[2:], np.uint8).reshape(found[1], found[0], 4)
 
 
 def test_nothing_leaves_the_page_and_the_first_result_is_quick(page: Page, site: str, tile_files: list[Path]) -> None:

@@ -18,10 +18,8 @@ from dvc.utils.hydra import compose_and_dump
 from flows.dvc_client import CODE, StageError, changed_stages, run_stage, stage_order
 from soda.config import compose, write_params
 from soda.stages import STAGES
-from tests.support.scratch_project import PROJECT, repro
+from tests.support.scratch_project import ORDER, PROJECT, repro
 from tests.support.settings import experiment_overrides
-
-ORDER = ["fetch", "prepare", "validate", "train", "evaluate", "export", "report"]
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,7 @@ from prefect.states import Running
 from flows import pipeline as flow_module
 from flows.lock import WorkspaceBusyError, workspace_lock
 from flows.pipeline import pipeline
-from tests.pipeline.test_dvc import ORDER
-from tests.support.scratch_project import PROJECT
+from tests.support.scratch_project import ORDER, PROJECT
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

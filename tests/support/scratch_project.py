@@ -11,6 +11,7 @@ from dvc.repo import Repo
 from soda.config import compose, write_params
 
 PROJECT = Path(__file__).parents[2]
+ORDER = ["fetch", "prepare", "validate", "train", "evaluate", "export", "report"]
 
 
 def repro(root: Path, *targets: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import threading
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page, expect
 
 from tests.support.running import ROOT
 
@@ -53,3 +57,24 @@ def web_server(root: Path) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def add(page: Page, files: list[Path]) -> None:
+    before = page.locator(".cell").count()
+    page.set_input_files("#files", files)
+    expect(page.locator(".cell")).to_have_count(before + len(files))
+
+
+def saved_vectors(page: Page) -> dict[str, np.ndarray]:
+    with page.expect_download() as download:
+        page.click("#save")
+    rows = json.loads(Path(download.value.path()).read_text())["pictures"]
+    return {row["file"]: np.asarray(row["z"], np.float32) for row in rows}
+
+
+def pixels(page: Page, selector: str) -> np.ndarray:
+    """What a canvas shows: (H, W, 4)."""
+    found = page.eval_on_selector(
+        selector, "c => [c.width, c.height, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+    )
+    return np.asarray(found[2:], np.uint8).reshape(found[1], found[0], 4)

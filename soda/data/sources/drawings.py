@@ -40,7 +40,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class SvgPicture:
-    """Paints one SVG square at the prepared size, what is not painted being transparent. Loads no font: it wants paths."""
+    """Paints one SVG square at the prepared size, what is not painted being transparent. Loads no font: text must be paths."""
 
     svg: str
 
