@@ -43,9 +43,9 @@ CANDIDATES = (Settings("minmax"), Settings("percentile"), Settings("minmax", ("f
 
 
 def _calibration(split: Split, count: int) -> Iterator[dict[str, np.ndarray]]:
-    """Training pictures, a batch at a time."""
+    """Training pictures, a batch at a time; all of one size, without which ranges by percentile cannot be found."""
     indices = evenly_spaced(len(split), count)
-    for start in range(0, len(indices), BATCH):
+    for start in range(0, max(1, len(indices) - BATCH + 1), BATCH):
         yield {INPUT: gather_rgb(split, indices[start : start + BATCH])}
 
 

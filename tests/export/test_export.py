@@ -23,7 +23,7 @@ from soda.export import ExportError, variants
 from soda.export import onnx as stage
 from soda.export.graph import DeployedEncoder
 from soda.export.onnx import to_onnx
-from soda.export.quantize import CANDIDATES
+from soda.export.quantize import CANDIDATES, Settings, quantize
 from soda.export.statistics import evenly_spaced, latent_statistics
 from soda.export.variants import Judge
 from soda.export.version import code_version
@@ -204,6 +204,12 @@ def test_the_preprocessing_of_the_8_bit_encoder_stays_exact(workspace: Workspace
     weights = {t.name: t for t in graph.initializer if t.name.endswith("weight_quantized")}
     assert weights and all(t.data_type == TensorProto.INT8 for t in weights.values())
     assert all(np.abs(numpy_helper.to_array(t).astype(int)).max() <= 64 for t in weights.values())  # reduce_range
+
+
+@pytest.mark.parametrize("count", [60, 20])  # not a multiple of a batch; less than one
+def test_any_number_of_images_calibrates_an_8_bit_encoder(count: int, workspace: Workspace, tmp_path: Path) -> None:
+    quantize(workspace.encoder, tmp_path / "small.onnx", workspace.data.split("train"), count, Settings("percentile"))
+    assert (tmp_path / "small.onnx").stat().st_size < workspace.encoder.stat().st_size
 
 
 def test_an_8_bit_encoder_that_loses_too_much_is_not_written(workspace: Workspace, tmp_path: Path, caplog: Any) -> None:
