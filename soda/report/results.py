@@ -14,7 +14,8 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 def read_results(folder: Path) -> dict[str, Metrics]:
     """The metrics of every shipped model, by name. Raises ReportError for a broken file or an undeclared figure."""
-    return {path.stem: read_metrics(path) or {} for path in sorted(folder.glob("*.json"))}
+    zoo = folder.parents[1] / at.ZOO  # beside the figures of shipped models lie those of benchmarks
+    return {path.stem: read_metrics(path) or {} for path in sorted(folder.glob("*.json")) if (zoo / path.stem).is_dir()}
 
 
 def results(page: Path | None = None, folder: Path = at.RESULTS) -> str:
