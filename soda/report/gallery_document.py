@@ -55,7 +55,7 @@ def write_gallery(page: Path, zoo: Path, results: Path, images: Path) -> list[st
         "[results.md](results.md) has the protocol; `soda ship` writes this page.",
     ]
     names = []
-    for name, metrics in read_results(results).items():
+    for name, metrics in read_results(results, zoo).items():
         kept = _kept(images / name)
         if kept and (zoo / name).is_dir():
             names.append(name)

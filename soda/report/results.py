@@ -12,10 +12,14 @@ from soda.report.presentation import headline_table
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
-def read_results(folder: Path) -> dict[str, Metrics]:
-    """The metrics of every shipped model, by name. Raises ReportError for a broken file or an undeclared figure."""
-    zoo = folder.parents[1] / at.ZOO  # beside the figures of shipped models lie those of benchmarks
-    return {path.stem: read_metrics(path) or {} for path in sorted(folder.glob("*.json")) if (zoo / path.stem).is_dir()}
+def read_results(folder: Path, zoo: Path | None = None) -> dict[str, Metrics]:
+    """The metrics of every shipped model, by name; zoo: where the models are, by default beside docs/.
+
+    Raises ReportError for a broken file or an undeclared figure.
+    """
+    zoo = zoo or folder.parents[1] / at.ZOO
+    shipped = (path for path in sorted(folder.glob("*.json")) if (zoo / path.stem).is_dir())  # other files are of benchmarks
+    return {path.stem: read_metrics(path) or {} for path in shipped}
 
 
 def results(page: Path | None = None, folder: Path = at.RESULTS) -> str:
