@@ -57,7 +57,7 @@ def write_gallery(page: Path, zoo: Path, results: Path, images: Path) -> list[st
     names = []
     for name, metrics in read_results(results, zoo).items():
         kept = _kept(images / name)
-        if kept and (zoo / name).is_dir():
+        if kept:
             names.append(name)
             parts += _section(zoo / name, metrics, kept)
             caption = images / name / f"{SHEET}.txt"
