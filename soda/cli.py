@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        if "action" in args:  # of a family of commands
+        if "action" in args:  # all but stages, `compose` and `code`
             args.action(args)
         elif args.command == "compose":
             from soda.config import advice, compose, write_params
@@ -59,8 +59,6 @@ def main(argv: list[str] | None = None) -> None:
                 print(hint, file=sys.stderr)
         elif args.command == "code":
             write_fingerprints()
-        elif args.command == "serve":
-            serving.run(args)
         else:
             from soda.config import load
 

@@ -39,6 +39,7 @@ def add_command(commands: Any) -> None:
     command.epilog = "Limits, each an option of its own: " + ", ".join(
         f"--{field.name.replace('_', '-')} {field.default}" for field in fields(Limits)
     )
+    command.set_defaults(action=run)
 
 
 def run(args: argparse.Namespace) -> None:
