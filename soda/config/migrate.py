@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import is_dataclass
 from typing import Any
 
-_BEFORE: dict[str, Any] = {
-    "gate.factors": [],
-    "gate.held_apart": None,
-    "gate.min_views": 0,
-    "views.pairs.by": "picture",
-    "views.pairs.column": None,
-    "views.pairs.differ": None,
-    "views.pairs.file": None,
-    "views.pairs.reconstruct": 0.0,
-    "views.pairs.style_sections": 0,
-    "views.pairs.sources": 1,
-    "views.recolour": 0.0,
-    "model.cameras.rays": False,
-    "model.cameras.octaves": 4,
-    "model.cameras.rgb_channels": 16,
-    "model.cameras.pose": False,
-    "model.cameras.source_drop": 0.1,
-    "model.cameras.target_drop": 0.1,
-    "model.cameras.view_attention": [],
-    "diffusion.time_power": 1.0,
-    "evaluate.view_targets": 4,
-    "evaluate.view_samples": 8,
-    "export.decoder_images": 64,
-    "export.decoder_max_abs_diff": 0.001,
-    "export.int8": True,
-    "export.int8_max_drop": 0.005,
-    "export.calibration_images": 512,
-    "export.probe_images": 20000,
-    "export.fp16": False,
-}
-"""What each later setting was before there was a choice. It changes only by a line for a new setting: models were trained so."""
+from soda.config.schema import Config
+from soda.config.validated import Before
 
 
-def migrate(values: Any) -> Any:
-    """What an older config.yaml holds, with every setting that came later as it was then.
+def migrate(values: Any, group: Any = Config) -> Any:
+    """What an older config.yaml holds, with every setting that came later as it was then: its `Before` in the schema.
 
-    Whatever else is wrong with `values` is left for `from_dict` to say: a whole group that is missing, say.
+    Whatever else is wrong with `values`, which is of the class `group`, is left for `from_dict` to say.
     """
-    full = copy.deepcopy(values)
-    for key, before in _BEFORE.items():
-        group, *inner, name = key.split(".")
-        place = full.get(group) if isinstance(full, dict) else None
-        for each in inner:
-            place = place.setdefault(each, {}) if isinstance(place, dict) else None
-        if isinstance(place, dict):
-            place.setdefault(name, copy.copy(before))
+    if not isinstance(values, dict):
+        return values
+    full = dict(values)
+    for name, field in group.__pydantic_fields__.items():
+        for mark in field.metadata:
+            if isinstance(mark, Before):
+                full.setdefault(name, mark.value)
+        if name in full and is_dataclass(field.annotation):
+            full[name] = migrate(full[name], field.annotation)
     return full

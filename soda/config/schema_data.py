@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from soda.config.validated import Count, CountOrZero, Flag, Number, Seed, Share, Whole, check, settings
+from soda.config.validated import Before, Count, CountOrZero, Flag, Number, Seed, Share, Whole, check, settings
 
 Text = Annotated[str, Field(min_length=1)]
 Part = Annotated[Number, Field(gt=0, lt=1)]
@@ -57,9 +57,10 @@ class GateConfig:
     reference: str | None  # YAML of recorded mean and std of the train split; null: no comparison
     max_shift: Share  # greatest distance from the reference, in grey levels of [0, 1]
     allow_failure: Flag  # train on data that failed; the report then says so in red
-    factors: tuple[str, ...]  # known factors of which every image must have a value
-    held_apart: str | None  # a factor whose values may each occur in one split only; null: none
-    min_views: CountOrZero  # views that each object must have; 0: the images are not of objects seen by cameras
+    factors: Annotated[tuple[str, ...], Before(())]  # known factors of which every image must have a value
+    held_apart: Annotated[str | None, Before(None)]  # a factor whose values may each occur in one split only; null: none
+    # Views that each object must have; 0: the images are not of objects seen by cameras
+    min_views: Annotated[CountOrZero, Before(0)]
 
     @model_validator(mode="after")
     def _names_agree(self) -> GateConfig:

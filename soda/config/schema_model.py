@@ -6,21 +6,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from soda.config.validated import Count, Flag, Share, Whole, check, settings
+from soda.config.validated import Before, Count, Flag, Share, Whole, check, settings
 
 
 @settings("model.cameras")
 class CamerasConfig:
     """How encoder and denoiser are told of cameras."""
 
-    rays: Flag  # a map of rays beside the image, at the input of both networks
-    octaves: Annotated[Whole, Field(ge=0, le=12)]  # of the sinusoidal encoding of rays and poses; 0: the numbers as they are
-    rgb_channels: Annotated[Whole, Field(ge=1, le=512)]  # of the linear map of the image that the ray map is joined with
-    pose: Flag  # the target's camera as a whole, too, beside the time embedding: rays alone are slow to be used
-    source_drop: Share  # probability that the source's camera is masked in training (not stated in the paper)
-    target_drop: Share  # and the target's, independently
+    rays: Annotated[Flag, Before(False)]  # a map of rays beside the image, at the input of both networks
+    # Of the sinusoidal encoding of rays and poses; 0: the numbers as they are
+    octaves: Annotated[Whole, Field(ge=0, le=12), Before(4)]
+    # Of the linear map of the image that the ray map is joined with
+    rgb_channels: Annotated[Whole, Field(ge=1, le=512), Before(16)]
+    # The target's camera as a whole, too, beside the time embedding: rays alone are slow to be used
+    pose: Annotated[Flag, Before(False)]
+    # Probability that the source's camera is masked in training (not stated in the paper)
+    source_drop: Annotated[Share, Before(0.1)]
+    target_drop: Annotated[Share, Before(0.1)]  # and the target's, independently
     # Levels of the U-Net that attend to the feature maps of the source views; none: all that it sees of them is their mean z.
-    view_attention: tuple[Whole, ...]
+    view_attention: Annotated[tuple[Whole, ...], Before(())]
 
     @model_validator(mode="after")
     def _only_with_rays(self) -> CamerasConfig:
@@ -54,7 +58,7 @@ class ModelConfig:
     layer_modulation: Flag  # False: every layer sees the whole of z
     section_drop: Share  # layer masking: probability that a section is zeroed in training (not stated in the paper)
     latent_drop: Share  # probability that the whole of z is zeroed in training
-    cameras: CamerasConfig
+    cameras: Annotated[CamerasConfig, Before({})]
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelConfig:

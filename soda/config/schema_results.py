@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from soda.config.validated import Count, Flag, NotNegative, Positive, Seed, Whole, settings
+from soda.config.validated import Before, Count, Flag, NotNegative, Positive, Seed, Whole, settings
 
 AtLeastTwo = Annotated[Whole, Field(ge=2)]
 
@@ -33,8 +33,8 @@ class EvaluateConfig:
     content_factor: str | None  # what it takes from B; null: a factor whose test values no training image has, if any
     seed: Seed
     batch_size: Count
-    view_targets: Count  # of a model with cameras: views of each held-out object that are drawn
-    view_samples: Count  # of each, for the expected view
+    view_targets: Annotated[Count, Before(4)]  # of a model with cameras: views of each held-out object that are drawn
+    view_samples: Annotated[Count, Before(8)]  # of each, for the expected view
 
 
 @settings("export")
@@ -44,10 +44,11 @@ class ExportConfig:
     opset: Annotated[Whole, Field(ge=18, le=23)]
     parity_images: Count
     max_abs_diff: Positive  # greatest difference of any component of z from torch, z being standardised
-    decoder_images: Count  # drawn by torch and by the runtime, and compared
-    decoder_max_abs_diff: Positive  # of any pixel, in [-1, 1]
-    int8: Flag  # look for an 8-bit encoder
-    int8_max_drop: NotNegative  # of the probe on validation, 1 being all; one that loses more is not written
-    calibration_images: Count
-    probe_images: Count  # labels of the train split that judge the 8-bit encoders
-    fp16: Flag
+    decoder_images: Annotated[Count, Before(64)]  # drawn by torch and by the runtime, and compared
+    decoder_max_abs_diff: Annotated[Positive, Before(0.001)]  # of any pixel, in [-1, 1]
+    int8: Annotated[Flag, Before(True)]  # look for an 8-bit encoder
+    # Of the probe on validation, 1 being all; one that loses more is not written
+    int8_max_drop: Annotated[NotNegative, Before(0.005)]
+    calibration_images: Annotated[Count, Before(512)]
+    probe_images: Annotated[Count, Before(20000)]  # labels of the train split that judge the 8-bit encoders
+    fp16: Annotated[Flag, Before(False)]

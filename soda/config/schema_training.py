@@ -6,7 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from soda.config.validated import Count, CountOrZero, Flag, NotNegative, Number, Positive, Seed, Share, Whole, check, settings
+from soda.config.validated import (
+    Before,
+    Count,
+    CountOrZero,
+    Flag,
+    NotNegative,
+    Number,
+    Positive,
+    Seed,
+    Share,
+    Whole,
+    check,
+    settings,
+)
 
 BelowOne = Annotated[Number, Field(ge=0, lt=1)]
 
@@ -23,7 +36,8 @@ class DiffusionConfig:
     spacing: Literal["logsnr", "t"]  # of the sampling steps: even in log-SNR or in t
     eta: Share  # DDIM only: 0 deterministic, 1 as noisy as DDPM
     guidance_scale: NotNegative
-    time_power: Positive  # training draws t as T (1 - u^power), u uniform: 1 evenly, above it more of the high noise
+    # Training draws t as T (1 - u^power), u uniform: 1 evenly, above it more of the high noise
+    time_power: Annotated[Positive, Before(1.0)]
 
     @model_validator(mode="after")
     def _no_more_steps_than_times(self) -> DiffusionConfig:

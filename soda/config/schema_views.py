@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from soda.config.validated import Count, CountOrZero, NotNegative, Number, Share, Whole, check, settings
+from soda.config.validated import Before, Count, CountOrZero, NotNegative, Number, Share, Whole, check, settings
 
 
 @settings("views.*")
@@ -32,15 +32,19 @@ class AugmentConfig:
 class PairsConfig:
     """Which two images a pair of views is of."""
 
-    by: Literal["picture", "column", "file"]  # two views of one | two images that share a manifest column | that a CSV file pairs
-    column: str | None  # e.g. factor.content, label
-    differ: str | None  # a manifest column in which the two must differ, e.g. factor.style; null: any other image
-    file: str | None  # columns `source` and `target`, holding ids; a row pairs them in this direction
-    reconstruct: Annotated[Number, Field(ge=0, lt=1)]  # share of pairs whose target is the source: they train reconstruction
+    # Two views of one | two images that share a manifest column | that a CSV file pairs
+    by: Annotated[Literal["picture", "column", "file"], Before("picture")]
+    column: Annotated[str | None, Before(None)]  # e.g. factor.content, label
+    # A manifest column in which the two must differ, e.g. factor.style; null: any other image
+    differ: Annotated[str | None, Before(None)]
+    file: Annotated[str | None, Before(None)]  # columns `source` and `target`, holding ids; a row pairs them in this direction
+    # Share of pairs whose target is the source: they train reconstruction
+    reconstruct: Annotated[Number, Field(ge=0, lt=1), Before(0.0)]
     # So many of the finest sections of z come from a third image, which shares `differ` with the target and not `column`: so
-    # these learn the style, and the others, of the source, the content. Not in the paper.
-    style_sections: CountOrZero
-    sources: Count  # at most so many source views a pair, drawn evenly from 1 up; their latents are averaged
+    # These learn the style, and the others, of the source, the content. Not in the paper.
+    style_sections: Annotated[CountOrZero, Before(0)]
+    # At most so many source views a pair, drawn evenly from 1 up; their latents are averaged
+    sources: Annotated[Count, Before(1)]
 
     @model_validator(mode="after")
     def _belongs_to_its_kind(self) -> PairsConfig:
@@ -71,9 +75,9 @@ class ViewsConfig:
 
     source: AugmentConfig
     target: AugmentConfig
-    pairs: PairsConfig
+    pairs: Annotated[PairsConfig, Before({})]
     # Colours of each pair are changed by powers of 2.7^N(0, recolour), one a channel, the same in all its views. 0: as they are
-    recolour: Annotated[Number, Field(ge=0, le=2)]
+    recolour: Annotated[Number, Field(ge=0, le=2), Before(0.0)]
 
     @property
     def reconstructs(self) -> bool:

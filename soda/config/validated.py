@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping
@@ -35,6 +36,16 @@ def check(ok: bool, key: str, value: object, must_be: str) -> None:
 
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value  # 1e5 is a float to YAML
+
+
+@dataclasses.dataclass(frozen=True)
+class Before:
+    """Marks a setting, or a group, that came later with what it was before there was a choice: `Annotated[Share, Before(0.1)]`.
+
+    `migrate` reads it. It never changes: models were trained so.
+    """
+
+    value: Any
 
 
 # Strict: "3" is no number, and true is no 1.

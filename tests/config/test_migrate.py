@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
+from typing import Any
+
 import pytest
 import yaml
 
-from soda.config import ConfigError, from_dict, migrate, to_dict
+from soda.config import Config, ConfigError, from_dict, migrate, to_dict
+from soda.config.validated import Before
 from tests.support.settings import DEFAULT, ROOT
 
 
@@ -33,11 +37,31 @@ def test_a_whole_file_stays_as_it_is() -> None:
     assert migrate(posed) == posed
 
 
+def _older(values: dict[str, Any], group: Any = Config) -> dict[str, Any]:
+    """The same without what need not be said: settings that came later and are as they were before."""
+    said = {}
+    for name, field in group.__pydantic_fields__.items():
+        value = _older(values[name], field.annotation) if is_dataclass(field.annotation) else values[name]
+        before = next(
+            (
+                list(mark.value) if isinstance(mark.value, tuple) else mark.value
+                for mark in field.metadata
+                if isinstance(mark, Before)
+            ),
+            ...,
+        )
+        if value != before:
+            said[name] = value
+    return said
+
+
 @pytest.mark.parametrize("folder", sorted(path.name for path in (ROOT / "zoo").iterdir() if path.is_dir()))
 def test_every_shipped_model_is_read(folder: str) -> None:
     values = yaml.safe_load((ROOT / "zoo" / folder / "config.yaml").read_text())
-    config = to_dict(from_dict(migrate(values)))
-    assert all(config[group][key] == value for group in values for key, value in values[group].items())
+    config = from_dict(migrate(values))
+    assert all(to_dict(config)[group][key] == value for group in values for key, value in values[group].items())
+    older = _older(to_dict(config))
+    assert len(older["export"]) < len(values["export"]) and from_dict(migrate(older)) == config
 
 
 @pytest.mark.parametrize(
