@@ -53,7 +53,7 @@ def train_for(config: Config, split: Any, seconds: float) -> tuple[SodaNetwork, 
     run = start_run(config, "ablation", CPU)
     run.model.train()
     size, threads = config.train.batch_size, torch.get_num_threads()
-    reader, started = Reader(split, None, seed=config.train.seed, batch_size=size), time.process_time()
+    reader, started = Reader(split, None, config.train), time.process_time()
     while True:
         share = (time.process_time() - started) / threads / seconds
         if share >= 1 and run.step:

@@ -140,8 +140,9 @@ def views(world: World) -> dict[str, Any]:
     found = world.results["views"] = {"parameters": _count(model), "splits": data.summary["splits"], "training": training}
     _keep(world, "views-model", model, config, data)
     instrument = FixedNetwork(initial_encoder(replace(world.config("tiny"), dataset=config.dataset)).to(world.device))
-    drawer, samples = Drawer(model, batch_size=400), 1 if world.smoke else 4
-    measured = measure_novel_views(drawer, data.split("train"), data.split("val"), instrument, targets=1, samples=samples, seed=0)
+    drawer = Drawer(model, batch_size=400)
+    protocol = replace(config.evaluate, view_targets=1, view_samples=1 if world.smoke else 4, seed=0)
+    measured = measure_novel_views(drawer, data.split("train"), data.split("val"), instrument, protocol)
     if measured is None:
         return found | {"measures": "too few objects"}
     if not world.smoke:

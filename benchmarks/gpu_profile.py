@@ -46,7 +46,7 @@ def profile(world: World) -> dict[str, Any]:
         world.wait()
         found[name] = {"waits": _waits(world, trainer), **_kernels(world, trainer)}
     run = trainer.run
-    own = median_ms(world, lambda: update_ema(run.ema, run.model, 0.999, 100), 0.3)
+    own = median_ms(world, lambda: update_ema(run.ema, run.model, config.train, 100), 0.3)
     found["EMA alone, ms"] = {"as it is": own["ms"], "one foreach": median_ms(world, trainer.average, 0.3)["ms"]}
     if "cifar" in world.kept:
         found[COMPILED] = _kernels(world, world.kept["cifar"])

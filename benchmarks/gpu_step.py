@@ -47,7 +47,7 @@ def reader_of(config: Config, data: PreparedData) -> Reader:
     """The batches that the loop would see."""
     split, settings, posed = data.split("train"), config.train, config.model.cameras.rays
     partners = find_partners(data, split, config.views.pairs)
-    return Reader(split, partners, seed=settings.seed, batch_size=settings.batch_size, posed=posed)
+    return Reader(split, partners, settings, posed=posed)
 
 
 @contextlib.contextmanager
@@ -164,7 +164,7 @@ class Trainer:
         if self.fixes.buffers:
             self.average()
         else:
-            update_ema(run.ema, run.model, self.config.train.ema_decay, run.step)
+            update_ema(run.ema, run.model, self.config.train, run.step)
         self.total += loss.detach()
 
     @torch.no_grad()

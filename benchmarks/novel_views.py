@@ -48,7 +48,7 @@ def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> 
     partners = find_partners(data, split, config.views.pairs)
     assert partners is not None
     size, started, reported = settings.batch_size, time.process_time(), 0
-    for batch in Reader(split, partners, seed=settings.seed, batch_size=size, posed=True).stream(0, sys.maxsize):
+    for batch in Reader(split, partners, settings, posed=True).stream(0, sys.maxsize):
         done = (time.process_time() - started) / seconds
         if done * REPORTS >= reported + 1 or done >= 1:
             reported += 1
@@ -75,7 +75,7 @@ def main() -> None:
         config = varied(base, {**VARIANTS[name], "train.device": "cpu", "train.threads": 1})
         model, images = train_for(config, data, args.seconds, name)
         drawer = Drawer(model.eval(), batch_size=100, progress=False)
-        found = measure_novel_views(drawer, data.split("train"), data.split("val"), instrument, targets=4, samples=8, seed=0)
+        found = measure_novel_views(drawer, data.split("train"), data.split("val"), instrument, base.evaluate)
         assert found is not None
         figures = {k: v for k, v in found.metrics.items() if isinstance(v, float) and ("psnr" in k or "ssim@" in k)}
         print(f"{name}: {images} images, " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)

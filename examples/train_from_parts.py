@@ -46,7 +46,7 @@ def main(target: str, steps: int) -> None:
         t = torch.randint(1, schedule.num_timesteps + 1, (BATCH,))
         eps = torch.randn_like(x_0)
         z = encoder(x_0)  # (B, D): the bottleneck
-        z = mask_sections(z, draw_keep(BATCH, denoiser.sections, 0.02, 0.05, torch.default_generator))  # layer masking
+        z = mask_sections(z, draw_keep(BATCH, settings, torch.default_generator))  # layer masking
         output = denoiser(schedule.add_noise(x_0, t, eps), t / schedule.num_timesteps, z)
         loss = F.mse_loss(output, prediction_target(PREDICTION, x_0, eps, schedule.abar(t, x_0)))
         optimizer.zero_grad()

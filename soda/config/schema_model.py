@@ -83,6 +83,11 @@ class ModelConfig:
         return len(self.channel_mult) * self.blocks_per_level + 1
 
     @property
+    def section_dim(self) -> int:
+        """How many numbers of z a layer sees."""
+        return self.latent_dim // self.sections if self.layer_modulation else self.latent_dim
+
+    @property
     def downscale(self) -> int:
         """Image side over the side of the U-Net's coarsest level."""
         return self.patch_size * 2 ** (len(self.channel_mult) - 1)

@@ -46,13 +46,10 @@ class Partners:
     grows with the pictures and not with the pairs.
     """
 
-    def __init__(self, anchors: np.ndarray, pool: np.ndarray, spans: np.ndarray, reconstruct: float) -> None:
+    def __init__(self, anchors: np.ndarray, pool: np.ndarray, spans: np.ndarray, config: PairsConfig) -> None:
         """spans: (n, 4) int64, columns start, stop, skip_start and skip_stop."""
-        self.anchors = anchors
-        self.reconstruct = reconstruct
+        self.anchors, self.config = anchors, config
         self.styles: Partners | None = None  # of the targets: images that give the style sections
-        self.style_sections = 0  # how many of the finest they give
-        self.further = 0  # further source views, beside the first
         self._pool, self._spans = pool, spans
 
     def __len__(self) -> int:
@@ -61,10 +58,10 @@ class Partners:
     def draw(self, which: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """A partner for each of the anchors `which` (indices into `anchors`), evenly from its candidates: positions, (b,) int64.
 
-        With probability `reconstruct` it is the anchor itself.
+        With probability `views.pairs.reconstruct` it is the anchor itself.
         """
         drawn = self._draw_other(which, generator)
-        itself = generator.random(len(which)) < self.reconstruct
+        itself = generator.random(len(which)) < self.config.reconstruct
         return np.where(itself, self.anchors[which], drawn)
 
     def _draw_other(self, which: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -80,9 +77,9 @@ class Partners:
         may be another source again.
         """
         sources, targets = self.anchors[which], self.draw(which, generator)
-        if self.further:
+        if self.config.sources > 1:
             of_targets = np.searchsorted(self.anchors, targets)
-            further = [self._draw_other(of_targets, generator) for _ in range(self.further)]
+            further = [self._draw_other(of_targets, generator) for _ in range(self.config.sources - 1)]
             return Pairs(np.stack((sources, *further), axis=1), targets)
         if self.styles is None:
             return Pairs(sources[:, None], targets)
@@ -107,8 +104,7 @@ def find_partners(data: PreparedData, split: Split, config: PairsConfig) -> Part
         differ = f" and differ in {config.differ}" if config.differ else ""
         raise PairsError(f"views.pairs: no {what}{differ}: there is nothing to train on")
     if config.style_sections:
-        found.styles, found.style_sections = _styles(split, config, found), config.style_sections
-    found.further = config.sources - 1
+        found.styles = _styles(split, config, found)
     return found
 
 
@@ -140,7 +136,7 @@ def _by_column(split: Split, config: PairsConfig) -> Partners:
     spans = np.concatenate((groups, runs), axis=1)  # (n, 4)
     paired = np.flatnonzero(groups[:, 1] - groups[:, 0] > runs[:, 1] - runs[:, 0])
     paired = paired[np.argsort(known[paired])]
-    return Partners(known[paired], known, spans[paired], config.reconstruct)
+    return Partners(known[paired], known, spans[paired], config)
 
 
 def _bounds(changes: np.ndarray) -> np.ndarray:
@@ -176,7 +172,7 @@ def _by_file(data: PreparedData, split: Split, config: PairsConfig) -> Partners:
     pool = np.asarray(targets, np.int64)[order]
     anchors, start, counts = np.unique(np.asarray(sources, np.int64)[order], return_index=True, return_counts=True)
     stop = start + counts
-    return Partners(anchors, pool, np.stack((start, stop, stop, stop), axis=1).astype(np.int64), config.reconstruct)
+    return Partners(anchors, pool, np.stack((start, stop, stop, stop), axis=1).astype(np.int64), config)
 
 
 def _rows(path: Path) -> list[tuple[int, str, str]]:

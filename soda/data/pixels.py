@@ -1,4 +1,4 @@
-"""The work of one preparation worker: load, make square, measure. NumPy and Pillow only, so that it starts quickly."""
+"""The work of one preparation worker: load, make square, measure. It starts quickly: no torch, no pandas."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from soda.common.errors import SodaError
+from soda.config import DatasetConfig
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
 
@@ -22,21 +23,10 @@ class ChangedError(SodaError, ValueError):
     """A raw file that is no longer what was fetched; the message names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PixelSettings:
-    """The part of the dataset settings that decides a picture's pixels."""
-
-    image_size: int
-    channels: int
-    resize: str
-    max_pixels: int
-    min_side: int
-
-
 class Loader(Protocol):
     """Reads one picture in a worker; must be picklable."""
 
-    def __call__(self, settings: PixelSettings) -> Image.Image:
+    def __call__(self, settings: DatasetConfig) -> Image.Image:
         """The decoded picture as stored. Raises PictureError (its reason is listed) or ChangedError (preparation stops)."""
 
 
@@ -49,7 +39,7 @@ class FilePicture:
     sha256: str  # hex; "" when it could not be read even then
     problem: str = ""  # why it could not
 
-    def __call__(self, settings: PixelSettings) -> Image.Image:
+    def __call__(self, settings: DatasetConfig) -> Image.Image:
         if self.problem:
             raise PictureError(f"{self.name}: {self.problem}")
         try:
@@ -72,7 +62,7 @@ class PixelsInFile:
     offset: int  # bytes
     shape: tuple[int, ...]
 
-    def __call__(self, settings: PixelSettings) -> Image.Image:
+    def __call__(self, settings: DatasetConfig) -> Image.Image:
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.offset)
             data = file.read(math.prod(self.shape))
@@ -93,7 +83,7 @@ class Measured:
     std: float
 
 
-def process(loaders: Sequence[Loader], names: Sequence[str], settings: PixelSettings) -> tuple[list[Measured | str], np.ndarray]:
+def process(loaders: Sequence[Loader], names: Sequence[str], settings: DatasetConfig) -> tuple[list[Measured | str], np.ndarray]:
     """Prepare some pictures: for each what was measured, or the reason why it cannot be used; and the pixels of the former.
 
     Returns the list (as long as `loaders`) and (n, S, S, C) uint8, n being the number of Measured in it.
@@ -127,7 +117,7 @@ def statistics(pixels: np.ndarray) -> tuple[float, float]:
 
 
 @contextmanager
-def _pillow_for(settings: PixelSettings) -> Iterator[None]:
+def _pillow_for(settings: DatasetConfig) -> Iterator[None]:
     """Let Pillow's own limit follow `max_pixels`, and keep its warnings about odd files off the screen."""
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = settings.max_pixels

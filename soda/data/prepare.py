@@ -26,7 +26,7 @@ from soda.config import DatasetConfig
 from soda.data.columns import FACTOR, SPLITS
 from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
-from soda.data.pixels import ChangedError, Measured, PixelSettings, process
+from soda.data.pixels import ChangedError, Measured, process
 from soda.data.sources import Item, Source, get_source
 from soda.data.sources.base import split_of
 
@@ -95,12 +95,11 @@ class _Tally:
 
 
 def _write_all(config: DatasetConfig, source: Source, raw: Path, writer: PreparedWriter, tally: _Tally) -> None:
-    settings = PixelSettings(config.image_size, config.channels, config.resize, config.max_pixels, config.min_side)
     size = max(1, min(_CHUNK, _CHUNK_BYTES // (config.image_size**2 * config.channels)))
     total = source.count(config, raw)
     workers = min(worker_count(config.workers), -(-total // size))
     jobs = (
-        (chunk, ([item.load for _, item in chunk], [item.file for _, item in chunk], settings))
+        (chunk, ([item.load for _, item in chunk], [item.file for _, item in chunk], config))
         for chunk in _chunks(config, source, raw, size)
     )
     with ExitStack() as stack:

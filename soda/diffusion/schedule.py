@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from soda.common.checks import one_of, whole_number
 from soda.common.timesteps import sampling_times
+from soda.config import DiffusionConfig
 
 ABAR_FLOOR = 1e-4
 """Least abar of a table. At abar = 0 a noise-predicting network says nothing about x_0; at 1e-4 (-40 dB) x_0 can still be
@@ -70,8 +71,9 @@ class Schedule(nn.Module):
         return sampling_times(self.alphas_cumprod.cpu().numpy(), steps, spacing)
 
 
-def draw_times(count: int, num_timesteps: int, power: float, generator: torch.Generator) -> Tensor:
+def draw_times(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
     """Times to train at: T (1 - u^power) of uniform u, (count,) int64 in 1 .. T; a power above 1 draws more of the high noise."""
+    num_timesteps, power = settings.num_timesteps, settings.time_power
     if power == 1.0:
         return torch.randint(1, num_timesteps + 1, (count,), generator=generator)
     u = torch.rand(count, generator=generator)

@@ -104,8 +104,7 @@ def make_scene(context: EvaluationContext, factors: Factors) -> FactorScene:
         {name: factors.codes["train"][name] for name in kept},
         {name: len(factors.names[name]) for name in names},
         content=held,
-        images=config.reader_images,
-        seed=config.seed,
+        config=config,
         device=context.device,
     )
     return FactorScene(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from soda.common.images import to_float, to_uint8
+from soda.config import EvaluateConfig
 from soda.data.dataset import Split
 from soda.data.rendering.procedural import random_object
 from soda.data.rendering.views import drawer as renderer
@@ -65,17 +66,18 @@ class ViewSampler:
 
 
 def measure_novel_views(
-    drawer: Drawer, train: Split, test: Split, network: FixedNetwork, *, targets: int, samples: int, seed: int
+    drawer: Drawer, train: Split, test: Split, network: FixedNetwork, config: EvaluateConfig
 ) -> NovelViews | None:
-    """Draw `targets` views of every held-out object from 1, 2 and 4 others, posed and unposed, and judge them.
+    """Draw `view_targets` views of every held-out object from 1, 2 and 4 others, posed and unposed, and judge them.
 
     None when no two held-out objects have views enough. network: what LPIPS-like distances are taken in.
     """
-    tasks = choose_tasks(test, targets=targets, sources=max(COUNTS), seed=seed)
+    seed = config.seed
+    tasks = choose_tasks(test, targets=config.view_targets, sources=max(COUNTS), seed=seed)
     if tasks is None:
         return None
     judge = ImageJudge(network, batch_size=drawer.batch_size)
-    draw = ViewSampler(drawer, samples=samples, seed=seed)
+    draw = ViewSampler(drawer, samples=config.view_samples, seed=seed)
     truth, at = test.gather(tasks.targets), test.cameras[tasks.targets]
     given = test.gather(tasks.sources.ravel()).reshape(*tasks.sources.shape, *truth.shape[1:])  # (T, V, S, S, C)
     cameras = test.cameras[tasks.sources]

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from soda.config import ModelConfig
 from soda.model.modulation import Modulation, group_count
 
 
@@ -33,12 +34,12 @@ class TimeEmbedding(nn.Module):
 class ResBlock(nn.Module):
     """Residual block with one modulated layer; the sum is rescaled by 1 / sqrt(2)."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, time_dim: int, section_dim: int, dropout: float) -> None:
+    def __init__(self, in_channels: int, out_channels: int, settings: ModelConfig) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(group_count(in_channels), in_channels)
         self.conv_in = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.modulation = Modulation(out_channels, time_dim=time_dim, section_dim=section_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.modulation = Modulation(out_channels, settings)
+        self.dropout = nn.Dropout(settings.dropout)
         self.conv_out = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
@@ -51,9 +52,9 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention over the pixels of one picture, as a residual."""
 
-    def __init__(self, channels: int, *, head_dim: int) -> None:
+    def __init__(self, channels: int, settings: ModelConfig) -> None:
         super().__init__()
-        self.heads = channels // head_dim
+        self.heads = channels // settings.head_dim
         self.norm = nn.GroupNorm(group_count(channels), channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
@@ -70,9 +71,9 @@ class ViewAttention(nn.Module):
     """Multi-head attention from the pixels of a picture to the tokens of source views, as a residual. A token of its own, always
     shown, stands for no view."""
 
-    def __init__(self, channels: int, context_channels: int, *, head_dim: int) -> None:
+    def __init__(self, channels: int, context_channels: int, settings: ModelConfig) -> None:
         super().__init__()
-        self.heads = channels // head_dim
+        self.heads = channels // settings.head_dim
         self.norm = nn.GroupNorm(group_count(channels), channels)
         self.norm_context = nn.LayerNorm(context_channels)
         self.none = nn.Parameter(torch.zeros(context_channels))

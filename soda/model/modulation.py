@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from soda.common.errors import InputError
+from soda.config import ModelConfig
 
 
 def group_count(channels: int) -> int:
@@ -26,17 +27,12 @@ def mask_sections(z: Tensor, keep: Tensor) -> Tensor:
     return (cut_sections(z, keep.shape[1]) * keep[:, :, None]).flatten(1)
 
 
-def draw_keep(
-    batch: int,
-    sections: int,
-    section_drop: float,
-    latent_drop: float,
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
-) -> Tensor:
+def draw_keep(batch: int, settings: ModelConfig, generator: torch.Generator, device: torch.device | str = "cpu") -> Tensor:
     """A random mask for training: each section dropped on its own, and all of them together. (batch, sections) of 0 and 1."""
+    # Without layer modulation sections need not divide z: it is then dropped whole or not at all.
+    sections = settings.sections if settings.latent_dim % settings.sections == 0 else 1
     draws = torch.rand(batch, sections + 1, generator=generator, device=generator.device).to(device)
-    return ((draws[:, :-1] >= section_drop) & (draws[:, -1:] >= latent_drop)).float()
+    return ((draws[:, :-1] >= settings.section_drop) & (draws[:, -1:] >= settings.latent_drop)).float()
 
 
 class Modulation(nn.Module):
@@ -45,11 +41,11 @@ class Modulation(nn.Module):
     Scales enter as 1 + s and everything starts at zero, so that the layer begins as a plain GroupNorm.
     """
 
-    def __init__(self, channels: int, *, time_dim: int, section_dim: int) -> None:
+    def __init__(self, channels: int, settings: ModelConfig) -> None:
         super().__init__()
         self.groups = group_count(channels)
-        self.from_time = nn.Linear(time_dim, 2 * channels)
-        self.from_latent = nn.Linear(section_dim, 2 * channels)
+        self.from_time = nn.Linear(settings.time_dim, 2 * channels)
+        self.from_latent = nn.Linear(settings.section_dim, 2 * channels)
         for linear in (self.from_time, self.from_latent):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)

@@ -21,27 +21,21 @@ class UNet(nn.Module):
     def __init__(self, settings: ModelConfig, *, channels: int, context_channels: int = 0) -> None:
         """channels: of the images; context_channels: of the tokens of source views, for `view_attention`."""
         super().__init__()
-        cameras, patch_channels, time_dim = settings.cameras, channels * settings.patch_size**2, settings.time_dim
+        cameras, patch_channels = settings.cameras, channels * settings.patch_size**2
         self.rays = RayInput(patch_channels, cameras) if cameras.rays else None
-        self.pose = PoseEmbedding(time_dim, cameras) if cameras.pose else None
+        self.pose = PoseEmbedding(settings.time_dim, cameras) if cameras.pose else None
         widths = [settings.channels * mult for mult in settings.channel_mult]
         self.patch_size = settings.patch_size
-        self.sections = len(widths) * settings.blocks_per_level + 1
-        self.layer_modulation = settings.layer_modulation
-        section_dim = settings.latent_dim // self.sections if self.layer_modulation else settings.latent_dim
-
-        def block(width_in: int, width_out: int) -> ResBlock:
-            return ResBlock(width_in, width_out, time_dim=time_dim, section_dim=section_dim, dropout=settings.dropout)
+        self.sections, self.layer_modulation = settings.sections, settings.layer_modulation
 
         def attention(level: int) -> nn.Module:
-            attending = level in settings.attention_levels
-            return Attention(widths[level], head_dim=settings.head_dim) if attending else nn.Identity()
+            return Attention(widths[level], settings) if level in settings.attention_levels else nn.Identity()
 
         def view_attention(level: int) -> nn.Module | None:
             seeing = level in cameras.view_attention
-            return ViewAttention(widths[level], context_channels, head_dim=settings.head_dim) if seeing else None
+            return ViewAttention(widths[level], context_channels, settings) if seeing else None
 
-        self.time = TimeEmbedding(time_dim)
+        self.time = TimeEmbedding(settings.time_dim)
         self.conv_in = nn.Conv2d(patch_channels if self.rays is None else self.rays.out_channels, widths[0], 3, padding=1)
         # One entry a modulated block, down and up in mirror order: up[i] is the partner of down[i].
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -50,8 +44,8 @@ class UNet(nn.Module):
         self.downsample, self.upsample = nn.ModuleDict(), nn.ModuleDict()  # keyed by the index of the block before / after
         for level, width in enumerate(widths):
             for _ in range(settings.blocks_per_level):
-                self.down.append(block(width, width))
-                self.up.append(block(2 * width, width))
+                self.down.append(ResBlock(width, width, settings))
+                self.up.append(ResBlock(2 * width, width, settings))
                 self.down_attention.append(attention(level))
                 self.up_attention.append(attention(level))
                 for views in (self.down_views, self.up_views):
@@ -61,7 +55,7 @@ class UNet(nn.Module):
                 last = str(len(self.down) - 1)
                 self.downsample[last] = Downsample(width, widths[level + 1])
                 self.upsample[last] = Upsample(widths[level + 1], width)
-        self.middle = block(widths[-1], widths[-1])
+        self.middle = ResBlock(widths[-1], widths[-1], settings)
         self.middle_attention = attention(len(widths) - 1)
         self.middle_views = view_attention(len(widths) - 1)
         self.norm_out = nn.GroupNorm(group_count(widths[0]), widths[0])

@@ -12,7 +12,7 @@ import torch
 from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
-from soda.config import ViewsConfig
+from soda.config import TrainConfig, ViewsConfig
 from soda.data.augment import augment, recolour, view_pair
 from soda.data.dataset import Split
 from soda.data.pairs import Pairs, Partners
@@ -51,14 +51,13 @@ class Reader:
         self,
         split: Split,
         partners: Partners | None,
+        settings: TrainConfig,
         *,
-        seed: int,
-        batch_size: int,
         share: slice = slice(None),
         posed: bool = False,
     ) -> None:
-        self.split, self.partners, self.batch_size, self.share, self.posed = split, partners, batch_size, share, posed
-        self.order = Order(len(split) if partners is None else len(partners), seed)
+        self.split, self.partners, self.batch_size, self.share, self.posed = split, partners, settings.batch_size, share, posed
+        self.order = Order(len(split) if partners is None else len(partners), settings.seed)
 
     def at(self, step: int) -> ViewBatch:
         """The batch of a step, as the images are. Raises DatasetError where cameras are asked for and there are none."""
@@ -96,7 +95,7 @@ class Reader:
             batch = ViewBatch.of(target)
         else:
             style = beside[1] if len(beside) > 1 else None
-            batch = ViewBatch(beside[0].unflatten(0, pairs.sources.shape), target, style, self.partners.style_sections)
+            batch = ViewBatch(beside[0].unflatten(0, pairs.sources.shape), target, style, self.partners.config.style_sections)
         return with_cameras(batch, self.split, pairs) if self.posed else batch
 
 

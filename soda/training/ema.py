@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import nn
 
+from soda.config import TrainConfig
+
 
 def ema_copy(model: nn.Module) -> nn.Module:
     """A copy of the model to hold the average; it takes no gradients."""
@@ -14,12 +16,13 @@ def ema_copy(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def update_ema(ema: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """ema <- decay * ema + (1 - decay) * model. Early on the decay is (1 + step) / (10 + step), so that the start is forgotten.
+def update_ema(ema: nn.Module, model: nn.Module, settings: TrainConfig, step: int) -> None:
+    """ema <- decay * ema + (1 - decay) * model, with `ema_decay`. Early on it is (1 + step) / (10 + step), so that the
+    start is forgotten.
 
     Buffers (BatchNorm's statistics, averages themselves) are copied.
     """
-    decay = min(decay, (1 + step) / (10 + step))
+    decay = min(settings.ema_decay, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
     for mine, theirs in zip(ema.buffers(), model.buffers(), strict=True):
         mine.copy_(theirs)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from soda.common.errors import SodaError
 from soda.common.files import write_json
-from soda.config import Config
+from soda.config import Config, TrainConfig
 from soda.data.dataset import PreparedData
 from soda.data.gate.verdict import require_verdict
 from soda.data.pairs import find_partners
@@ -66,22 +66,21 @@ def _diverged(what: str, value: float, step: int, checkpoint: Path) -> DivergedE
     return DivergedError(f"{what} became {value} at step {step}; {good}; a lower train.lr is the usual cure")
 
 
-def _log_row(run: Run, config: Config, held_out: ViewBatch, rate: float) -> Row:
-    use = measure_use(run.ema, held_out, config.train.seed, gradient=True)
+def _log_row(run: Run, settings: TrainConfig, held_out: ViewBatch, rate: float) -> Row:
+    use, images = measure_use(run.ema, held_out, settings.seed, gradient=True), run.step * settings.batch_size
     return {
-        "images": run.step * config.train.batch_size,
+        "images": images,
         "loss": sum(run.losses) / len(run.losses),
         "val_loss": use.loss,
         "usage_gap": use.gap,
         "z_grad_norm": use.z_grad_norm,
-        "lr": learning_rate(config.train, run.step * config.train.batch_size),
+        "lr": learning_rate(settings, images),
         "images_per_second": rate,
-        **measure_use_of_pose(run.ema, held_out, config.train.seed),
+        **measure_use_of_pose(run.ema, held_out, settings.seed),
     }
 
 
-def _require_use(row: Row, config: Config, checkpoint: Path) -> None:
-    settings = config.train
+def _require_use(row: Row, settings: TrainConfig, checkpoint: Path) -> None:
     if row["images"] >= settings.usage_check_images and row["usage_gap"] < settings.min_usage_gap:
         raise UnusedLatentError(
             f"after {row['images']:.0f} images the latent is not used: shuffling z raises the loss by {row['usage_gap']:.2%}, "
@@ -103,9 +102,9 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
     if settings.compile:
         network = torch.compile(network)  # type: ignore[assignment]
     held_out = read_held_out(data, config, USE_IMAGES).to(team.device)
-    split, share, posed = data.split("train"), team.share(size), config.model.cameras.rays
+    split = data.split("train")
     partners = find_partners(data, split, config.views.pairs)
-    reader = Reader(split, partners, seed=settings.seed, batch_size=size, share=share, posed=posed)
+    reader = Reader(split, partners, settings, share=team.share(size), posed=config.model.cameras.rays)
     pending: list[Tensor] = []
     started = time.perf_counter() - run.seconds
 
@@ -129,12 +128,12 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
                     bar.set_postfix(loss=f"{fmean(run.losses[-50:]):.4f}", refresh=False)
                 bar.update(min(size, settings.images - bar.n))
                 if due(log_every):
-                    row = _log_row(run, config, held_out, (run.step - step_then) * size / (time.perf_counter() - since))
+                    row = _log_row(run, settings, held_out, (run.step - step_then) * size / (time.perf_counter() - since))
                     _require_finite(row, run.step, checkpoint)
                     run.rows, run.losses = [*run.rows, row], []
                     if curves:
                         curves.add(row)
-                    _require_use(row, config, checkpoint)
+                    _require_use(row, settings, checkpoint)
                     since, step_then = time.perf_counter(), run.step
                 if due(save_every):
                     save()
@@ -166,7 +165,7 @@ def train(
             run.restore(load_checkpoint(checkpoint, key))
             log.info("going on from %s at %d images", checkpoint, run.step * config.train.batch_size)
             if run.rows:  # the run that left it may have ended on this very judgement
-                _require_use(run.rows[-1], config, checkpoint)
+                _require_use(run.rows[-1], config.train, checkpoint)
         fit(config, data, run, team, checkpoint, live)
         team.wait()
         images = run.step * config.train.batch_size

@@ -67,14 +67,11 @@ def start_run(config: Config, key: str, device: torch.device) -> Run:
 
 def draw_loss(batch: ViewBatch, config: Config, generator: torch.Generator) -> LossDraws:
     """Times, noise and masks of a batch of views."""
-    device, model, sources = batch.target.device, config.model, batch.sources.shape[1]
+    device, sources = batch.target.device, batch.sources.shape[1]
     shown = draw_shown(len(batch), sources, generator).to(device) if sources > 1 else None
-    t = draw_times(len(batch), config.diffusion.num_timesteps, config.diffusion.time_power, generator).to(device)
+    t = draw_times(len(batch), config.diffusion, generator).to(device)
     noise = torch.randn(batch.target.shape, generator=generator).to(device, memory_format=torch.channels_last)
-    # Without layer modulation sections need not divide z: it is then dropped whole or not at all.
-    sections = model.sections if model.latent_dim % model.sections == 0 else 1
-    keep = draw_keep(len(batch), sections, model.section_drop, model.latent_drop, generator, device)
-    return LossDraws(t, noise, keep, shown)
+    return LossDraws(t, noise, draw_keep(len(batch), config.model, generator, device), shown)
 
 
 def step_loss(network: nn.Module, config: Config, batch: ViewBatch, seed: int) -> Tensor:
@@ -98,6 +95,6 @@ def optimise(run: Run, network: nn.Module, config: Config, batch: ViewBatch, ran
     nn.utils.clip_grad_norm_(run.model.parameters(), config.train.grad_clip)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    update_ema(run.ema, run.model, config.train.ema_decay, run.step)
+    update_ema(run.ema, run.model, config.train, run.step)
     run.step += 1
     return loss.detach()

@@ -148,7 +148,8 @@ def test_a_file_that_is_not_there_is_named(data: PreparedData) -> None:
 
 
 def read(data: PreparedData, partners: Partners | None, first: int, last: int, share: slice = slice(None)) -> list[ViewBatch]:
-    return list(Reader(data.split("train"), partners, seed=5, batch_size=8, share=share).stream(first, last))
+    settings = dataclasses.replace(DEFAULT.train, seed=5, batch_size=8)
+    return list(Reader(data.split("train"), partners, settings, share=share).stream(first, last))
 
 
 def same(a: ViewBatch, b: ViewBatch) -> bool:

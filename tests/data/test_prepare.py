@@ -24,7 +24,7 @@ from soda.data import prepare as prepare_module
 from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.parallel import ordered_map
-from soda.data.pixels import PixelSettings, statistics
+from soda.data.pixels import statistics
 from soda.data.prepare import PrepareError, prepare, split_of
 from soda.data.sources import Item
 from soda.runtime.preprocess import load_picture, to_square
@@ -212,14 +212,14 @@ class Plain:
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def __call__(self, settings: PixelSettings) -> Image.Image:
+    def __call__(self, settings: DatasetConfig) -> Image.Image:
         return picture(self.seed, (8, 8))
 
 
 class Killed:
     """A picture whose decoder takes the whole process down."""
 
-    def __call__(self, settings: PixelSettings) -> Image.Image:
+    def __call__(self, settings: DatasetConfig) -> Image.Image:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 

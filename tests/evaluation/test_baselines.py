@@ -27,7 +27,7 @@ from soda.evaluation.samples import draw_sample, embed
 from soda.training.fit import Keeping
 from soda.training.step import start_run
 from tests.support.prepared_factory import make_prepared
-from tests.support.settings import make_config
+from tests.support.settings import DEFAULT, make_config
 from tests.support.shapes import COLOURS, bars_and_dots, render
 
 CPU = torch.device("cpu")
@@ -93,8 +93,8 @@ def test_the_reader_learns_factors_and_recognises_content_that_it_never_saw(tmp_
     data = PreparedData(make_prepared(tmp_path, pixels=pixels, labels=None, splits=(0.0, 0.2)))
     train, held = draw_sample(data.split("train"), 1000, 0), slice(144, 180)
     codes = {"style": style[:144], "code": content[:144]}
-    settings: dict[str, Any] = {"content": "code", "images": 6400, "seed": 0, "device": CPU}
-    reader = train_reader(train, codes, {"style": 3}, **settings)
+    protocol = replace(DEFAULT.evaluate, reader_images=6400)
+    reader = train_reader(train, codes, {"style": 3}, content="code", config=protocol, device=CPU)
     reading = read(reader, pixels[held])
     assert factor_reader.accuracy(reading, {"style": style[held]}) == {"style": 1.0}
     assert reading.embedding is not None
@@ -103,7 +103,7 @@ def test_the_reader_learns_factors_and_recognises_content_that_it_never_saw(tmp_
     assert chance == pytest.approx(1 / 12)
     assert right > 0.5
     with pytest.raises(ValueError, match="at least one factor"):
-        train_reader(train, codes, {}, content=None, images=64, seed=0, device=CPU)
+        train_reader(train, codes, {}, content=None, config=protocol, device=CPU)
 
 
 def test_the_beta_vae_learns_resumes_to_the_same_weights_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

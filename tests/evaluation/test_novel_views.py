@@ -106,7 +106,8 @@ def measured(
     plain = make_config("dataset.channels=3").model
     network = FixedNetwork(build_encoder(plain, image_size=config.dataset.image_size, channels=3))
     drawer = Drawer(model, batch_size=batch_size, progress=False)
-    found = measure_novel_views(drawer, train, test, network, targets=targets, samples=samples, seed=0)
+    protocol = dataclasses.replace(config.evaluate, view_targets=targets, view_samples=samples)
+    found = measure_novel_views(drawer, train, test, network, protocol)
     assert found is not None
     return found
 
@@ -280,7 +281,7 @@ def test_objects_at_64_px_are_prepared_trained_on_and_turned(tmp_path: Path) -> 
     partners = find_partners(data, split, config.views.pairs)
     assert partners is not None
     run = start_run(config, "key", torch.device("cpu"))
-    for batch in Reader(split, partners, seed=0, batch_size=8, posed=True).stream(0, 3):
+    for batch in Reader(split, partners, dataclasses.replace(config.train, batch_size=8), posed=True).stream(0, 3):
         assert torch.isfinite(optimise(run, run.model, config, batch))
     found = measured(run.ema.eval(), split, data.split("test"), config, targets=1, samples=1, batch_size=8)
     assert found.drawn[2].mean.shape[1:] == (64, 64, 3) and np.isfinite(found.metrics["psnr@1"])

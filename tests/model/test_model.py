@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -16,6 +17,8 @@ from soda.model.modulation import Modulation, cut_sections, draw_keep, mask_sect
 from soda.model.network import SodaNetwork, build_model
 from tests.support.models import awake
 from tests.support.settings import make_config
+
+SMALL = make_config().model
 
 
 def inputs(model: SodaNetwork, batch: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,13 +100,13 @@ def test_a_latent_that_sections_do_not_divide_is_refused() -> None:
 
 
 def test_modulation_begins_as_a_plain_group_norm() -> None:
-    layer = Modulation(16, time_dim=4, section_dim=4)
+    layer = Modulation(16, replace(SMALL, time_dim=4))
     h = torch.randn(2, 16, 4, 4)
     torch.testing.assert_close(layer(h, torch.randn(2, 4), torch.randn(2, 4)), nn.functional.group_norm(h, 8))
 
 
 def test_modulation_is_the_papers_formula() -> None:
-    layer = Modulation(8, time_dim=4, section_dim=4)
+    layer = Modulation(8, replace(SMALL, time_dim=4))
     for linear in (layer.from_time, layer.from_latent):
         nn.init.normal_(linear.weight)
         nn.init.normal_(linear.bias)
@@ -115,10 +118,10 @@ def test_modulation_is_the_papers_formula() -> None:
 
 
 def test_layer_masks_are_drawn_at_their_rates() -> None:
-    keep = draw_keep(20_000, 4, 0.1, 0.2, torch.Generator().manual_seed(0))
+    keep = draw_keep(20_000, replace(SMALL, section_drop=0.1, latent_drop=0.2), torch.Generator().manual_seed(0))
     assert float(keep.mean()) == pytest.approx(0.9 * 0.8, abs=0.01)
     assert float((keep.sum(1) == 0).float().mean()) == pytest.approx(0.2, abs=0.01)
-    assert draw_keep(100, 4, 0.0, 0.0, torch.Generator()).all()
+    assert draw_keep(100, replace(SMALL, section_drop=0, latent_drop=0), torch.Generator()).all()
 
 
 def test_masking_all_sections_is_the_zero_latent() -> None:
@@ -159,7 +162,7 @@ def test_time_embedding_tells_times_apart() -> None:
 
 
 def test_attention_does_not_run_across_the_batch() -> None:
-    layer = Attention(16, head_dim=8)
+    layer = Attention(16, replace(SMALL, head_dim=8))
     x = torch.randn(3, 16, 4, 4)
     changed = x.clone()
     changed[2] += 1

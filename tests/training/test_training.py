@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 from pathlib import Path
 from typing import Any
@@ -81,14 +82,14 @@ def test_norms_and_biases_do_not_decay_and_the_encoder_has_its_rate(small_config
 def test_the_average_follows_its_formula_and_forgets_the_start(small_config: Config) -> None:
     model = build_model(small_config)
     ema = ema_copy(model)
-    before = [p.clone() for p in ema.parameters()]
+    before, settings = [p.clone() for p in ema.parameters()], dataclasses.replace(small_config.train, ema_decay=0.9)
     with torch.no_grad():
         for p in model.parameters():
             p.add_(1)
-    update_ema(ema, model, 0.9, step=0)  # (1 + 0) / (10 + 0) < 0.9
+    update_ema(ema, model, settings, step=0)  # (1 + 0) / (10 + 0) < 0.9
     for mine, old, new in zip(ema.parameters(), before, model.parameters(), strict=True):
         torch.testing.assert_close(mine, 0.1 * old + 0.9 * new)
-    update_ema(ema, model, 0.9, step=10_000)
+    update_ema(ema, model, settings, step=10_000)
     for mine, old, new in zip(ema.parameters(), before, model.parameters(), strict=True):
         torch.testing.assert_close(mine, 0.9 * (0.1 * old + 0.9 * new) + 0.1 * new)
 

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from soda.config import DatasetConfig
-from soda.data.pixels import PixelSettings
 from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, require_label
 from soda.runtime.preprocess import PictureError
 
@@ -44,7 +43,7 @@ class SvgPicture:
 
     svg: str
 
-    def __call__(self, settings: PixelSettings) -> Image.Image:
+    def __call__(self, settings: DatasetConfig) -> Image.Image:
         paint = _resvg()
         try:
             png = paint(svg_string=self.svg, width=settings.image_size, height=settings.image_size, skip_system_fonts=True)

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from soda.common.errors import InputError
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
+from soda.config import EvaluateConfig
 from soda.evaluation.samples import Sample
 from soda.model.encoder import TinyEncoder
 from soda.training.batches import Order
@@ -117,9 +118,9 @@ def _partners(content: np.ndarray, chosen: np.ndarray, generator: np.random.Gene
 
 
 def train_reader(
-    train: Sample, codes: Codes, values: dict[str, int], *, content: str | None, images: int, seed: int, device: torch.device
+    train: Sample, codes: Codes, values: dict[str, int], *, content: str | None, config: EvaluateConfig, device: torch.device
 ) -> FactorReader:
-    """Train on `images` pictures of `train` by cross-entropy on every factor of `values` (factor -> number of values).
+    """Train on `reader_images` pictures of `train` by cross-entropy on every factor of `values` (factor -> number of values).
 
     codes: factor -> (n,), -1 missing, beside `train`. content: the factor that the embedding brings together, or None.
     AdamW with cosine decay, pictures softened; the same arguments give the same reader. Raises ValueError when there is
@@ -127,12 +128,12 @@ def train_reader(
     """
     if not values and content is None:
         raise InputError("a reader takes at least one factor to learn")
-    shape = train.gather(np.array([0])).shape
+    seed, shape = config.seed, train.gather(np.array([0])).shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("reader", seed))
         reader = FactorReader(channels=shape[3], image_size=shape[1], values=values, embeds=content is not None)
     reader = reader.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps, order = max(1, images // BATCH), Order(len(train), seed_of("reader", seed))
+    steps, order = max(1, config.reader_images // BATCH), Order(len(train), seed_of("reader", seed))
 
     def loss_at(step: int) -> Tensor:
         half = BATCH // 2 if content is not None else BATCH

@@ -75,9 +75,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         context.data.split("train"),
         context.data.split("test"),
         context.network,
-        targets=config.view_targets,
-        samples=config.view_samples,
-        seed=config.seed,
+        config,
     )
     if found is None:
         return {"notes": [f"Novel views were not measured: that takes two test objects of {max(COUNTS) + 1} views or more."]}

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,7 +20,6 @@ from soda.config import DatasetConfig
 from soda.data import prepare as prepare_module
 from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
-from soda.data.pixels import PixelSettings
 from soda.data.prepare import prepare
 from soda.data.sources import SourceError, avatars, emoji
 from soda.data.sources.base import read_described
@@ -27,7 +27,7 @@ from soda.data.sources.download import DownloadError, npm_packages
 from soda.data.sources.drawings import SvgPicture
 from soda.runtime.preprocess import PictureError, to_rgb
 from tests.support.samples import MakeConfig, snapshot
-from tests.support.settings import ROOT
+from tests.support.settings import DEFAULT, ROOT
 
 STYLE = yaml.safe_load((ROOT / "conf/dataset/drawings/personas.yaml").read_text())
 
@@ -129,7 +129,7 @@ def test_drawings_of_other_settings_are_refused(tmp_path: Path, dataset_config: 
 
 
 def test_svg_is_painted_on_white_and_nonsense_is_rejected() -> None:
-    settings = PixelSettings(image_size=16, channels=3, resize="crop", max_pixels=10**6, min_side=1)
+    settings = replace(DEFAULT.dataset, image_size=16, channels=3)
     svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path fill="#f00" d="M0 0h1v2H0z"/></svg>'
     pixels = np.asarray(to_rgb(SvgPicture(svg)(settings)))
     assert pixels.shape == (16, 16, 3)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from soda.data.fetch import fetch
-from soda.data.pixels import PixelSettings
 from soda.data.sources import SourceError, download, fashion_mnist, folder, get_source
 from soda.data.sources.labels import folder_labels, read_label_csv
 from tests.support.samples import IdxSet, MakeConfig, picture, snapshot
+from tests.support.settings import DEFAULT
 
-SETTINGS = PixelSettings(image_size=28, channels=1, resize="crop", max_pixels=10**6, min_side=1)
+SETTINGS = replace(DEFAULT.dataset, image_size=28)
 
 
 def idx_config(dataset_config: MakeConfig, idx_set: IdxSet, **settings: object):

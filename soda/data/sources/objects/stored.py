@@ -14,7 +14,7 @@ from PIL import Image
 
 from soda.config import DatasetConfig
 from soda.data.columns import MODEL, OBJECT
-from soda.data.pixels import ChangedError, PixelSettings
+from soda.data.pixels import ChangedError
 from soda.data.rendering.mesh import MeshError, unpack
 from soda.data.rendering.views import Draw, drawer, picture
 from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, require_label, split_of
@@ -58,7 +58,7 @@ class ObjectView:
     renderer: str
     min_cover: float
 
-    def __call__(self, settings: PixelSettings) -> Image.Image:
+    def __call__(self, settings: DatasetConfig) -> Image.Image:
         draw = _drawer(self.meshes, self.offset, self.length, self.variant, self.renderer)
         pixels, cover = picture(draw, self.camera, settings.image_size)
         if cover < self.min_cover:
