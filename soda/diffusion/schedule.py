@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from soda.common.checks import one_of, whole_number
 from soda.common.timesteps import sampling_times
-from soda.config import DiffusionConfig
 
 ABAR_FLOOR = 1e-4
 """Least abar of a table. At abar = 0 a noise-predicting network says nothing about x_0; at 1e-4 (-40 dB) x_0 can still be
@@ -69,12 +68,3 @@ class Schedule(nn.Module):
     def sampling_times(self, steps: int, spacing: str = "logsnr") -> list[int]:
         """Table indices to sample at, from T to 0, as `soda.common.timesteps` chooses them. Raises ValueError as it does."""
         return sampling_times(self.alphas_cumprod.cpu().numpy(), steps, spacing)
-
-
-def draw_times(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
-    """Times to train at: T (1 - u^power) of uniform u, (count,) int64 in 1 .. T; a power above 1 draws more of the high noise."""
-    num_timesteps, power = settings.num_timesteps, settings.time_power
-    if power == 1.0:
-        return torch.randint(1, num_timesteps + 1, (count,), generator=generator)
-    u = torch.rand(count, generator=generator)
-    return (num_timesteps * (1 - u**power)).ceil().long().clamp(1, num_timesteps)

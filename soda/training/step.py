@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from soda.common.seeds import seed_of
-from soda.config import Config
+from soda.config import Config, DiffusionConfig
 from soda.data.augment import draw_shown
-from soda.diffusion.schedule import draw_times
 from soda.model.batch import LossDraws, ViewBatch
 from soda.model.conditions import mask_cameras
 from soda.model.modulation import draw_keep
@@ -63,6 +62,15 @@ def start_run(config: Config, key: str, device: torch.device) -> Run:
     ema = ema_copy(model)
     assert isinstance(ema, SodaNetwork)
     return Run(model, ema, build_optimizer(model, config.train), key)
+
+
+def draw_times(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
+    """Times to train at: T (1 - u^power) of uniform u, (count,) int64 in 1 .. T; a power above 1 draws more of the high noise."""
+    num_timesteps, power = settings.num_timesteps, settings.time_power
+    if power == 1.0:
+        return torch.randint(1, num_timesteps + 1, (count,), generator=generator)
+    u = torch.rand(count, generator=generator)
+    return (num_timesteps * (1 - u**power)).ceil().long().clamp(1, num_timesteps)
 
 
 def draw_loss(batch: ViewBatch, config: Config, generator: torch.Generator) -> LossDraws:

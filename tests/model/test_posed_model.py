@@ -16,7 +16,6 @@ from soda.config import CamerasConfig, Config, ConfigError
 from soda.data.augment import draw_shown
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import find_partners
-from soda.diffusion.schedule import draw_times
 from soda.geometry.cameras import COLUMNS, CameraError, camera, focal_length, orbit
 from soda.inference.soda import SODA
 from soda.model.batch import ViewBatch
@@ -24,7 +23,7 @@ from soda.model.conditions import Context, mask_cameras
 from soda.model.network import SodaNetwork, build_model
 from soda.training.batches import Reader
 from soda.training.held_out import read_held_out
-from soda.training.step import optimise, start_run, step_loss
+from soda.training.step import draw_times, optimise, start_run, step_loss
 from soda.training.usage import measure_use, measure_use_of_pose
 from tests.support.models import awake
 from tests.support.prepared_factory import make_prepared
