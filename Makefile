@@ -59,8 +59,8 @@ test: lint browser-tools system-tools ## All tests, after lint
 bench: setup browser-tools system-tools ## Speed and memory on this machine
 	@python -m benchmarks $(ARGS)
 
-ablations: setup ## The paper's claims at small scale (2 to 3 hours; stop and repeat as you like): docs/ablations.md
-	@python -m benchmarks.ablations $(ARGS)
+ablations: setup ## The paper's claims, decided by runs (hours; stop and repeat as you like): docs/ablations.md
+	@python -m benchmarks.claims $(ARGS)
 
 architecture: setup ## Draw docs/images/architecture.png from the imports
 	@python docs/architecture.py

@@ -14,8 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablation_run import CPU, varied
-from soda.config import Config, load
+from soda.config import Config, from_dict, load, to_dict
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
 from soda.evaluation.baselines.untrained import initial_encoder
@@ -29,6 +28,7 @@ from soda.training.held_out import read_held_out
 from soda.training.step import optimise, start_run
 from soda.training.usage import measure_use_of_pose
 
+CPU = torch.device("cpu")
 VARIANTS: dict[str, dict[str, Any]] = {
     "pooled": {"model.cameras.view_attention": []},
     "attention": {"model.cameras.view_attention": [1, 2]},
@@ -38,6 +38,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """Of params.yaml; `pooled` are the settings themselves but for the attention, which is what `attention` adds."""
 REPORTS = 8  # lines a run, of how the pose comes to be used
+
+
+def varied(base: Config, changes: dict[str, Any]) -> Config:
+    """`base` with settings replaced by dotted key. Raises ConfigError for a key or value that is not possible."""
+    values = to_dict(base)
+    for key, value in changes.items():
+        *groups, name = key.split(".")
+        place = values
+        for group in groups:
+            place = place[group]
+        place[name] = value
+    return from_dict(values)
 
 
 def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> tuple[SodaNetwork, int]:

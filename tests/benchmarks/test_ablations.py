@@ -1,111 +1,116 @@
-"""The ablations: verdicts that follow from the numbers, settings that are possible, runs that are not done twice."""
+"""The claims: what is decided follows from the numbers, every arm is possible, no run is done twice."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from scipy import stats
 
-from benchmarks import ablation_run, ablations
-from benchmarks.ablation_report import judge
-from benchmarks.ablation_run import train_for, varied
-from benchmarks.ablation_variants import BASE, CLAIMS, VARIANTS, Claim
-from benchmarks.ablations import ablate
-from soda.config import ConfigError
+from benchmarks.claims import __main__ as command
+from benchmarks.claims.arms import CLAIMS, STUDIES, Arm, Study
+from benchmarks.claims.results import TEST, UNTRAINED, Results, claims_json, decide
+from benchmarks.claims.statistics import holm, paired
 from soda.data.dataset import PreparedData
 from soda.evaluation.factors import read_factors
-from soda.evaluation.frozen import weights_hash
 from soda.evaluation.samples import draw_sample
-from soda.training.step import start_run
 from tests.support.prepared_factory import make_prepared
-from tests.support.settings import make_config
 from tests.support.shapes import render
 
 
-def test_verdicts_follow_from_means_and_spreads() -> None:
-    claim = Claim("more is better", "a", "b", "probe")
-    runs = {"a": [{"probe": v} for v in (0.80, 0.81, 0.82)], "b": [{"probe": v} for v in (0.70, 0.71, 0.72)]}
-    difference, error, verdict = judge(claim, runs) or (0.0, 0.0, "")
-    assert difference == pytest.approx(0.10)
-    assert error == pytest.approx((2 * 0.01**2 / 3) ** 0.5)
-    assert verdict == "**holds**"
-    assert (judge(claim, {"a": runs["b"], "b": runs["a"]}) or ("", "", ""))[2].startswith("**does not hold**")
-    assert (judge(Claim("", "a", "b", "probe", less=True), runs) or ("", "", ""))[2].startswith("**does not hold**")
-    wide = {"a": [{"probe": v} for v in (0.6, 0.9)], "b": [{"probe": v} for v in (0.5, 0.8)]}
-    assert (judge(claim, wide) or ("", "", ""))[2] == "no difference seen"
-    assert judge(claim, {"a": runs["a"], "b": runs["b"][:1]}) is None
-
-
-def test_every_variant_and_claim_is_possible() -> None:
-    base = varied(make_config(), BASE | {"model.latent_dim": 128})
-    for variant in VARIANTS.values():
-        config = varied(base, variant.changes)
-        assert (config != base) == bool(variant.changes)
-    assert {name for claim in CLAIMS for name in (claim.better, claim.worse)} == set(VARIANTS)
-    styled = varied(make_config("views=styled"), BASE | {"model.latent_dim": 128})  # ablations feed single pictures, no pairs
-    assert styled.views == base.views and styled.views.reconstructs
-    assert varied(styled, VARIANTS["modulation_off"].changes).views.pairs.by == "picture"
-    with pytest.raises(ConfigError, match="scheduel"):
-        varied(base, {"diffusion.scheduel": "cosine"})
-
-
-def test_training_takes_its_time_and_brings_the_rate_down() -> None:
-    torch.set_num_threads(1)
-    config = make_config("dataset.channels=3", "train.warmup_images=0")
-    pixels = render(np.arange(100) % 3, np.arange(100) % 4)
-
-    class Split:
-        def __len__(self) -> int:
-            return len(pixels)
-
-        def gather(self, indices: np.ndarray) -> np.ndarray:
-            return pixels[indices]
-
-    model, images = train_for(config, Split(), 0.5)
-    assert images >= config.train.batch_size
-    assert images % config.train.batch_size == 0
-    assert weights_hash(model) != weights_hash(start_run(config, "x", torch.device("cpu")).ema)
-
-
-def test_a_finished_run_is_not_done_again_and_the_report_has_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_paired_difference_is_students() -> None:
     generator = np.random.default_rng(0)
-    colour, shape = generator.integers(0, 3, 220), generator.integers(0, 4, 220)
+    a, b = generator.normal(0.6, 0.1, 6), generator.normal(0.5, 0.1, 6)
+    found = paired(dict(enumerate(a)), {**dict(enumerate(b)), 9: 5.0})  # a seed that one side lacks is left out
+    reference = stats.ttest_rel(a, b)
+    assert found is not None and found.pairs == 6
+    assert found.p == pytest.approx(reference.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    assert paired({0: 1.0}, {0: 2.0}) is None
+
+
+def test_holm_is_false_discovery_free_and_monotone() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+    assert holm({"a": 0.9, "b": 0.8}) == {"b": 1.0, "a": 1.0}
+
+
+def rows(study: str, arm: str, values: list[float], metric: str = "probe", images: int = 100) -> list[dict]:
+    each = enumerate(values)
+    return [
+        {"study": study, "arm": arm, "seed": seed, "images": images, "key": "k", "metrics": {metric: value}}
+        for seed, value in each
+    ]
+
+
+def test_verdicts_follow_from_paired_differences(tmp_path: Path) -> None:
+    results = Results(tmp_path / "rows.json", {})
+    noise = [0.00, 0.05, -0.05, 0.1]  # far greater than the effect, and shared by both arms of a seed
+    results.add(rows("main", "base", [0.70 + n for n in noise]))
+    results.add(rows("main", "modulation_off", [0.69 + n + e for n, e in zip(noise, (0.001, 0, -0.001, 0), strict=True)]))
+    results.add(rows("main", "latent_512", [0.72 + n + e for n, e in zip(noise, (0.001, 0, -0.001, 0), strict=True)]))
+    results.add(rows("main", "masking_off", [0.70 - n for n in noise]))
+    verdicts = {each.claim.name: each.verdict for each in decide(results)}
+    assert verdicts == {"modulation_probe": "holds", "compact_512": "opposite", "masking_probe": "undecided"}
+    written = claims_json(decide(results), results)
+    assert (written["images"], written["seeds"]) == (100, 4)
+    assert {row["name"]: row["effect"] for row in written["claims"]}["modulation_probe"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("study", list(STUDIES))
+def test_every_arm_is_possible_and_differs_from_the_base_and_claims_name_arms(study: str) -> None:
+    arms = STUDIES[study].arms
+    base = command.config_of(study, "base", 0, 1000)
+    for name, arm in arms.items():
+        config = command.config_of(study, name, 0, 1000)
+        assert (config != base) == (name != "base")
+        assert config.train.images == 1000 * arm.longer
+    named = {arm for claim in CLAIMS if claim.study == study for arm in (claim.better, claim.worse)}
+    assert named == set(arms)
+
+
+def test_a_campaign_goes_on_where_it_was_and_its_page_has_curves_and_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    colour, shape = generator.integers(0, 3, 260), generator.integers(0, 4, 260)
 
     def edit(manifest: pd.DataFrame) -> pd.DataFrame:
         return manifest.assign(**{"factor.colour": [f"c{c}" for c in colour], "factor.shape": [f"s{s}" for s in shape]})
 
-    data = PreparedData(make_prepared(tmp_path / "data", pixels=render(colour, shape), edit=edit))
-    monkeypatch.setattr(ablation_run, "DRAWN", 4)
-    trained = []
-    training = ablations.train_for
-    monkeypatch.setattr(ablations, "train_for", lambda *args: trained.append(1) or training(*args))
-    report = tmp_path / "ablations.md"
-
-    def go(seeds: int) -> None:
-        settings = {"seconds": 0.05, "names": ["base", "modulation_off"], "runs": tmp_path / "runs", "command": "make ablations"}
-        ablate(make_config("dataset.channels=3"), data, seeds=seeds, report=report, **settings)  # type: ignore[arg-type]
-
-    go(1)
-    assert len(trained) == 2
-    go(2)
-    assert len(trained) == 4
-    text = report.read_text()
-    for word in (
-        "base: modulation",
-        "no layer modulation",
-        "DCI d",
-        "factors' probe",
-        "linear probe",
-        "2 seeds",
-        "masks 0.1 (section)",
-    ):
-        assert word in text
-    assert text.count("Layer modulation") == 4  # of its claims, all of which could be judged
-    go(2)
-    assert len(trained) == 4
+    make_prepared(tmp_path / "runs/main/prepared", pixels=render(colour, shape), edit=edit)
+    small = (
+        "dataset.image_size=16",
+        "model.channels=16",
+        "model.latent_dim=16",
+        "train.batch_size=16",
+        "train.images=64",
+        "dataset.channels=3",
+    )
+    arms = {"base": Arm("base: as it is"), "modulation_off": Arm("no layer modulation", ("model.layer_modulation=false",))}
+    monkeypatch.setitem(STUDIES, "main", Study("little shapes", (*small, "train.usage_check_images=0"), arms))
+    arguments = ["--images", "64", "--studies", "main", "--processes", "0"]
+    arguments += ["--runs", str(tmp_path / "runs"), "--docs", str(tmp_path / "docs")]
+    (tmp_path / "docs/images").mkdir(parents=True)
+    (tmp_path / "docs/results").mkdir()
+    command.main([*arguments, "--seeds", "1"])
+    kept = tmp_path / "docs/results/claims_runs.json"
+    first = json.loads(kept.read_text())
+    assert {row["arm"] for row in first} == {"base", "modulation_off", UNTRAINED, "pixels", TEST}
+    assert {row["images"] for row in first if row["arm"] == "base"} == {16, 32, 64}
+    command.main([*arguments, "--seeds", "2"])
+    second = json.loads(kept.read_text())
+    assert all(row in second for row in first) and len(second) > len(first)
+    page = (tmp_path / "docs/ablations.md").read_text()
+    assert "## Layer modulation disentangles (paper)" in page and "untrained encoder" in page and "2 seeds" in page
+    assert (tmp_path / "docs/images/claim_modulation_dci.png").stat().st_size > 5000
+    claims = json.loads((tmp_path / "docs/results/claims.json").read_text())
+    assert {row["verdict"] for row in claims["claims"]} <= {"holds", "opposite", "undecided"}
+    before = kept.stat().st_mtime_ns
+    command.main([*arguments, "--seeds", "2"])
+    assert kept.stat().st_mtime_ns == before  # nothing was left to run
 
 
 def test_factors_are_read_from_the_manifest(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""`make ablations`: the paper's claims, each decided by runs that differ in one thing and share their seed."""

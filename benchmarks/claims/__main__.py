@@ -1,0 +1,151 @@
+"""Decide the paper's claims by runs of one's own: docs/ablations.md and docs/results/claims.json.
+
+Every finished run is kept in docs/results/claims_runs.json and not done again, so that the command can be stopped and repeated.
+Pages are written anew whenever a run ends. Runs go side by side, a process of one thread each; with --device cuda on one GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from benchmarks.claims.arms import MAIN_SEEDS, STUDIES
+from benchmarks.claims.page import write_page
+from benchmarks.claims.results import PIXELS, TEST, UNTRAINED, Results, claims_json
+from benchmarks.claims.training import Judges, judge_pixels, judge_untrained, measure, train_to_marks
+from soda import layout
+from soda.common.files import write_json
+from soda.common.fingerprint import code_fingerprint
+from soda.config import Config, from_dict
+from soda.config.compose import compose
+from soda.data.dataset import PreparedData
+from soda.data.fetch import fetch
+from soda.data.prepare import prepare
+from soda.training.distributed import choose_device
+
+Job = tuple[str, str, int]  # study, arm, seed
+
+
+def config_of(study: str, arm: str, seed: int, images: int) -> Config:
+    """The settings of a run, from conf/ alone. Raises ConfigError for an override that is not possible."""
+    longer, changes = 1, []
+    if arm in STUDIES[study].arms:
+        chosen = STUDIES[study].arms[arm]
+        longer, changes = chosen.longer, list(chosen.changes)
+    counts = [f"train.images={images * longer}", f"train.seed={seed}", "train.threads=1"]
+    return from_dict(compose([*STUDIES[study].overrides, *changes, *counts]))
+
+
+def marks_of(images: int, longer: int) -> list[int]:
+    """Where a run is measured: a quarter, a half and all of `images`, and the end of a longer one."""
+    return sorted({images // 4, images // 2, images, images * longer})
+
+
+def prepare_data(study: str, folder: Path) -> PreparedData:
+    """The study's data, made in `folder` unless they are there."""
+    config, prepared = config_of(study, "base", 0, 1000).dataset, folder / study / "prepared"
+    if not (prepared / "summary.json").exists():
+        print(f"{study}: preparing {config.name}", flush=True)
+        fetch(config, folder / study / "raw")
+        prepare(config, folder / study / "raw", prepared)
+    return PreparedData(prepared)
+
+
+def run_job(job: Job, *, folder: Path, images: int, device: str, key: str) -> list[dict[str, Any]]:
+    """Train and measure one arm with one seed: a row for each mark."""
+    torch.set_num_threads(1)
+    study, arm, seed = job
+    data, config, on = PreparedData(folder / study / "prepared"), config_of(study, arm, seed, images), choose_device(device)
+    judges = Judges.of(data)
+
+    def row(seen: int, metrics: dict[str, float], name: str = arm) -> dict[str, Any]:
+        rounded = {metric: round(value, 6) for metric, value in metrics.items()}
+        return {"study": study, "arm": name, "seed": seed, "images": seen, "key": key, "metrics": rounded}
+
+    if arm == PIXELS:
+        return [row(0, judge_pixels(judges))]
+    if arm == UNTRAINED:
+        return [row(0, judge_untrained(config, judges, on))]
+    rows = []
+    marks = marks_of(images, STUDIES[study].arms[arm].longer)
+    for seen, model in train_to_marks(config, data, marks, on):
+        rows.append(row(seen, measure(model, config, data, judges, on)))
+        if arm == "base" and seen == marks[-1]:
+            rows.append(row(seen, measure(model, config, data, Judges.of(data, test=True), on), TEST))
+    return rows
+
+
+def jobs_of(studies: list[str], arms: list[str] | None, seeds: int) -> list[Job]:
+    """Seed by seed, so that a campaign that is stopped has something of everything."""
+    jobs: list[Job] = []
+    for seed in range(seeds):
+        for study in studies:
+            if seed == 0:
+                jobs.append((study, PIXELS, 0))
+            jobs.append((study, UNTRAINED, seed))
+            chosen = STUDIES[study].arms.items()
+            jobs += [(study, arm, seed) for arm, each in chosen if seed < each.seeds and (not arms or arm in arms)]
+    return jobs
+
+
+def study_key(study: str, data: PreparedData, images: int) -> str:
+    """What rows of a study must share to stand beside each other: its settings, data, length, and the code that made them."""
+    parts = [STUDIES[study].overrides, data.version, images, code_fingerprint("benchmarks.claims.training")]
+    return hashlib.sha256(yaml.safe_dump(parts).encode()).hexdigest()[:16]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
+    parser.add_argument("--images", type=int, default=150_000, help="of each run (150,000); 1,000,000 on a GPU")
+    parser.add_argument("--seeds", type=int, default=MAIN_SEEDS, help=f"at most, of the main arms ({MAIN_SEEDS})")
+    parser.add_argument("--studies", nargs="*", choices=list(STUDIES), default=["main", "objects"])
+    parser.add_argument("--arms", nargs="*", help="these arms alone")
+    parser.add_argument(
+        "--processes", type=int, default=len(os.sched_getaffinity(0)), help="side by side (one a core); 0: in this one"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu | cuda: all processes share one GPU")
+    parser.add_argument("--runs", type=Path, default=layout.ABLATION_RUNS, help="where data are prepared")
+    parser.add_argument("--docs", type=Path, default=layout.DOCS, help="where pages and results go")
+    args = parser.parse_args(argv)
+    data = {study: prepare_data(study, args.runs) for study in args.studies}
+    keys = {study: study_key(study, each, args.images) for study, each in data.items()}
+    results = Results(args.docs / "results/claims_runs.json", keys)
+    command = f'make ablations ARGS="--images {args.images} --studies {" ".join(args.studies)}"'
+
+    def write() -> None:
+        page = args.docs / layout.ABLATIONS.name
+        decisions = write_page(page, args.docs / "images", results, command=command)
+        write_json(args.docs / "results/claims.json", claims_json(decisions, results))
+
+    jobs = [job for job in jobs_of(args.studies, args.arms, args.seeds) if not results.has(*job)]
+    work = partial(run_job, folder=args.runs, images=args.images, device=args.device)
+    for ended, (job, rows) in enumerate(_run(work, jobs, keys, args.processes), 1):
+        results.add(rows)
+        print(f"{ended} of {len(jobs)}: {' '.join(map(str, job))}", flush=True)
+        write()
+    write()
+
+
+def _run(work: Any, jobs: list[Job], keys: dict[str, str], processes: int) -> Iterator[tuple[Job, list[dict[str, Any]]]]:
+    """The rows of each job as it ends; with no processes beside this one, here and one after another."""
+    if not processes:
+        yield from ((job, work(job, key=keys[job[0]])) for job in jobs)
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        pending = {pool.submit(work, job, key=keys[job[0]]): job for job in jobs}
+        for done in as_completed(pending):
+            yield pending[done], done.result()
+
+
+if __name__ == "__main__":
+    main()
