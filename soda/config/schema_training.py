@@ -38,8 +38,11 @@ class TrainConfig:
 
     images: Count
     batch_size: Annotated[Whole, Field(ge=2)]  # of all processes together; 2 or more: z is shuffled across the batch
+    optimizer: Literal["adamw", "muon"]  # muon: for convolutions between features; AdamW for the rest
     lr: Positive  # of the denoiser
     encoder_lr_factor: Positive  # the encoder's learning rate over the denoiser's
+    muon_lr: Positive  # of the denoiser's convolutions between features
+    muon_weight_decay: NotNegative
     weight_decay: NotNegative
     betas: tuple[BelowOne, BelowOne]
     grad_clip: Positive
