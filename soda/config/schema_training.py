@@ -52,8 +52,11 @@ class TrainConfig:
 
     images: Count
     batch_size: Annotated[Whole, Field(ge=2)]  # of all processes together; 2 or more: z is shuffled across the batch
+    optimizer: Annotated[Literal["adamw", "muon"], Before("adamw")]  # muon: for convolutions between features; AdamW for the rest
     lr: Positive  # of the denoiser
     encoder_lr_factor: Positive  # the encoder's learning rate over the denoiser's
+    muon_lr: Annotated[Positive, Before(0.02)]  # of the denoiser's convolutions between features
+    muon_weight_decay: Annotated[NotNegative, Before(0.01)]
     weight_decay: NotNegative
     betas: tuple[BelowOne, BelowOne]
     grad_clip: Positive

@@ -8,22 +8,37 @@ import torch
 
 from soda.config import TrainConfig
 from soda.model.network import SodaNetwork
+from soda.training.muon import Muon, inner_convolutions
 
 
-def build_optimizer(model: SodaNetwork, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in four groups: encoder and denoiser, each with weights that decay and norms and biases that do not.
+def build_optimizer(model: SodaNetwork, config: TrainConfig) -> torch.optim.Optimizer:
+    """Encoder and denoiser, each in groups: weights that decay, norms and biases that do not, and with `optimizer: muon` the
+    inner convolutions.
 
     Each group carries `lr_factor`, its share of the scheduled rate.
     """
+    muon = config.optimizer == "muon"
     groups = []
     for network, factor in ((model.encoder, config.encoder_lr_factor), (model.denoiser, 1.0)):
-        parameters = list(network.parameters())
+        inner = inner_convolutions(network) if muon else []
+        taken = {id(weight) for weight in inner}
+        rest = [p for p in network.parameters() if id(p) not in taken]
         for decay, chosen in (
-            (config.weight_decay, [p for p in parameters if p.ndim > 1]),
-            (0.0, [p for p in parameters if p.ndim <= 1]),
+            (config.weight_decay, [p for p in rest if p.ndim > 1]),
+            (0.0, [p for p in rest if p.ndim <= 1]),
         ):
             groups.append({"params": chosen, "weight_decay": decay, "lr_factor": factor})
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), fused=True)
+        if inner:
+            groups.append(
+                {
+                    "params": inner,
+                    "weight_decay": config.muon_weight_decay,
+                    "lr_factor": factor * config.muon_lr / config.lr,
+                    "muon": True,
+                }
+            )
+    adamw = {"lr": config.lr, "betas": (config.betas[0], config.betas[1]), "fused": True}
+    return Muon(groups, **adamw) if muon else torch.optim.AdamW(groups, **adamw)
 
 
 def learning_rate(config: TrainConfig, images: int) -> float:
