@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config, from_dict, to_dict
+from soda.data.pairs import Partners
 from soda.evaluation.baselines.untrained import initial_encoder
 from soda.evaluation.dci import FactorData, disentanglement
 from soda.evaluation.factors import Factors
@@ -24,12 +26,13 @@ from soda.evaluation.section_probes import probe_factor, section_probes
 from soda.inference.drawer import Drawer
 from soda.model.network import SodaNetwork
 from soda.training.batches import Reader
-from soda.training.step import optimise, start_run
+from soda.training.step import Run, optimise, start_run
 
 LIMITS = {"train": 6000, "val": 1000, "test": 2000}
 CPU = torch.device("cpu")
-DRAWN, USED, DCI_PICTURES, MAX_FACTORS = 200, 256, 1000, 6
+DRAWN, USED, DCI_IMAGES, MAX_FACTORS = 200, 256, 1000, 6
 L2 = (1e-3, 1e-2)
+Watch = Callable[[Run, float], object]
 
 
 def varied(base: Config, changes: dict[str, Any]) -> Config:
@@ -44,18 +47,23 @@ def varied(base: Config, changes: dict[str, Any]) -> Config:
     return from_dict(values)
 
 
-def train_for(config: Config, split: Any, seconds: float) -> tuple[SodaNetwork, int]:
+def train_for(
+    config: Config, split: Any, seconds: float, partners: Partners | None = None, watch: Watch = lambda run, share: None
+) -> tuple[SodaNetwork, int]:
     """(EMA model, images seen) after so many seconds of processor time a thread, which other programs do not shorten.
 
     The learning rate decays over the time: at every step the number of images is what the speed so far will reach. Its warm-up
-    takes a tenth of that, or what the settings say where this is less.
+    takes a tenth of that, or what the settings say where this is less. partners: of images with cameras. watch: called before
+    every step and at the end, with the share of the time that is over.
     """
     run = start_run(config, "ablation", CPU)
     run.model.train()
     size, threads = config.train.batch_size, torch.get_num_threads()
-    reader, started = Reader(split, None, seed=config.train.seed, batch_size=size), time.process_time()
+    reader = Reader(split, partners, seed=config.train.seed, batch_size=size, posed=partners is not None)
+    started = time.process_time()
     while True:
         share = (time.process_time() - started) / threads / seconds
+        watch(run, share)
         if share >= 1 and run.step:
             return run.ema, run.step * size
         images = round(run.step * size / share) if run.step else config.train.images
@@ -79,7 +87,7 @@ def measure(
     judge = ImageJudge(FixedNetwork(instrument), batch_size=50)
     drawer = Drawer(model, batch_size=50, progress=False)
     near = judge.nearness(reconstruct(drawer, z["test"].x[few], seed=0), test.gather(few))
-    found |= {"psnr": float(near.psnr.mean()), "ssim": float(near.ssim.mean()), "lpips_like": float(near.lpips_like.mean())}
+    found |= near.means()
     used = to_float(test.gather(np.arange(min(USED, len(test)))))
     found["usage_gap"] = use_of_z(model, used, seed=0, batch_size=64).gap
     if factors and factors.learnable:
@@ -96,8 +104,8 @@ def _measure_factors(model: SodaNetwork, z: dict[str, Features], factors: Factor
         "section_spread": float((lift.max(0) - lift.min(0)).mean()),
     }
     if len(names) > 1:
-        x = {split: values[:DCI_PICTURES].double().numpy() for split, values in latents.items()}
-        y = {split: {name: factors.codes[split][name][:DCI_PICTURES] for name in names} for split in latents}
+        x = {split: values[:DCI_IMAGES].double().numpy() for split, values in latents.items()}
+        y = {split: {name: factors.codes[split][name][:DCI_IMAGES] for name in names} for split in latents}
         scores = disentanglement(FactorData(x, y), jobs=torch.get_num_threads())
         found |= {"dci_d": scores.dci_d, "dci_c": scores.dci_c, "modularity": scores.modularity}
     return found

@@ -6,15 +6,12 @@ The data are what data/prepared holds (with cameras), the other settings params.
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.ablation_run import CPU, varied
+from benchmarks.ablation_run import Watch, train_for, varied
 from soda.config import Config, load
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
@@ -23,10 +20,8 @@ from soda.evaluation.image_metrics import FixedNetwork
 from soda.evaluation.view_synthesis import measure_novel_views
 from soda.inference.drawer import Drawer
 from soda.layout import PREPARED
-from soda.model.network import SodaNetwork
-from soda.training.batches import Reader
 from soda.training.held_out import read_held_out
-from soda.training.step import optimise, start_run
+from soda.training.step import Run
 from soda.training.usage import measure_use_of_pose
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -40,26 +35,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
 REPORTS = 8  # lines a run, of how the pose comes to be used
 
 
-def train_for(config: Config, data: PreparedData, seconds: float, name: str) -> tuple[SodaNetwork, int]:
-    """(EMA model, images seen) after so many seconds of processor time; the learning rate decays over them."""
-    run, settings = start_run(config, "novel views", CPU), config.train
-    run.model.train()
-    split, held_out = data.split("train"), read_held_out(data, config, 486)
-    partners = find_partners(data, split, config.views.pairs)
-    assert partners is not None
-    size, started, reported = settings.batch_size, time.process_time(), 0
-    for batch in Reader(split, partners, seed=settings.seed, batch_size=size, posed=True).stream(0, sys.maxsize):
-        done = (time.process_time() - started) / seconds
-        if done * REPORTS >= reported + 1 or done >= 1:
-            reported += 1
+def reporter(name: str, data: PreparedData, config: Config) -> Watch:
+    """Prints REPORTS times how the pose comes to be used."""
+    held_out, reports = read_held_out(data, config, 486), iter(range(1, REPORTS + 1))
+    due = next(reports)
+
+    def watch(run: Run, share: float) -> None:
+        nonlocal due
+        if share * REPORTS >= due or share >= 1:
+            due = next(reports, REPORTS)
             use = measure_use_of_pose(run.ema, held_out, 0)
-            print(f"  {name} {run.step * size:7d} images: " + ", ".join(f"{k} {v:.2f}" for k, v in use.items()), flush=True)
-        if done >= 1:
-            break
-        images = round(run.step * size / done) if run.step and done else settings.images
-        train = replace(settings, images=max(size, images), warmup_images=min(settings.warmup_images, images // 10))
-        optimise(run, run.model, replace(config, train=train), batch)
-    return run.ema, run.step * size
+            seen = run.step * config.train.batch_size
+            print(f"  {name} {seen:7d} images: " + ", ".join(f"{k} {v:.2f}" for k, v in use.items()), flush=True)
+
+    return watch
 
 
 def main() -> None:
@@ -73,9 +62,10 @@ def main() -> None:
     instrument = FixedNetwork(initial_encoder(varied(base, {"model.cameras": {}, "model.latent_dim": 128})))
     for name in args.only or list(VARIANTS):
         config = varied(base, {**VARIANTS[name], "train.device": "cpu", "train.threads": 1})
-        model, images = train_for(config, data, args.seconds, name)
+        split, watch = data.split("train"), reporter(name, data, config)
+        model, images = train_for(config, split, args.seconds, find_partners(data, split, config.views.pairs), watch)
         drawer = Drawer(model.eval(), batch_size=100, progress=False)
-        found = measure_novel_views(drawer, data.split("train"), data.split("val"), instrument, targets=4, samples=8, seed=0)
+        found = measure_novel_views(drawer, split, data.split("val"), instrument, targets=4, samples=8, seed=0)
         assert found is not None
         figures = {k: v for k, v in found.metrics.items() if isinstance(v, float) and ("psnr" in k or "ssim@" in k)}
         print(f"{name}: {images} images, " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)

@@ -44,7 +44,7 @@ def serving(encoder: Path, threads: int) -> Iterator[tuple[int, psutil.Process]]
         process.wait(30)
 
 
-def rate(run: Callable[[], object], pictures: int, seconds: float) -> float:
+def rate(run: Callable[[], object], images: int, seconds: float) -> float:
     """Pictures a second of a call repeated for `seconds`."""
     for _ in range(20):
         run()
@@ -52,7 +52,7 @@ def rate(run: Callable[[], object], pictures: int, seconds: float) -> float:
     while time.perf_counter() - start < seconds:
         run()
         calls += 1
-    return calls * pictures / (time.perf_counter() - start)
+    return calls * images / (time.perf_counter() - start)
 
 
 def drive(port: int, request: bytes, requests: int, seconds: float, expected: bytes | None = None) -> Tally:
