@@ -75,8 +75,9 @@ def grid(
     return sheet
 
 
-def page(sheets: Sequence[Image.Image], *, columns: int = 1, gap: int = 5 * GAP) -> Image.Image:
+def page(sheets: Sequence[Image.Image], *, columns: int = 1) -> Image.Image:
     """Sheets of one size, row by row in `columns` columns."""
+    gap = 5 * GAP
     columns = min(columns, len(sheets))
     width, height = sheets[0].width + gap, sheets[0].height + gap
     whole = Image.new("RGB", (columns * width - gap, -(-len(sheets) // columns) * height - gap), "white")
