@@ -37,13 +37,12 @@ REPORTS = 8  # lines a run, of how the pose comes to be used
 
 def reporter(name: str, data: PreparedData, config: Config) -> Watch:
     """Prints REPORTS times how the pose comes to be used."""
-    held_out, reports = read_held_out(data, config, 486), iter(range(1, REPORTS + 1))
-    due = next(reports)
+    held_out, due = read_held_out(data, config, 486), 1
 
     def watch(run: Run, share: float) -> None:
         nonlocal due
         if share * REPORTS >= due or share >= 1:
-            due = next(reports, REPORTS)
+            due += 1
             use = measure_use_of_pose(run.ema, held_out, 0)
             seen = run.step * config.train.batch_size
             print(f"  {name} {seen:7d} images: " + ", ".join(f"{k} {v:.2f}" for k, v in use.items()), flush=True)
