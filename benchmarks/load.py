@@ -43,7 +43,7 @@ class Plan:
     expected: bytes | None = None
 
 
-def infer_request(images: np.ndarray, model: str, *, binary: bool = True, token: str | None = None) -> bytes:
+def infer_request(images: np.ndarray, model: str, *, binary: bool = True) -> bytes:
     """A v2 inference request for uint8 (N, H, W, 3) as it goes over the wire: binary tensors, or JSON."""
     tensor = {"name": "images", "shape": list(images.shape), "datatype": "UINT8"}
     if binary:
@@ -54,8 +54,6 @@ def infer_request(images: np.ndarray, model: str, *, binary: bool = True, token:
     else:
         body = json.dumps({"inputs": [tensor | {"data": images.reshape(-1).tolist()}]}).encode()
         kind = "content-type: application/json\r\n"
-    if token is not None:
-        kind += f"authorization: Bearer {token}\r\n"
     lines = f"POST /v2/models/{model}/infer HTTP/1.1\r\nhost: localhost\r\n{kind}content-length: {len(body)}\r\n\r\n"
     return lines.encode() + body
 

@@ -44,7 +44,7 @@ def serving(encoder: Path, threads: int) -> Iterator[tuple[int, psutil.Process]]
         process.wait(30)
 
 
-def rate(run: Callable[[], object], pictures: int, seconds: float) -> float:
+def rate(run: Callable[[], object], images: int, seconds: float) -> float:
     """Pictures a second of a call repeated for `seconds`."""
     for _ in range(20):
         run()
@@ -52,13 +52,13 @@ def rate(run: Callable[[], object], pictures: int, seconds: float) -> float:
     while time.perf_counter() - start < seconds:
         run()
         calls += 1
-    return calls * pictures / (time.perf_counter() - start)
+    return calls * images / (time.perf_counter() - start)
 
 
-def drive(port: int, request: bytes, requests: int, seconds: float, expected: bytes | None = None) -> Tally:
+def drive(port: int, request: bytes, requests: int, seconds: float) -> Tally:
     """CLIENTS clients, after a warm-up that is not counted. Raises RuntimeError when a request failed."""
     asyncio.run(load(Plan("127.0.0.1", port, request, CLIENTS, WARM_UP, seconds)))
-    tally = asyncio.run(load(Plan("127.0.0.1", port, request, CLIENTS, requests, seconds, expected)))
+    tally = asyncio.run(load(Plan("127.0.0.1", port, request, CLIENTS, requests, seconds)))
     if tally.lost or tally.refused or tally.wrong or set(tally.statuses) != {200}:
         found = f"statuses {dict(tally.statuses)}, {tally.lost} lost, {tally.refused} refused, {tally.wrong} wrong answers"
         raise RuntimeError(f"the service failed requests: {found}")

@@ -73,8 +73,8 @@ def convolutions_of(model: nn.Module, work: Callable[[], object]) -> Counter[Sha
 def measure(config: Config, *, seconds: float) -> Figures:
     """Measure the training step of `config` on random pictures of its size, on the CPU."""
     batch, size, channels = config.train.batch_size, config.dataset.image_size, config.dataset.channels
-    pictures = np.random.default_rng(0).integers(0, 256, (4096, size, size, channels), dtype=np.uint8)
-    images = to_float(pictures[:batch])
+    pixels = np.random.default_rng(0).integers(0, 256, (4096, size, size, channels), dtype=np.uint8)
+    images = to_float(pixels[:batch])
     views_of = ViewBatch.of(images)
     run = start_run(config, "bench", torch.device("cpu"))
     run.model.train()
@@ -95,9 +95,9 @@ def measure(config: Config, *, seconds: float) -> Figures:
     }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shard.npy"
-        np.save(file, pictures)
+        np.save(file, pixels)
         shard = np.load(file, mmap_mode="r")
-        order = np.random.default_rng(0).permutation(len(pictures))[:batch]
+        order = np.random.default_rng(0).permutation(len(pixels))[:batch]
         loading = median_seconds(lambda: to_float(shard[order]), seconds)
     gflops = step_flops / step / 1e9
     return {

@@ -48,14 +48,14 @@ def write_each(targets: list[Path], drawn: np.ndarray, originals: np.ndarray, ar
     if len(targets) < len(drawn):
         save(grid([list(originals), list(drawn)]), targets[0])
         return
-    for target, picture in zip(targets, drawn, strict=True):
-        save_picture(picture, target, args.scale)
+    for target, image in zip(targets, drawn, strict=True):
+        save_image(image, target, args.scale)
 
 
-def save_picture(picture: np.ndarray, target: Path, scale: int) -> None:
-    """One picture (S, S, C) uint8, its pixels `scale` times as large."""
-    image = to_pil(picture)
-    save(image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST), target)
+def save_image(image: np.ndarray, target: Path, scale: int) -> None:
+    """One image (S, S, C) uint8, its pixels `scale` times as large."""
+    height, width = image.shape[:2]
+    save(to_pil(image).resize((width * scale, height * scale), Image.Resampling.NEAREST), target)
 
 
 def save(image: Image.Image, target: Path) -> None:

@@ -70,7 +70,7 @@ def _interpolate(args: argparse.Namespace) -> None:
 
 
 def _mix(args: argparse.Namespace) -> None:
-    from soda.commands._outputs import SUFFIXES, as_array, save, save_picture, target_of
+    from soda.commands._outputs import SUFFIXES, as_array, save, save_image, target_of
     from soda.viz.sheets import grid
 
     model = open_model(args)
@@ -84,7 +84,7 @@ def _mix(args: argparse.Namespace) -> None:
         labels = ["content", *(f"cut {cut}" for cut in range(len(mixed))), "style"]
         save(grid([[contents[0], *mixed, styles[0]]], column_labels=labels), target)
     elif len(mixed) == 1:
-        save_picture(mixed[0], target, args.scale)
+        save_image(mixed[0], target, args.scale)
     else:
         rows = mixed.reshape(len(contents), len(styles), *mixed.shape[1:])
         table = [[None, *styles], *([content, *row] for content, row in zip(contents, rows, strict=True))]

@@ -86,9 +86,9 @@ def _show_directions(args: argparse.Namespace) -> None:
         model.name_directions(names)
     directions = _directions(args, model)
     if not args.name or args.pictures or args.output:
-        pictures = args.pictures or _some_pictures(args, model)
+        images = args.pictures or _some_images(args, model)
         shown: dict[int | str, float] = dict.fromkeys(range(min(args.top, len(directions))), 1.0)
-        save(_strips(args, model, pictures, shown), target)
+        save(_strips(args, model, images, shown), target)
     for number, direction in enumerate(directions):
         print(f"{number:3d}  {direction}")
 
@@ -131,7 +131,7 @@ def _latents(args: argparse.Namespace, model: SODA) -> Any:
     return torch.cat([model.encode(to_float(split.gather(block))) for block in tqdm(blocks, desc="encode", leave=False)])
 
 
-def _some_pictures(args: argparse.Namespace, model: SODA) -> list[Any]:
+def _some_images(args: argparse.Namespace, model: SODA) -> list[Any]:
     import numpy as np
 
     split = _prepared(args, model, "or name pictures to show the directions on").split("test")
@@ -151,10 +151,10 @@ def _prepared(args: argparse.Namespace, model: SODA, hint: str) -> PreparedData:
     return data
 
 
-def _strips(args: argparse.Namespace, model: SODA, pictures: Any, units: dict[int | str, float]) -> Image.Image:
+def _strips(args: argparse.Namespace, model: SODA, images: Any, units: dict[int | str, float]) -> Image.Image:
     from soda.viz.sheets import direction_sheet
 
-    edit = partial(model.edit, pictures, exact=not args.stochastic, **args.drawing)
+    edit = partial(model.edit, images, exact=not args.stochastic, **args.drawing)
     return direction_sheet(edit, model.directions, units)
 
 

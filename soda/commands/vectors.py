@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,6 @@ def _embed(args: argparse.Namespace) -> None:
 
 
 def _search(args: argparse.Namespace) -> None:
-    from soda.runtime.names import one_line
     from soda.vectors import VectorsError
     from soda.vectors.search import search
     from soda.vectors.sheet import Section, Shown
@@ -103,34 +102,32 @@ def _search(args: argparse.Namespace) -> None:
     encoder = _encoder(args)
     queries = encoder.embed([str(path) for path in args.queries], normalize=COMPARED, batch_size=args.batch_size)
     origin, blocks = _blocks(args, encoder)
-    sections, lines = [], []
+    sections, rows = [], []
     for path, hits in zip(args.queries, search(queries, blocks, args.k), strict=True):
-        lines += [f"{cosine:.4f}\t{one_line(str(path))}\t{one_line(file)}" for file, cosine in hits]
+        rows += [(f"{cosine:.4f}", str(path), file) for file, cosine in hits]
         found = [Shown(on_disk(origin.folder, file), file, f"{cosine:.3f}") for file, cosine in hits]
         sections.append(Section(f"like {path}", [Shown(path, str(path), "looked for", lead=True), *found]))
     if not any(section.pictures[1:] for section in sections):
         raise VectorsError(f"{args.target}: there is no readable picture in it")
-    _show(target, "Search", f"The nearest of {origin.folder}, by cosine.", sections, lines)
+    _show(target, "Search", f"The nearest of {origin.folder}, by cosine.", sections, rows)
 
 
 def _duplicates(args: argparse.Namespace) -> None:
-    from soda.runtime.names import one_line
     from soda.vectors.index import duplicate_groups
     from soda.vectors.sheet import Section
 
     target, vectors = _sheet(args), _vectors(args)
     groups = duplicate_groups(vectors.z, args.threshold, args.method)
-    lines = [f"{number}\t{one_line(vectors.files[row])}" for number, group in enumerate(groups) for row in group]
+    rows = [(str(number), vectors.files[row]) for number, group in enumerate(groups) for row in group]
     sections = [Section(f"{len(group)} pictures", [_shown(vectors, row) for row in group]) for group in groups]
     extra = sum(len(group) - 1 for group in groups)
     about = (
         f"{extra:,} of {len(vectors.files):,} pictures repeat another: cosine {args.threshold:g} or more{_how(args, vectors)}."
     )
-    _show(target, "Duplicates", about, sections, lines)
+    _show(target, "Duplicates", about, sections, rows)
 
 
 def _cluster(args: argparse.Namespace) -> None:
-    from soda.runtime.names import one_line
     from soda.vectors.cluster import cluster
     from soda.vectors.sheet import Section
 
@@ -139,8 +136,8 @@ def _cluster(args: argparse.Namespace) -> None:
     target, vectors = _sheet(args), _vectors(args)
     whole_number("-k", args.k, 1, len(vectors.files))
     found = cluster(vectors.z, args.k, seed=args.seed)
-    rows_of = zip(found.labels, found.cosines, vectors.files, strict=True)
-    lines = [f"{label}\t{cosine:.4f}\t{one_line(file)}" for label, cosine, file in rows_of]
+    labelled = zip(found.labels, found.cosines, vectors.files, strict=True)
+    lines = [(str(label), f"{cosine:.4f}", file) for label, cosine, file in labelled]
     sections = []
     for number in range(args.k):
         rows = found.members(number)
@@ -154,7 +151,6 @@ def _outliers(args: argparse.Namespace) -> None:
     import numpy as np
 
     from soda.runtime import novelty
-    from soda.runtime.names import one_line
     from soda.vectors.index import is_approximate, neighbours_within
     from soda.vectors.sheet import Section
 
@@ -166,7 +162,7 @@ def _outliers(args: argparse.Namespace) -> None:
     else:
         scores = novelty(vectors.z, k=args.k)
     rows = np.argsort(-scores, kind="stable")[: args.number]
-    lines = [f"{scores[row]:.4f}\t{one_line(vectors.files[row])}" for row in rows]
+    lines = [(f"{scores[row]:.4f}", vectors.files[row]) for row in rows]
     about = (
         f"The {len(rows)} of {len(vectors.files):,} pictures that are farthest from their {args.k} nearest{_how(args, vectors)}."
     )
@@ -220,14 +216,15 @@ def _sheet(args: argparse.Namespace) -> Path:
     return path
 
 
-def _show(target: Path, title: str, about: str, sections: list[Section], lines: list[str]) -> None:
+def _show(target: Path, title: str, about: str, sections: list[Section], lines: Iterable[tuple[str, ...]]) -> None:
     """The sheet first: whoever reads the lines may stop early."""
+    from soda.runtime.names import one_line
     from soda.vectors.sheet import write_sheet
 
     shown = write_sheet(target, title, about, sections)
     print(f"{target}: {shown} pictures to look at. {about}", file=sys.stderr)
     for line in lines:
-        print(line)
+        print("\t".join(map(one_line, line)))
 
 
 def _shown(vectors: Vectors, row: int, note: str = "") -> Shown:

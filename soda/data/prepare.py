@@ -27,7 +27,7 @@ from soda.data.columns import FACTOR, SPLITS
 from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.pixels import ChangedError, Measured, process
-from soda.data.sources import Item, Source, get_source
+from soda.data.sources import Item, Opened, Source, get_source
 from soda.data.sources.base import split_of
 
 logger = logging.getLogger(__name__)
@@ -58,9 +58,10 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
     with whole_folder(prepared) as new:
         tally = _Tally()
         shape = (config.image_size, config.image_size, config.channels)
-        columns = {**source.COLUMNS, **{FACTOR + name: pa.string() for name in source.factor_names(config, Path(raw))}}
+        opened = source.opened(config, Path(raw))
+        columns = {**source.COLUMNS, **{FACTOR + name: pa.string() for name in opened.factors}}
         with PreparedWriter(new, shape, config.shard_size, columns) as writer:
-            _write_all(config, source, Path(raw), writer, tally)
+            _write_all(config, opened, writer, tally)
         if not tally.count or tally.rejected > config.max_unreadable * tally.total:
             shutil.copyfile(new / "rejected.csv", kept_list)
             raise PrepareError(_too_many(config, tally, kept_list))
@@ -94,17 +95,16 @@ class _Tally:
         return self.count + self.rejected + self.duplicates
 
 
-def _write_all(config: DatasetConfig, source: Source, raw: Path, writer: PreparedWriter, tally: _Tally) -> None:
+def _write_all(config: DatasetConfig, opened: Opened, writer: PreparedWriter, tally: _Tally) -> None:
     size = max(1, min(_CHUNK, _CHUNK_BYTES // (config.image_size**2 * config.channels)))
-    total = source.count(config, raw)
-    workers = min(worker_count(config.workers), -(-total // size))
+    workers = min(worker_count(config.workers), -(-opened.count // size))
     jobs = (
         (chunk, ([item.load for _, item in chunk], [item.file for _, item in chunk], config))
-        for chunk in _chunks(config, source, raw, size)
+        for chunk in _chunks(config, opened, size)
     )
     with ExitStack() as stack:
         pool: Executor | None = stack.enter_context(process_pool(workers)) if workers > 1 else None
-        bar = stack.enter_context(tqdm(total=total, desc="prepare", unit="picture", leave=False))
+        bar = stack.enter_context(tqdm(total=opened.count, desc="prepare", unit="picture", leave=False))
         written = 0
         try:
             for chunk, (results, pixels) in ordered_map(pool, process, jobs, workers * _IN_FLIGHT):
@@ -113,17 +113,17 @@ def _write_all(config: DatasetConfig, source: Source, raw: Path, writer: Prepare
                 bar.update(len(chunk))
         except BrokenProcessPool:
             raise PrepareError(
-                f"a worker process was killed after {written} of {total} pictures, most often for want of memory; "
+                f"a worker process was killed after {written} of {opened.count} pictures, most often for want of memory; "
                 f"try dataset.workers=1 (now {workers}) or a smaller dataset.max_pixels (now {config.max_pixels:,})"
             ) from None
         except ChangedError as error:
             raise PrepareError(str(error)) from None
 
 
-def _chunks(config: DatasetConfig, source: Source, raw: Path, size: int) -> Iterator[list[tuple[str, Item]]]:
+def _chunks(config: DatasetConfig, opened: Opened, size: int) -> Iterator[list[tuple[str, Item]]]:
     chunk: list[tuple[str, Item]] = []
     for split in SPLIT_ORDER:
-        for item in source.items(config, raw):
+        for item in opened.items():
             if split_of(item.split, item.group or item.id, config) == split:
                 chunk.append((split, item))
                 if len(chunk) == size:

@@ -14,7 +14,7 @@ from soda.evaluation.samples import Sample
 MAX_VALUES = 64
 """A factor of more values (a code point, a file name) tells pictures apart rather than describing them."""
 
-MIN_PICTURES = 20
+MIN_IMAGES = 20
 """Training pictures without which a value counts as unknown: nothing could be learnt about it."""
 
 KNOWN_SHARE = 0.9
@@ -32,10 +32,10 @@ class Factors:
     codes: dict[str, dict[str, np.ndarray]]
 
     def known(self, name: str) -> np.ndarray:
-        """Values of `name` that at least MIN_PICTURES training pictures have: (k,) int64."""
+        """Values of `name` that at least MIN_IMAGES training pictures have: (k,) int64."""
         train = self.codes["train"][name]
         values, counts = np.unique(train[train >= 0], return_counts=True)
-        return values[counts >= MIN_PICTURES]
+        return values[counts >= MIN_IMAGES]
 
     @property
     def learnable(self) -> list[str]:

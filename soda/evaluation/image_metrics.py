@@ -100,6 +100,10 @@ class Nearness:
     ssim: np.ndarray
     lpips_like: np.ndarray
 
+    def means(self) -> dict[str, float]:
+        """Of each measure, over the images."""
+        return {name: float(values.mean()) for name, values in vars(self).items()}
+
 
 class ImageJudge:
     """Compares uint8 images (N, S, S, C) as 8-bit images, in [0, 1] and in the features of a fixed network."""

@@ -34,9 +34,8 @@ class Cost:
 
 
 def _judge(judge: ImageJudge, drawn: np.ndarray, originals: np.ndarray, evaluations: int) -> Cost:
-    near = judge.nearness(drawn, originals)
     fid = judge.fid_like(drawn, originals) if len(drawn) > 1 else float("nan")
-    return Cost(evaluations, float(near.psnr.mean()), float(near.ssim.mean()), float(near.lpips_like.mean()), fid)
+    return Cost(evaluations, **judge.nearness(drawn, originals).means(), fid_like=fid)
 
 
 def evaluations_a_step(model: SodaNetwork) -> int:

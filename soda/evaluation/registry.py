@@ -138,14 +138,18 @@ class Measure:
         """The quantity that a key below the measure's own is one of."""
         return next((each for each in self.quantities if _pattern(each.key).fullmatch(key)), None)
 
+    def group(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """The figures of this measure in the nested metrics of a run, by dotted key below its own."""
+        return flatten(metrics.get(self.key) or {})
+
     def said(self, metrics: Mapping[str, Any], key: str) -> str | None:
         """A figure of this measure as a sentence has it; None where it was not measured."""
-        value, quantity = value_of(metrics, f"{self.key}.{key}"), self.quantity(key)
+        value, quantity = self.group(metrics).get(key), self.quantity(key)
         return None if value is None or quantity is None else quantity.said(value)
 
     def sentences(self, metrics: Mapping[str, Any]) -> list[str]:
         """The sentences of `card` whose figures were all measured."""
-        group = flatten(metrics.get(self.key) or {})
+        group = self.group(metrics)
         filled = []
         for template in self.card if group else ():
             if all(group.get(name) is not None for name, _ in _FIELD.findall(template)):
@@ -187,11 +191,6 @@ def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if name != "notes":
             flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
-
-
-def value_of(metrics: Mapping[str, Any], key: str) -> Any:
-    """The figure at a dotted key of nested metrics; None without one."""
-    return flatten(metrics).get(key)
 
 
 def number(value: float) -> str:

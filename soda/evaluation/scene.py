@@ -40,9 +40,9 @@ class FactorScene:
     config: EvaluateConfig
     device: torch.device
 
-    def images(self, split: str, limit: int | None = None) -> np.ndarray:
-        """The first `limit` images of a split: (n, S, S, C) uint8."""
-        return self.samples[split].gather(np.arange(len(self.samples[split]))[:limit])
+    def images(self, split: str) -> np.ndarray:
+        """The images of a split: (n, S, S, C) uint8."""
+        return self.samples[split].gather(np.arange(len(self.samples[split])))
 
     def encoded(self, encoder: nn.Module) -> Latents:
         """What another encoder, in eval mode, makes of the same images: split -> (n, D)."""

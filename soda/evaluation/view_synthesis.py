@@ -95,7 +95,7 @@ def measure_novel_views(
     views = Views(train, seed)
     nearest = np.stack([views.nearest(each) for each in at])  # (T, O)
     bases = {name: judge.nearness(answers, truth) for name, answers in lookups(drawer, views, nearest, tasks, COUNTS).items()}
-    found["baselines"] = {name: _named(each) for name, each in bases.items()}
+    found["baselines"] = {name: each.means() for name, each in bases.items()}
     found["baseline_angle"] = float(np.degrees(angles_between(train.cameras[nearest], at[:, None])).mean())
     found["by_angle"] = _by_angle(tasks.angles, near[1].psnr, bases["copy"].psnr)
     found["other_set"] = _other_set(draw, judge, drawer.network, seed)
@@ -103,8 +103,7 @@ def measure_novel_views(
 
 
 def _named(near: Nearness, ending: str = "", prefix: str = "") -> dict[str, float]:
-    names = ("psnr", "ssim", "lpips_like")
-    return {f"{prefix}{name}{ending}": float(getattr(near, name).mean()) for name in names}
+    return {f"{prefix}{name}{ending}": mean for name, mean in near.means().items()}
 
 
 def _psnr(near: Nearness) -> float:
@@ -124,8 +123,8 @@ def _by_angle(angles: np.ndarray, psnr: np.ndarray, copied: np.ndarray) -> Metri
 def _other_set(draw: ViewSampler, judge: ImageJudge, model: SodaNetwork, seed: int) -> Metrics:
     """Procedural meshes as sources: one view each, drawn from the next camera and from that of no object of its kind."""
     generator = np.random.default_rng(seed)
-    pictures, cameras = _procedural(generator, model)
-    source, truth = pictures[:, 0], pictures[:, 1]
+    images, cameras = _procedural(generator, model)
+    source, truth = images[:, 0], images[:, 1]
     drawn = draw(source[:, None], cameras[:, 1], cameras[:, :1])
     wrong = np.roll(np.arange(len(source)), 1)
     strange = draw(source[wrong][:, None], cameras[:, 1], cameras[wrong][:, :1])
@@ -141,14 +140,14 @@ def _other_set(draw: ViewSampler, judge: ImageJudge, model: SodaNetwork, seed: i
 def _procedural(generator: np.random.Generator, model: SodaNetwork) -> tuple[np.ndarray, np.ndarray]:
     """Two views each of random objects: (N, 2, S, S, C) uint8 and their cameras (N, 2, 16) float32."""
     focal = focal_length(45)
-    pictures, cameras = [], []
+    images, cameras = [], []
     for _ in range(OTHER_OBJECTS):
         shape = renderer(random_object(generator)[0], "numpy")
         poses = upper_half_sphere(2, generator, elevation=(0, 85), distance=(2.65, 2.95))
         pair = [camera(pose, focal) for pose in poses]
-        pictures.append([picture(shape, each, model.image_size)[0] for each in pair])
+        images.append([picture(shape, each, model.image_size)[0] for each in pair])
         cameras.append([each.numbers for each in pair])
-    drawn = np.array(pictures)
+    drawn = np.array(images)
     if model.channels == 1:
         drawn = drawn.mean(-1, keepdims=True).round().astype(np.uint8)
     return drawn, np.array(cameras, np.float32)

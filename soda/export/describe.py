@@ -51,8 +51,8 @@ def describe_model(model: SodaNetwork, data: PreparedData, trained_on: str) -> d
 def describe_encoder(model: SodaNetwork, data: PreparedData, resize: str, evaluation: Path) -> dict[str, Any]:
     """What only the encoder says; runs it over the train split. Raises ExportError as `latent_statistics` does."""
     probe = _probe_figures(evaluation)
-    mean, std, pictures = latent_statistics(model.encoder, data.split("train"))
-    statistics = {"z_mean": _rounded(mean), "z_std": _rounded(std), "z_pictures": pictures}
+    mean, std, images = latent_statistics(model.encoder, data.split("train"))
+    statistics = {"z_mean": _rounded(mean), "z_std": _rounded(std), "z_pictures": images}
     return {"resize": resize, "labels": data.label_names, "probe": probe, "precision": "fp32", **statistics}
 
 

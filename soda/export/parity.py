@@ -77,10 +77,10 @@ def _batches(split: Split, count: int) -> Iterator[tuple[list[str], np.ndarray]]
         start += len(batch)
         yield [_name(split, i) for i in batch], gather_rgb(split, batch)
     few = indices[evenly_spaced(len(indices), RESIZED)]
-    pictures = gather_rgb(split, few)
+    images = gather_rgb(split, few)
     for factors in SIZES if len(few) else ():
-        height, width = (max(1, round(factor * pictures.shape[1])) for factor in factors)
-        resized = [Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC) for p in pictures]
+        height, width = (max(1, round(factor * images.shape[1])) for factor in factors)
+        resized = [Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC) for p in images]
         yield [f"{_name(split, i)} at {height} x {width} px" for i in few], np.stack([np.asarray(p) for p in resized])
 
 

@@ -11,7 +11,7 @@ from soda.common.images import to_float
 from soda.data.dataset import Split
 from soda.export import ExportError
 
-MAX_PICTURES = 100_000
+MAX_IMAGES = 100_000
 """Of a larger split, this many evenly spaced pictures are taken."""
 
 MIN_RELATIVE_STD = 1e-3
@@ -25,8 +25,8 @@ def evenly_spaced(count: int, most: int) -> np.ndarray:
 
 def gather_rgb(split: Split, indices: np.ndarray) -> np.ndarray:
     """Pictures of a split as the exported encoder takes them: (n, S, S, 3) uint8."""
-    pictures = split.gather(indices)
-    return pictures.repeat(3, axis=3) if pictures.shape[3] == 1 else pictures
+    images = split.gather(indices)
+    return images.repeat(3, axis=3) if images.shape[3] == 1 else images
 
 
 @torch.inference_mode()
@@ -35,7 +35,7 @@ def latent_statistics(encoder: nn.Module, split: Split, *, batch_size: int = 256
 
     Raises ExportError when there is no picture, or z is not finite, naming the picture.
     """
-    indices = evenly_spaced(len(split), MAX_PICTURES)
+    indices = evenly_spaced(len(split), MAX_IMAGES)
     if not len(indices):
         raise ExportError(f"the {split.name} split has no pictures, so z has no statistics")
     total: np.ndarray | float = 0.0

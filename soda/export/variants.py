@@ -73,8 +73,8 @@ class Judge:
         if not self.possible:
             return None
         train, val = (
-            Features(torch.from_numpy(_embed(encoder, pictures)), torch.from_numpy(labels))
-            for pictures, labels in (self._train, self._val)
+            Features(torch.from_numpy(_embed(encoder, images)), torch.from_numpy(labels))
+            for images, labels in (self._train, self._val)
         )
         return linear_probe(train, val, val, classes=self._classes, l2=PENALTIES).val_top1
 
@@ -160,6 +160,6 @@ def _labelled(split: Split, most: int) -> tuple[np.ndarray, np.ndarray]:
     return gather_rgb(split, indices), split.labels[indices]
 
 
-def _embed(encoder: Encoder, pictures: np.ndarray) -> np.ndarray:
-    blocks = (pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH))
+def _embed(encoder: Encoder, images: np.ndarray) -> np.ndarray:
+    blocks = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
     return np.concatenate([encoder.run(b) for b in blocks])

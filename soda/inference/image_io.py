@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,13 +15,13 @@ from torch import Tensor
 from soda.common.checks import one_of
 from soda.common.errors import InputError
 from soda.common.images import to_float, to_uint8
-from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
+from soda.runtime.items import Item, as_image, named, squared
+from soda.runtime.preprocess import PictureError
 
-Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
-"""A file, a Pillow image, uint8 (H, W), (H, W, 1) or (H, W, 3), or a float tensor (C, S, S) in [-1, 1]."""
+ImageLike: TypeAlias = Item | Tensor
+"""What the runtime takes as a picture, or a float tensor (C, S, S) in [-1, 1]."""
 
 OUTPUTS = ("tensor", "array", "pil")
-_KINDS = "a path, a Pillow image, a uint8 array or a tensor"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Format:
         return PictureError(f"{name}: {found}; {wanted} (fit=True, or --fit, prepares it as the training pictures were)")
 
 
-def is_single(pictures: Picture | Iterable[Picture]) -> bool:
+def is_single(pictures: ImageLike | Iterable[ImageLike]) -> bool:
     """Whether this is one picture; else it is several, of which there may be one."""
     if isinstance(pictures, Tensor):
         return pictures.ndim == 3
@@ -53,53 +53,28 @@ def is_single(pictures: Picture | Iterable[Picture]) -> bool:
     return isinstance(pictures, (str, os.PathLike, Image.Image))
 
 
-def read_pictures(pictures: Picture | Iterable[Picture], form: Format) -> Tensor:
+def read_pictures(pictures: ImageLike | Iterable[ImageLike], form: Format) -> Tensor:
     """One picture or several, of mixed kinds, as the model takes them: (B, C, S, S) in [-1, 1], channels_last.
 
     An array (N, H, W, C) or a tensor (N, C, S, S) is N pictures. Raises PictureError for a picture that cannot be read or that
     does not fit, TypeError for another type or dtype, ValueError for another shape, for tensors beyond [-1, 1], and for none.
     """
-    if isinstance(pictures, (bytes, bytearray, memoryview, Mapping)) or not isinstance(
-        pictures, Iterable | Image.Image | os.PathLike
-    ):
-        raise TypeError(f"cannot read pictures from an object of type {type(pictures).__name__}: pass {_KINDS}, or several")
-    if isinstance(pictures, Tensor) and pictures.ndim == 4:
-        return _from_tensor("the tensor", pictures, form)
-    items: list[Any] = [pictures] if is_single(pictures) else list(pictures)  # type: ignore[arg-type]
-    if not items:
+    if isinstance(pictures, Tensor):
+        return _from_tensor("the tensor", pictures[None] if pictures.ndim == 3 else pictures, form)
+    images = [_read(name, item, form) for name, item in named(pictures)]  # type: ignore[arg-type]
+    if not images:
         raise InputError("not a single picture was given")
-    return torch.cat([_read("the picture" if len(items) == 1 else f"picture {i}", item, form) for i, item in enumerate(items)])
+    return torch.cat(images)
 
 
 def _read(name: str, item: Any, form: Format) -> Tensor:
     if isinstance(item, Tensor):
         return _from_tensor(name, item[None], form)
-    if isinstance(item, (str, os.PathLike)):
-        name = os.fspath(item)
-        image = open_picture(item)
-    elif isinstance(item, Image.Image):
-        image = item
-    elif isinstance(item, np.ndarray):
-        image = _from_array(name, item)
-    else:
-        raise TypeError(f"{name} is an object of type {type(item).__name__}; a picture is {_KINDS}")
+    name, image = as_image(name, item)
     if not form.fit and (image.size != (form.size, form.size) or image.mode != form.mode):
         raise form.refuse(name, f"{image.width} x {image.height} px, mode {image.mode}")
-    try:
-        pixels = to_square(to_rgb(image), form.size, channels=form.channels, resize=form.resize)
-    except PictureError as error:
-        raise PictureError(f"{name}: {error}") from None
+    pixels = squared(name, image, size=form.size, channels=form.channels, resize=form.resize)
     return to_float(np.array(pixels)[None])  # a copy: Pillow's pixels are read-only, which torch warns about
-
-
-def _from_array(name: str, array: np.ndarray) -> Image.Image:
-    if array.dtype != np.uint8:
-        raise TypeError(f"{name} has dtype {array.dtype}; an array is uint8, 0 to 255 (a tensor may be float, -1 to 1)")
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise InputError(f"{name} has shape {array.shape}; a picture is (H, W), (H, W, 1) or (H, W, 3), several are (N, H, W, C)")
-    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def _from_tensor(name: str, images: Tensor, form: Format) -> Tensor:

@@ -29,7 +29,7 @@ from soda.geometry.cameras import Camera
 from soda.inference.directions import Directions, directions_file, directions_of, save_directions, weights_sha256
 from soda.inference.discovery import discover
 from soda.inference.drawer import Drawer, Sampling
-from soda.inference.image_io import OUTPUTS, Format, Picture, give, is_single, read_latents, read_noise, read_pictures
+from soda.inference.image_io import OUTPUTS, Format, ImageLike, give, is_single, read_latents, read_noise, read_pictures
 from soda.inference.interpolation import interpolate
 from soda.inference.mixing import mixes
 from soda.inference.novel_view import Cameras, novel_views
@@ -38,7 +38,7 @@ from soda.runtime.guidance import Guidance
 from soda.training.checkpoint import load_model, model_metadata
 from soda.training.distributed import choose_device
 
-Images = Picture | Iterable[Picture]
+Images = ImageLike | Iterable[ImageLike]
 Amounts = Mapping[int | str, float]
 
 

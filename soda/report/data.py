@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from soda.data.columns import SPLITS
+from soda.data.gate.verdict import GateError, read_verdict
 from soda.report.format import plain
 from soda.report.parts import ReportError, read_json
 
@@ -43,32 +44,6 @@ class DataFacts:
     @property
     def count(self) -> int:
         return sum(self.totals)
-
-
-@dataclass(frozen=True)
-class CheckFacts:
-    """One expectation. `rows` are the failing rows named: id, file, value."""
-
-    name: str
-    about: str
-    success: bool
-    observed: str
-    rows: list[tuple[str, str, str]]
-    failing_count: int
-
-
-@dataclass(frozen=True)
-class VerdictFacts:
-    success: bool
-    allowed: bool
-    of_this_data: bool  # its data version is that of the prepared data, where there is any
-    rows: int
-    checks: list[CheckFacts]
-    failures: list[str]
-
-    @property
-    def failing(self) -> list[CheckFacts]:
-        return [check for check in self.checks if not check.success]
 
 
 def _rejected(path: Path) -> list[tuple[str, str]]:
@@ -116,33 +91,30 @@ def read_data(prepared: Path) -> DataFacts | None:
     )
 
 
-def _check(value: dict[str, Any]) -> CheckFacts:
-    name = str(value.get("name", "check"))
-    column = value.get("column")
-    rows = value.get("failing_rows") or []
-    return CheckFacts(
-        name=f"{name} ({column})" if column else name,
-        about=str(value.get("about") or name),
-        success=value["success"] is True,
-        observed=plain(value.get("observed")),
-        rows=[(plain(row.get("id", "")), plain(row.get("file", "")), plain(row.get("value"))) for row in rows],
-        failing_count=int(value.get("failing_count") or len(rows)),
-    )
+def read_judged(path: Path, data: DataFacts | None) -> dict[str, Any] | None:
+    """The gate's verdict as the page shows it; None when there is none. Raises ReportError when it is no verdict.
 
-
-def read_verdict_facts(path: Path, data: DataFacts | None) -> VerdictFacts | None:
-    """The gate's verdict as the page shows it; None when there is none. Raises ReportError when it is no verdict."""
-    verdict = read_json(path)
-    if verdict is None:
+    Besides what the gate wrote: `of_this_data`, whether its data version is that of the prepared data, where there is any;
+    `failing`, of the checks; and of each check `rows`, (id, file, value) of the failing rows named.
+    """
+    if not path.exists():
         return None
     try:
-        return VerdictFacts(
-            success=verdict["success"] is True,
-            allowed=verdict.get("allowed") is True,
-            of_this_data=data is None or verdict.get("data_version") == data.version,
-            rows=int(verdict.get("rows", 0)),
-            checks=[_check(value) for value in verdict.get("checks", [])],
-            failures=[str(line) for line in verdict.get("failures", [])],
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        verdict = read_verdict(path)
+        checks = [_check(value) for value in verdict["checks"]]
+    except GateError as error:
+        raise ReportError(str(error)) from None
+    except (KeyError, TypeError, AttributeError) as error:
         raise ReportError(f"{path}: not a verdict of the gate ({type(error).__name__}: {error})") from None
+    failing = [check for check in checks if not check["success"]]
+    return verdict | {
+        "of_this_data": data is None or verdict["data_version"] == data.version,
+        "checks": checks,
+        "failing": failing,
+    }
+
+
+def _check(value: dict[str, Any]) -> dict[str, Any]:
+    name, column = value["name"], value.get("column")
+    rows = [(plain(row.get("id", "")), plain(row.get("file", "")), plain(row.get("value"))) for row in value["failing_rows"]]
+    return {**value, "name": f"{name} ({column})" if column else name, "observed": plain(value["observed"]), "rows": rows}

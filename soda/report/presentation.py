@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from soda.evaluation.registry import Figure, Measure, Quantity, Table, flatten, measures, number, value_of
+from soda.evaluation.registry import Figure, Measure, Quantity, Table, flatten, measures, number
 
 MISSING = "–"
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -65,7 +65,7 @@ def text_tables(measure: Measure, metrics: Metrics) -> list[TextTable]:
 
 
 def _text_table(measure: Measure, table: Table, metrics: Metrics) -> TextTable | None:
-    group = flatten(metrics.get(measure.key) or {})
+    group = measure.group(metrics)
     each = [(row, star) for row in table.rows for star in row.stars(group)]
     filled = [(row, star, [cell.replace("*", star) for cell in row.cells]) for row, star in each]
     filled = [(row, star, keys) for row, star, keys in filled if any(group.get(key) is not None for key in keys)]
@@ -96,7 +96,7 @@ def key_figures(metrics: Metrics) -> list[KeyFigure]:
     for measure in measures():
         for quantity in measure.quantities:
             headline, text = quantity.headline, measure.said(metrics, quantity.key)
-            if headline is None or text is None or (headline.unless and value_of(metrics, headline.unless) is not None):
+            if headline is None or text is None or (headline.unless and flatten(metrics).get(headline.unless) is not None):
                 continue
             found.append(KeyFigure(headline.title, text, list(_said(measure, headline.beside, metrics)), headline.remark))
     return found
@@ -116,14 +116,14 @@ def _said(measure: Measure, pairs: Iterable[tuple[str, str]], metrics: Metrics) 
 
 def every_figure(measure: Measure, metrics: Metrics) -> list[tuple[str, str, str]]:
     """(dotted key, title, text) of all that a run has of a measure."""
-    group = flatten(metrics.get(measure.key) or {})
+    group = measure.group(metrics)
     known = [(key, measure.quantity(key), value) for key, value in group.items()]
     return [(f"{measure.key}.{key}", quantity.titled(key), quantity.written(value)) for key, quantity, value in known if quantity]
 
 
 def comparisons(measure: Measure, metrics: Metrics) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """Each figure that has baselines: its title, and rows of (what it is of, text, how far the figure is from it)."""
-    group = flatten(metrics.get(measure.key) or {})
+    group = measure.group(metrics)
     found = []
     for quantity in measure.quantities:
         others = [(group[key], title) for key, title in quantity.baselines if group.get(key) is not None]

@@ -8,6 +8,7 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,7 +16,7 @@ from markupsafe import Markup
 from soda.config import Config, to_dict
 from soda.evaluation.registry import flatten, measures, number
 from soda.report import format as fmt
-from soda.report.data import DataFacts, VerdictFacts
+from soda.report.data import DataFacts
 from soda.report.encoder_facts import EncoderFacts
 from soda.report.figures import EmbeddedImage, read_images
 from soda.report.parts import Parts
@@ -72,7 +73,7 @@ def render(
     config: Config,
     parts: Parts,
     data: DataFacts | None,
-    verdict: VerdictFacts | None,
+    verdict: dict[str, Any] | None,
     encoder: EncoderFacts | None,
     live: Path,
     figures: Path,

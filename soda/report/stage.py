@@ -11,7 +11,7 @@ from pathlib import Path
 from soda.common.files import whole_file, write_json
 from soda.config import Config
 from soda.report.contact_sheet import contact_sheet
-from soda.report.data import read_data, read_verdict_facts
+from soda.report.data import read_data, read_judged
 from soda.report.encoder_facts import read_encoder
 from soda.report.parts import Metrics, ReportError, merge_parts
 from soda.report.render import render
@@ -42,12 +42,12 @@ def report(
     """
     merged = merge_parts(parts)
     data = read_data(prepared)
-    judged = read_verdict_facts(verdict, data)
+    judged = read_judged(verdict, data)
     page = render(config, merged, data, judged, read_encoder(encoder), live, figures, contact_sheet(prepared))
     with whole_file(html) as temporary:
         # File names on disk need not be valid Unicode; the page must be.
         temporary.write_bytes(page.encode("utf-8", "replace"))
     write_json(metrics, merged.metrics)
-    if judged is not None and not judged.success:
+    if judged is not None and not judged["success"]:
         log.warning("%s: the data failed the gate; the page says so in red", html)
     return merged.metrics

@@ -1,4 +1,4 @@
-"""What a person hands to `Encoder.embed` as uint8 pictures of one size: paths, Pillow images and arrays, one or many, mixed."""
+"""What a person hands to a model as pictures, as images of one size: paths, Pillow images and arrays, one or many, mixed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from soda.common.errors import InputError
-from soda.runtime.preprocess import PictureError, load_picture, to_rgb, to_square
+from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
 Item: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
 """One picture: a file, a Pillow image, or uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA."""
@@ -32,37 +32,39 @@ def named(items: Item | Iterable[Item]) -> Iterator[tuple[str, Item]]:
         else:
             yield "the array", items
     elif isinstance(items, (bytes, bytearray, memoryview, Mapping)) or not isinstance(items, Iterable):
-        raise TypeError(f"cannot embed an object of type {type(items).__name__}: pass {_KINDS}, or several of them")
+        raise TypeError(f"cannot read pictures from an object of type {type(items).__name__}: pass {_KINDS}, or several")
     else:
         yield from ((f"item {i}", item) for i, item in enumerate(items))
 
 
 def square_pixels(name: str, item: Item, *, size: int, resize: str) -> np.ndarray:
-    """One picture as uint8 RGB (size, size, 3), prepared as the training pictures were.
+    """One picture as uint8 RGB (size, size, 3), prepared as the training pictures were. Raises what `as_image`, `squared` do."""
+    if isinstance(item, np.ndarray) and item.shape == (size, size, 3) and item.dtype == np.uint8:
+        return np.ascontiguousarray(item)
+    return squared(*as_image(name, item), size=size, resize=resize)
 
-    Raises PictureError for a picture that cannot be read, TypeError for another type or dtype, ValueError for another shape.
+
+def as_image(name: str, item: Item) -> tuple[str, Image.Image]:
+    """What errors call a picture (a file by its path), and the picture as a Pillow image in the mode and orientation that it has.
+
+    Raises PictureError for a file that cannot be read, TypeError for another type or dtype, ValueError for another shape.
     """
     if isinstance(item, (str, os.PathLike)):
-        return to_square(load_picture(item), size, resize=resize)
+        return os.fspath(item), open_picture(item)
     if isinstance(item, Image.Image):
-        return _square(name, item, size, resize)
+        return name, item
     if not isinstance(item, np.ndarray):
         raise TypeError(f"{name} is an object of type {type(item).__name__}; a picture is {_KINDS}")
     _check_array(name, item, many=False)
-    if item.ndim == 3 and item.shape[2] == 4:
-        return _square(name, Image.fromarray(np.ascontiguousarray(item)), size, resize)
-    pixels = item[:, :, None] if item.ndim == 2 else item
-    pixels = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-    if pixels.shape[:2] == (size, size):
-        return pixels
-    return _square(name, Image.fromarray(pixels), size, resize)
+    return name, Image.fromarray(np.ascontiguousarray(item[:, :, 0] if item.shape[2:] == (1,) else item))
 
 
-def _square(name: str, image: Image.Image, size: int, resize: str) -> np.ndarray:
+def squared(name: str, image: Image.Image, *, size: int, channels: int = 3, resize: str) -> np.ndarray:
+    """uint8 (size, size, channels) as `to_square` makes it of an image of any mode. Raises PictureError naming the picture."""
     if 0 in image.size:
         raise PictureError(f"{name} is of {image.width} x {image.height} px: a picture without pixels")
     try:
-        return to_square(to_rgb(image), size, resize=resize)
+        return to_square(to_rgb(image), size, channels=channels, resize=resize)
     except PictureError as error:
         raise PictureError(f"{name}: {error}") from None
     except Exception as error:  # a lazily opened image fails only here, and decoders raise nearly anything

@@ -84,7 +84,7 @@ class Decoder(OnnxModel):
         """
         one_of("output", output, OUTPUTS)
         latents, times = self._latents(z), self._times(steps)
-        noise = self.noise(len(latents), seed) if x_T is None else self._pictures("x_T", x_T, len(latents))
+        noise = self.noise(len(latents), seed) if x_T is None else self._images("x_T", x_T, len(latents))
         drawn = self._in_parts(lambda denoise, x: self._ddim(denoise, x, times, clip), latents, noise, guidance)
         self._check_drawn("pictures", drawn)
         return _give(np.clip(drawn, -1, 1), output, single=np.ndim(z) == 1)
@@ -102,8 +102,8 @@ class Decoder(OnnxModel):
         latents, times = self._latents(z), self._times(steps)
         if getattr(images, "dtype", None) == np.uint8 and np.ndim(images) == 4:
             images = np.asarray(images).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
-        pictures = self._pictures("images", images, len(latents))
-        found = self._in_parts(lambda denoise, x: self._inverted(denoise, x, times, rounds), latents, pictures, guidance)
+        x_0 = self._images("images", images, len(latents))
+        found = self._in_parts(lambda denoise, x: self._inverted(denoise, x, times, rounds), latents, x_0, guidance)
         self._check_drawn("x_T", found)
         return found
 
@@ -208,19 +208,19 @@ class Decoder(OnnxModel):
             raise InputError("z holds values that are not finite (NaN or infinity)")
         return np.ascontiguousarray(latents)
 
-    def _pictures(self, name: str, images: np.ndarray, count: int) -> np.ndarray:
-        pictures = np.asarray(images, np.float32)
-        pictures = pictures[None] if pictures.ndim == 3 else pictures
-        if pictures.shape != (count, *self.picture_shape):
-            raise InputError(f"{name} has shape {np.shape(images)}; for these z it is {(count, *self.picture_shape)}")
-        if not np.isfinite(pictures).all():
+    def _images(self, name: str, given: np.ndarray, count: int) -> np.ndarray:
+        images = np.asarray(given, np.float32)
+        images = images[None] if images.ndim == 3 else images
+        if images.shape != (count, *self.picture_shape):
+            raise InputError(f"{name} has shape {np.shape(given)}; for these z it is {(count, *self.picture_shape)}")
+        if not np.isfinite(images).all():
             raise InputError(f"{name} holds values that are not finite (NaN or infinity)")
-        return np.ascontiguousarray(pictures)
+        return np.ascontiguousarray(images)
 
     def _check_nodes(self) -> None:
-        picture, latent = list(self.picture_shape), [self.latent_dim]
-        wanted = {"x_t": ("tensor(float)", picture), "t": ("tensor(int64)", []), "z": ("tensor(float)", latent)}
-        wanted_outputs = {"x_0": ("tensor(float)", picture), "eps": ("tensor(float)", picture)}
+        image, latent = list(self.picture_shape), [self.latent_dim]
+        wanted = {"x_t": ("tensor(float)", image), "t": ("tensor(int64)", []), "z": ("tensor(float)", latent)}
+        wanted_outputs = {"x_0": ("tensor(float)", image), "eps": ("tensor(float)", image)}
         for kind, nodes, expected in (("inputs", self._inputs, wanted), ("outputs", self._outputs, wanted_outputs)):
             found = {name: (type_, shape[1:]) for name, (type_, shape) in nodes.items()}
             if found != expected:
@@ -243,5 +243,5 @@ def _give(images: np.ndarray, output: str, *, single: bool) -> Any:
     pixels = np.floor((images.transpose(0, 2, 3, 1) + 1) * 127.5 + 0.5).clip(0, 255).astype(np.uint8)
     if output == "array":
         return pixels[0] if single else pixels
-    pictures = [Image.fromarray(each[:, :, 0] if each.shape[2] == 1 else each) for each in pixels]
-    return pictures[0] if single else pictures
+    given = [Image.fromarray(each[:, :, 0] if each.shape[2] == 1 else each) for each in pixels]
+    return given[0] if single else given

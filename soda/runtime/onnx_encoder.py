@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -41,6 +41,16 @@ class Embedded:
     skipped: list[Skipped]
 
 
+class EmbedOptions(TypedDict, total=False):
+    """What every way to embed takes besides the pictures; `Encoder.embed` says what each means."""
+
+    batch_size: int
+    normalize: str | None
+    errors: str | None
+    workers: int | None
+    progress: Progress
+
+
 class Encoder(OnnxModel):
     """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once.
 
@@ -65,21 +75,13 @@ class Encoder(OnnxModel):
         """S, px: the side of the square to which every picture is resized."""
         return int(self._metadata["image_size"])
 
-    def embed(
-        self,
-        items: Item | Iterable[Item],
-        *,
-        batch_size: int = 64,
-        normalize: str | None = None,
-        errors: str | None = None,
-        workers: int | None = None,
-        progress: Progress = False,
-    ) -> np.ndarray:
+    def embed(self, items: Item | Iterable[Item], **settings: Unpack[EmbedOptions]) -> np.ndarray:
         """Encode pictures of any sizes: (n, D) float32, a row for each picture, in their order.
 
         items: one picture or any number of them, of mixed kinds: paths, Pillow images, uint8 arrays (H, W), (H, W, 1), (H, W, 3)
         or (H, W, 4), or one array (N, H, W, 3); or a folder, for all pictures in it and below it, sorted by path. An iterator is
         read a few batches ahead of the model.
+        batch_size: pictures encoded at once, by default 64.
         normalize: None for z as it is; "stats" for zero mean and unit variance over the training pictures; "l2" for unit length,
         so that dot products are cosines; "stats+l2" for both, in which neighbours are looked for.
         errors: "raise", or "skip" to leave out, and log, what cannot be read; by default "skip" for a folder. `stream` and
@@ -89,24 +91,18 @@ class Encoder(OnnxModel):
         Raises PictureError for a picture that cannot be read, TypeError for a wrong type or dtype, ValueError for a wrong shape,
         nothing to embed or an unknown setting; each message names the picture or the value.
         """
-        settings: dict[str, Any] = {"batch_size": batch_size, "normalize": normalize, "workers": workers, "progress": progress}
-        return self.embed_all(items, errors=errors, **settings).z
+        return self.embed_all(items, **settings).z
 
-    def embed_all(self, items: Item | Iterable[Item], **settings: Any) -> Embedded:
-        """What `embed` does, with the names of the pictures and what was skipped. settings: those of `embed`."""
-        names: list[str] = []
-        parts: list[np.ndarray] = []
-        indices: list[int] = []
-        skipped: list[Skipped] = []
-        for batch in self.stream(items, **settings):
-            names += batch.names
-            parts.append(batch.z)
-            indices += batch.indices
-            skipped += batch.skipped
+    def embed_all(self, items: Item | Iterable[Item], **settings: Unpack[EmbedOptions]) -> Embedded:
+        """What `embed` does, with the names of the pictures and what was skipped."""
+        batches = list(self.stream(items, **settings))
+        names, indices, skipped = (
+            [each for batch in batches for each in getattr(batch, part)] for part in ("names", "indices", "skipped")
+        )
         if not indices:
             reasons = f"; the first of {len(skipped)} that cannot be read: {skipped[0].reason}" if skipped else ""
             raise InputError(f"there is nothing to embed: not a single picture was given{reasons}")
-        return Embedded(names, np.concatenate(parts), indices, skipped)
+        return Embedded(names, np.concatenate([batch.z for batch in batches]), indices, skipped)
 
     def stream(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TextIO, TypeAlias
+from typing import TypeAlias
 
 Progress: TypeAlias = bool | Callable[[int], None]
 """True: a line on standard error. A function: called with the number of pictures done, after every batch. False: nothing."""
@@ -14,8 +14,8 @@ Progress: TypeAlias = bool | Callable[[int], None]
 class Line:
     """Writes "1,234 pictures, 567/s" at most twice a second; on a terminal over itself, elsewhere a line every ten seconds."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(self) -> None:
+        self._stream = sys.stderr
         self._terminal = self._stream.isatty()
         self._started = self._written = time.monotonic()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -37,7 +38,7 @@ def build_optimizer(model: SodaNetwork, config: TrainConfig) -> torch.optim.Opti
                     "muon": True,
                 }
             )
-    adamw = {"lr": config.lr, "betas": (config.betas[0], config.betas[1]), "fused": True}
+    adamw: dict[str, Any] = {"lr": config.lr, "betas": (config.betas[0], config.betas[1]), "fused": True}
     return Muon(groups, **adamw) if muon else torch.optim.AdamW(groups, **adamw)
 
 

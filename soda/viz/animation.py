@@ -30,10 +30,10 @@ def save_animation(frames: np.ndarray, path: Path, *, fps: float = 15.0, back: b
     require_fps(fps)
     if not len(frames):
         raise InputError("an animation takes at least one frame")
-    pictures = [enlarge(frame, side) for frame in (np.concatenate([frames, frames[-2:0:-1]]) if back else frames)]
+    images = [enlarge(frame, side) for frame in (np.concatenate([frames, frames[-2:0:-1]]) if back else frames)]
     settings = {"lossless": True} if path.suffix.lower() == ".webp" else {"optimize": False, "disposal": 1}
     kind = path.suffix.lower().removeprefix(".")
     with whole_file(path) as temporary:
-        pictures[0].save(
-            temporary, format=kind, save_all=True, append_images=pictures[1:], duration=10 * round(100 / fps), loop=0, **settings
+        images[0].save(
+            temporary, format=kind, save_all=True, append_images=images[1:], duration=10 * round(100 / fps), loop=0, **settings
         )

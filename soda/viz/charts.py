@@ -35,13 +35,9 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, names: list[str], pa
     kinds = len(classes)
     side = min(9.0, max(2.6, 0.48 * kinds))
     with chart(path, side, side) as figure:
-        axes = _matrix(figure, share)
         labels = [short(names[label]) for label in classes] if kinds <= 2 * MAX_CELL_NUMBERS else []
-        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="left", rotation_mode="anchor")
-        axes.set_yticks(range(len(labels)), labels)
-        axes.xaxis.tick_top()
+        axes = _matrix(figure, share, labels, labels, 45)
         axes.xaxis.set_label_position("top")
-        axes.tick_params(length=0, labelcolor=INK)
         axes.set_xlabel("answered", labelpad=8)
         axes.set_ylabel("true", labelpad=8)
         axes.set_xticks(np.arange(kinds + 1) - 0.5, minor=True)
@@ -92,24 +88,26 @@ def section_matrix(factors: Sequence[str], by_section: np.ndarray, whole: np.nda
     room = np.where(majority < 1, 1 - majority, 1.0)
     shade = ((values - majority) / room).clip(0, 1)
     with chart(path, 1.6 + 0.62 * len(factors), 0.7 + 0.34 * len(rows)) as figure:
-        axes = _matrix(figure, shade, aspect="auto")
-        axes.set_xticks(range(len(factors)), factors, rotation=35, ha="left", rotation_mode="anchor")
-        axes.xaxis.tick_top()
-        axes.set_yticks(range(len(rows)), rows)
-        axes.tick_params(length=0, labelcolor=INK)
+        axes = _matrix(figure, shade, rows, factors, 35, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
             colour = "white" if shade[row, column] > 0.55 else INK
             axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=7.5)
         axes.axhline(len(by_section) - 0.5, color=SOFT, linewidth=0.8)
 
 
-def _matrix(figure: Figure, shares: np.ndarray, **settings: Any) -> Any:
-    """Axes with a matrix of shares as shades, without a frame."""
+def _matrix(
+    figure: Figure, shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], degrees: float, **settings: Any
+) -> Any:
+    """Axes with a matrix of shares as shades, without a frame; names at the left, and above, turned by so many degrees."""
     axes = figure.add_subplot()
     shades = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#a9c6e3", ACCENT])
     axes.imshow(shares, cmap=shades, vmin=0, vmax=1, interpolation="nearest", **settings)
     for spine in axes.spines.values():
         spine.set_visible(False)
+    axes.set_xticks(range(len(columns)), columns, rotation=degrees, ha="left", rotation_mode="anchor")
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0, labelcolor=INK)
     return axes
 
 

@@ -13,9 +13,9 @@ from soda.viz.sheets import enlarge
 from soda.viz.style import ACCENT, DPI, INK, SOFT, STYLE, WARN, save
 
 
-def thumbnail(picture: np.ndarray, side: int = 96) -> np.ndarray:
-    """(S, S, C) uint8 -> (about side, about side, 3) uint8: small pictures grow by whole factors, large ones shrink to `side`."""
-    return np.asarray(enlarge(picture, side))
+def thumbnail(image: np.ndarray, side: int = 96) -> np.ndarray:
+    """(S, S, C) uint8 -> (about side, about side, 3) uint8: small images grow by whole factors, large ones shrink to `side`."""
+    return np.asarray(enlarge(image, side))
 
 
 def spread_picks(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -56,7 +56,7 @@ class Sheet:
 
 def reconstruction_grid(originals: np.ndarray, samples: list[np.ndarray], path: Path) -> None:
     """Originals (N, S, S, C) uint8 in rows of 12, and under each what was drawn from its z, one row for every sample."""
-    tiles = [[thumbnail(picture, 128) for picture in group] for group in (originals, *samples)]
+    tiles = [[thumbnail(image, 128) for image in group] for group in (originals, *samples)]
     cell, columns = len(tiles[0][0]), min(12, len(originals))
     gap, band_gap, first_gap = cell // 16 + 2, cell // 3, cell // 10 + 4
     bands = -(-len(originals) // columns)
@@ -113,9 +113,9 @@ def mix_grid(styles: np.ndarray, contents: np.ndarray, mixes: np.ndarray, path: 
     sheet = Sheet(xs[-1] + cell + gap, ys[-1] + cell + gap)
     rows = [[None, *styles], *([content, *mixed] for content, mixed in zip(contents, mixes, strict=True))]
     for y, row in zip(ys, rows, strict=True):
-        for x, picture in zip(xs, row, strict=True):
-            if picture is not None:
-                sheet.put(thumbnail(picture), x, y)
+        for x, image in zip(xs, row, strict=True):
+            if image is not None:
+                sheet.put(thumbnail(image), x, y)
     figure, axes = sheet.figure()
     axes.text(cell + gap + first, -10, "style from", va="bottom", color=INK, clip_on=False)
     axes.text(0, cell + gap + first - 6, "content from", va="bottom", color=INK, clip_on=False)
@@ -123,18 +123,18 @@ def mix_grid(styles: np.ndarray, contents: np.ndarray, mixes: np.ndarray, path: 
 
 
 def attribute_strips(strips: np.ndarray, titles: list[str], ends: float, path: Path) -> None:
-    """One row a title: strips (rows, P, T, S, S, C), P pictures moved along a direction, T steps from -ends to +ends sigma."""
-    rows, pictures, steps = strips.shape[:3]
+    """One row a title: strips (rows, P, T, S, S, C), P images moved along a direction, T steps from -ends to +ends sigma."""
+    rows, images, steps = strips.shape[:3]
     cell = len(thumbnail(strips[0, 0, 0]))
     gap, block_gap = cell // 16 + 2, cell // 3
     block = steps * (cell + gap) - gap + block_gap
-    sheet = Sheet(pictures * block - block_gap, rows * (cell + gap) - gap)
-    for row, p, step in np.ndindex(rows, pictures, steps):
+    sheet = Sheet(images * block - block_gap, rows * (cell + gap) - gap)
+    for row, p, step in np.ndindex(rows, images, steps):
         sheet.put(thumbnail(strips[row, p, step]), p * block + step * (cell + gap), row * (cell + gap))
     figure, axes = sheet.figure()
     for row, title in enumerate(titles):
         axes.text(-14, row * (cell + gap) + cell / 2, title, ha="right", va="center", color=INK, clip_on=False)
-    for p in range(pictures):
+    for p in range(images):
         left, right = p * block, p * block + steps * (cell + gap) - gap
         axes.text(left, -10, f"−{ends:g} σ", va="bottom", color=SOFT, clip_on=False)
         axes.text(right, -10, f"+{ends:g} σ", ha="right", va="bottom", color=SOFT, clip_on=False)

@@ -61,10 +61,10 @@ def latent_map(points: np.ndarray, labels: np.ndarray, names: list[str], path: P
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, markerscale=2.4, handletextpad=0.3)
 
 
-def picture_map(points: np.ndarray, pictures: np.ndarray, path: Path) -> None:
-    """Thumbnails near their points (N, 2): the plane is cut in cells, each showing the picture nearest to its centre.
+def image_map(points: np.ndarray, images: np.ndarray, path: Path) -> None:
+    """Thumbnails near their points (N, 2): the plane is cut in cells, each showing the image nearest to its centre.
 
-    pictures: (N, S, S, C) uint8. The fewer, the larger.
+    images: (N, S, S, C) uint8. The fewer, the larger.
     """
     columns = int(np.clip(round(2 * np.sqrt(len(points))), 6, 27))
     rows, cell = round(0.7 * columns), WIDTH // columns
@@ -78,6 +78,6 @@ def picture_map(points: np.ndarray, pictures: np.ndarray, path: Path) -> None:
             nearest[column, row] = (distance, i)
     sheet = Sheet(columns * cell, rows * cell)
     for (column, row), (_, i) in nearest.items():
-        tile = thumbnail(pictures[i], cell - 2)
+        tile = thumbnail(images[i], cell - 2)
         sheet.put(tile, column * cell + (cell - len(tile)) // 2, (rows - 1 - row) * cell + (cell - len(tile)) // 2)
     save(sheet.figure()[0], path)

@@ -1,4 +1,4 @@
-"""Pictures laid out to be looked at: strips and labelled grids, with Pillow alone."""
+"""Images laid out to be looked at: strips and labelled grids, with Pillow alone."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from soda.common.files import whole_file
 from soda.inference.directions import Directions
 
 SIDE = 96
-"""px of a picture on a sheet, about."""
+"""px of an image on a sheet, about."""
 
 GAP, LINE = 4, 15
 INK, SOFT = (29, 28, 26), (102, 98, 91)
 
 STRIP = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
-"""How far pictures are moved on a sheet of directions, times the unit of each."""
+"""How far images are moved on a sheet of directions, times the unit of each."""
 
 Cell = np.ndarray | None
-"""A picture (S, S, C) uint8, or an empty place."""
+"""An image (S, S, C) uint8, or an empty place."""
 
 
-def enlarge(picture: np.ndarray, side: int) -> Image.Image:
-    """(S, S, C) uint8 as RGB of about `side` px: small pictures grow by whole factors, so that pixels stay pixels."""
-    image = Image.fromarray(np.repeat(picture, 3, 2) if picture.shape[2] == 1 else picture)
-    size = len(picture)
+def enlarge(image: np.ndarray, side: int) -> Image.Image:
+    """(S, S, C) uint8 as RGB of about `side` px: small images grow by whole factors, so that pixels stay pixels."""
+    drawn = Image.fromarray(np.repeat(image, 3, 2) if image.shape[2] == 1 else image)
+    size = len(image)
     if size > side:
-        return image.resize((side, side), Image.Resampling.LANCZOS)
+        return drawn.resize((side, side), Image.Resampling.LANCZOS)
     factor = side // size
-    return image.resize((size * factor, size * factor), Image.Resampling.NEAREST)
+    return drawn.resize((size * factor, size * factor), Image.Resampling.NEAREST)
 
 
-def strip(pictures: np.ndarray, *, side: int = SIDE) -> Image.Image:
-    """Pictures (N, S, S, C) in one row."""
-    return grid([list(pictures)], side=side)
+def strip(images: np.ndarray, *, side: int = SIDE) -> Image.Image:
+    """Images (N, S, S, C) in one row."""
+    return grid([list(images)], side=side)
 
 
 def grid(
@@ -48,15 +48,15 @@ def grid(
     lead_column: bool = False,
     side: int = SIDE,
 ) -> Image.Image:
-    """A sheet of pictures, with a title and labels above the columns.
+    """A sheet of images, with a title and labels above the columns.
 
     rows: of equal length. lead_row, lead_column: the first stands apart (the originals, beside what was made of them).
-    Raises ValueError for rows of different lengths and for a grid without a picture.
+    Raises ValueError for rows of different lengths and for a grid without an image.
     """
     lengths = {len(row) for row in rows}
     first = next((cell for row in rows for cell in row if cell is not None), None)
     if len(lengths) != 1 or first is None:
-        raise ValueError(f"a sheet takes rows of one length with pictures in them, not rows of {sorted(lengths)}")
+        raise ValueError(f"a sheet takes rows of one length with images in them, not rows of {sorted(lengths)}")
     cell, font = enlarge(first, side).width, ImageFont.load_default()
     top = LINE * (bool(title) + bool(column_labels))
     lead = 3 * GAP
@@ -69,14 +69,15 @@ def grid(
         for x, text in zip(xs, column_labels, strict=True):
             draw.text((x + (cell - font.getlength(text)) / 2, top - LINE + 2), text, fill=SOFT, font=font)
     for y, row in zip(ys, rows, strict=True):
-        for x, picture in zip(xs, row, strict=True):
-            if picture is not None:
-                sheet.paste(enlarge(picture, side), (x, y))
+        for x, image in zip(xs, row, strict=True):
+            if image is not None:
+                sheet.paste(enlarge(image, side), (x, y))
     return sheet
 
 
-def page(sheets: Sequence[Image.Image], *, columns: int = 1, gap: int = 5 * GAP) -> Image.Image:
+def page(sheets: Sequence[Image.Image], *, columns: int = 1) -> Image.Image:
     """Sheets of one size, row by row in `columns` columns."""
+    gap = 5 * GAP
     columns = min(columns, len(sheets))
     width, height = sheets[0].width + gap, sheets[0].height + gap
     whole = Image.new("RGB", (columns * width - gap, -(-len(sheets) // columns) * height - gap), "white")
@@ -92,9 +93,9 @@ def direction_sheet(
     *,
     side: int = SIDE,
 ) -> Image.Image:
-    """A block for each direction of `units`: rows of pictures, moved from -3 to +3 times its unit (in sigmas).
+    """A block for each direction of `units`: rows of images, moved from -3 to +3 times its unit (in sigmas).
 
-    edit: the pictures (N, S, S, C) uint8 moved by each of several amounts.
+    edit: the images (N, S, S, C) uint8 moved by each of several amounts.
     """
     drawn = edit([{key: at * unit} for key, unit in units.items() for at in STRIP])
     blocks = []

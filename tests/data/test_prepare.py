@@ -26,7 +26,7 @@ from soda.data.fetch import fetch
 from soda.data.parallel import ordered_map
 from soda.data.pixels import statistics
 from soda.data.prepare import PrepareError, prepare, split_of
-from soda.data.sources import Item
+from soda.data.sources import Item, Opened
 from soda.runtime.preprocess import load_picture, to_square
 from tests.support.samples import IdxSet, MakeConfig, bomb_png, picture, snapshot
 
@@ -232,14 +232,8 @@ def use_source(monkeypatch: pytest.MonkeyPatch, items: list[Item], **columns: pa
         def origin(self, config: DatasetConfig) -> str:
             return "made up"
 
-        def factor_names(self, config: DatasetConfig, raw: Path) -> list[str]:
-            return sorted({name for item in items for name in item.factors})
-
-        def count(self, config: DatasetConfig, raw: Path) -> int:
-            return len(items)
-
-        def items(self, config: DatasetConfig, raw: Path) -> Iterator[Item]:
-            return iter(items)
+        def opened(self, config: DatasetConfig, raw: Path) -> Opened:
+            return Opened(sorted({name for item in items for name in item.factors}), len(items), lambda: iter(items))
 
     monkeypatch.setattr(prepare_module, "get_source", lambda name: Source())
 
@@ -305,8 +299,8 @@ def test_memory_does_not_grow_with_the_pictures(
     def peak(count: int) -> int:
         use_source(monkeypatch, [])
         source = prepare_module.get_source("")
-        monkeypatch.setattr(type(source), "items", lambda *_: (Item(f"{i}", f"{i}.png", Plain(i)) for i in range(count)))
-        monkeypatch.setattr(type(source), "count", lambda *_: count)
+        opened = Opened((), count, lambda: (Item(f"{i}", f"{i}.png", Plain(i)) for i in range(count)))
+        monkeypatch.setattr(type(source), "opened", lambda *_: opened)
         monkeypatch.setattr(prepare_module, "get_source", lambda name: source)
         tracemalloc.start()
         prepare(dataset_config(image_size=64, shard_size=50), tmp_path, tmp_path / "prepared")

@@ -73,7 +73,7 @@ def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None
         assert all(isinstance(v, (int, float)) and np.isfinite(v) for v in numbers(group).values())
     assert {"exact_psnr", "lpips_like@10"} < set(found["reconstruction"])
     assert found["interpolation"]["path_length"] > 0
-    names = {"reconstructions", "neighbours", "latent_map", "latent_map_pictures", "confusion", "probe"}
+    names = {"reconstructions", "neighbours", "latent_map", "latent_map_images", "confusion", "probe"}
     names |= GALLERY
     assert {path.name for path in figures.iterdir()} == {f"{name}.png" for name in names}
 

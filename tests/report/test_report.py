@@ -28,7 +28,14 @@ from soda.runtime.metadata import FORMAT, to_props
 ROOT = Path(__file__).parents[2]
 EVIL = "<script>alert('x')</script>&\"'"
 D = 6  # of the sample encoder; unlike conf/'s, so that the page must read it from the file
-CHECK = {"name": "expect_known_labels", "column": "label", "about": "Every label is known.", "success": True, "observed": 0}
+CHECK: dict[str, Any] = {
+    "name": "expect_known_labels",
+    "column": "label",
+    "about": "Every label is known.",
+    "success": True,
+    "observed": 0,
+}
+CHECK |= {"failing_rows": [], "failing_count": 0}
 
 
 @dataclass(frozen=True)

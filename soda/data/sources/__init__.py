@@ -1,4 +1,4 @@
-"""Sources of images, by `dataset.name`. Each module here, and in `objects`, that has `items` is one, and is found by itself."""
+"""Sources of images, by `dataset.name`. Each module here, and in `objects`, that has `opened` is one, and is found by itself."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from soda.data.sources import objects
-from soda.data.sources.base import TRAIN, Item, Source, SourceError
+from soda.data.sources.base import TRAIN, Item, Opened, Source, SourceError
 from soda.data.sources.published import PUBLISHED
 
-__all__ = ["SOURCES", "TRAIN", "Item", "Source", "SourceError", "get_source"]
+__all__ = ["SOURCES", "TRAIN", "Item", "Opened", "Source", "SourceError", "get_source"]
 
 
 def _modules() -> dict[str, Source]:
     folders = ((__name__, __path__), (objects.__name__, objects.__path__))
     found = {each.name: import_module(f"{package}.{each.name}") for package, path in folders for each in iter_modules(path)}
-    return {name: module for name, module in found.items() if hasattr(module, "items")}  # type: ignore[misc]
+    return {name: module for name, module in found.items() if hasattr(module, "opened")}  # type: ignore[misc]
 
 
 SOURCES: dict[str, Source] = {**_modules(), **PUBLISHED}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -21,11 +21,11 @@ from soda.config import DatasetConfig
 from soda.config.schema_data import Text
 from soda.config.validated import Count, settings
 from soda.data.parallel import spread
-from soda.data.sources.base import Item, SourceError, read_described
-from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, write_drawings
+from soda.data.sources.base import Opened, SourceError, read_described
+from soda.data.sources.drawings import COLUMNS, Drawing, open_drawings, write_drawings
 from soda.data.sources.places import made_with
 
-__all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
+__all__ = ["COLUMNS", "LICENCE", "fetch", "opened", "origin"]
 
 LICENCE = "CC-BY-4.0: Remix of Personas by Draftbit (https://personas.draftbit.com), drawn by DiceBear"
 """Of conf/dataset/drawings/personas.yaml; the licence of each picture is in the manifest, as its style states it."""
@@ -62,17 +62,9 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     return {"avatars": total, "factors": len(style.factors), "bytes": sum(path.stat().st_size for path in raw.iterdir())}
 
 
-def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
-    return Drawings(raw, made_with(config, "seed")).factors
-
-
-def count(config: DatasetConfig, raw: Path) -> int:
-    return len(Drawings(raw, made_with(config, "seed")))
-
-
-def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+def opened(config: DatasetConfig, raw: Path) -> Opened:
     """Every avatar in the order of the seeds. Raises SourceError when `raw` was fetched with another style file or seed."""
-    return Drawings(raw, made_with(config, "seed")).items(config)
+    return open_drawings(config, raw, made_with(config, "seed"))
 
 
 def draw(style: Style, seed: int, start: int, stop: int) -> list[Drawing]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -66,6 +66,19 @@ def split_of(official: str | None, group: str, config: DatasetConfig) -> str:
     return "val" if place < config.val_fraction else "train"
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What a fetch left, opened for reading.
+
+    factors: the names that the items' `factors` may have; each becomes a manifest column `factor.<name>`. count: of the items.
+    items: gives every picture, in the same order each time. Called once a split, so it must be cheap: the loaders do the work.
+    """
+
+    factors: Sequence[str]
+    count: int
+    items: Callable[[], Iterator[Item]]
+
+
 class Source(Protocol):
     """Attributes and functions of a source module."""
 
@@ -85,17 +98,8 @@ class Source(Protocol):
         `earlier` is what the last fetch left, if anything, for a source that would else download the same again.
         """
 
-    def factor_names(self, config: DatasetConfig, raw: Path) -> Sequence[str]:
-        """The names that the items' `factors` may have; each becomes a manifest column `factor.<name>`."""
-
-    def count(self, config: DatasetConfig, raw: Path) -> int:
-        """How many items there are."""
-
-    def items(self, config: DatasetConfig, raw: Path) -> Iterator[Item]:
-        """Every picture, in the same order each time. Called once a split, so it must be cheap: the loaders do the work.
-
-        Raises SourceError when `raw` is not what `fetch` wrote.
-        """
+    def opened(self, config: DatasetConfig, raw: Path) -> Opened:
+        """Raises SourceError when `raw` is not what `fetch` wrote, or `dataset.labels` is not possible."""
 
 
 def read_described(path: Path, kind: type[S]) -> S:

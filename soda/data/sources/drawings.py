@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from soda.config import DatasetConfig
-from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, require_label
+from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, require_label
 from soda.runtime.preprocess import PictureError
 
 DRAWINGS = "drawings.parquet"
@@ -63,7 +63,7 @@ def _resvg():  # type: ignore[no-untyped-def]
 
 
 def write_drawings(raw: Path, drawings: Iterable[Drawing], factors: Sequence[str], made_with: Mapping[str, str]) -> int:
-    """Write raw/drawings.parquet and return how many there are. `made_with`: what `read_drawings` holds its settings against."""
+    """Write raw/drawings.parquet and return how many there are. `made_with`: what `open_drawings` holds its settings against."""
     schema = pa.schema([(name, pa.string()) for name in (*_FIELDS, *factors)]).with_metadata(fetched_as(made_with, factors))
     rows: list[dict[str, str]] = []
     total = 0
@@ -78,21 +78,18 @@ def write_drawings(raw: Path, drawings: Iterable[Drawing], factors: Sequence[str
     return total
 
 
-class Drawings:
-    """raw/drawings.parquet, opened for reading. Raises SourceError when it is missing, damaged or made with other settings."""
+def open_drawings(config: DatasetConfig, raw: Path, made_with: Mapping[str, str]) -> Opened:
+    """raw/drawings.parquet, the label of each drawing being the factor that `dataset.labels` names.
 
-    def __init__(self, raw: Path, made_with: Mapping[str, str]) -> None:
-        self._file, self.factors = open_fetched(raw / DRAWINGS, made_with)
+    Raises SourceError when the file is missing, damaged or made with other settings, and when there is no such factor.
+    """
+    table, names = open_fetched(raw / DRAWINGS, made_with)
+    require_label(config, names)
 
-    def __len__(self) -> int:
-        return int(self._file.metadata.num_rows)
-
-    def items(self, config: DatasetConfig) -> Iterator[Item]:
-        """Every drawing; its label is the factor that `dataset.labels` names. Raises SourceError when there is no such factor."""
-        require_label(config, self.factors)
-        for batch in self._file.iter_batches(_BATCH):
+    def items() -> Iterator[Item]:
+        for batch in table.iter_batches(_BATCH):
             for row in batch.to_pylist():
-                factors = {name: row[name] for name in self.factors}
+                factors = {name: row[name] for name in names}
                 yield Item(
                     id=row["id"],
                     file=row["file"],
@@ -102,3 +99,5 @@ class Drawings:
                     factors=factors,
                     group=row["group"],
                 )
+
+    return Opened(names, int(table.metadata.num_rows), items)

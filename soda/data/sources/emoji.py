@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from soda.config import DatasetConfig
-from soda.data.sources.base import Item, SourceError
+from soda.data.sources.base import Opened, SourceError
 from soda.data.sources.download import copy_from_folder, download, npm_packages
-from soda.data.sources.drawings import COLUMNS, Drawing, Drawings, write_drawings
+from soda.data.sources.drawings import COLUMNS, Drawing, open_drawings, write_drawings
 from soda.data.sources.places import Place, first_place, made_with, read_sums
 
-__all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
+__all__ = ["COLUMNS", "LICENCE", "fetch", "opened", "origin"]
 
 LICENCE = (
     "by style: Noto Emoji, Google, Apache-2.0; Twemoji, Twitter and contributors, CC-BY-4.0; OpenMoji, CC-BY-SA-4.0; "
@@ -79,17 +79,9 @@ def _from_registry(names: list[str], into: Path) -> None:
         download(f"{REGISTRY}{SCOPE}/{package}/-/", [name], into)
 
 
-def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
-    return FACTORS
-
-
-def count(config: DatasetConfig, raw: Path) -> int:
-    return len(Drawings(raw, made_with(config)))
-
-
-def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+def opened(config: DatasetConfig, raw: Path) -> Opened:
     """Every code point in every style. Raises SourceError when `raw` was fetched with another list of packages."""
-    return Drawings(raw, made_with(config)).items(config)
+    return open_drawings(config, raw, made_with(config))
 
 
 def family(code: str) -> str:

@@ -10,7 +10,7 @@ import math
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from soda.config import DatasetConfig
 from soda.data.pixels import PixelsInFile
-from soda.data.sources.base import Item, SourceError
+from soda.data.sources.base import Item, Opened, SourceError
 from soda.data.sources.download import copy_from_folder, debian_package, download
 from soda.data.sources.places import Place, check_sum, first_place, read_sums
 
@@ -71,18 +71,15 @@ def _unpacked(get: Callable[[list[str], Path], None], names: list[str], into: Pa
             gunzip(Path(packed) / (name + ".gz"), into / name)
 
 
-def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
-    return ()
-
-
-def count(config: DatasetConfig, raw: Path) -> int:
-    return sum(_idx_shape(raw / f"{prefix}-labels-idx1-ubyte", _LABELS, 1)[0] for prefix in PARTS.values())
-
-
-def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+def opened(config: DatasetConfig, raw: Path) -> Opened:
     """All pictures, train first. Raises SourceError for a file that is missing, truncated, of the wrong MD5 or no such IDX."""
     if config.labels not in ("official", "auto", "none"):
         raise SourceError(f"dataset.labels: {config.labels!r} is not possible for fashion_mnist; it must be official or none")
+    count = sum(_idx_shape(raw / f"{prefix}-labels-idx1-ubyte", _LABELS, 1)[0] for prefix in PARTS.values())
+    return Opened((), count, partial(_items, config, raw))
+
+
+def _items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
     for name, wanted in read_checksums(Path(config.path)).items():
         check_sum(raw / name, wanted, "md5")
     for split, prefix in PARTS.items():

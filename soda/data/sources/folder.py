@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from soda.common.files import walk_once
 from soda.config import DatasetConfig
 from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
-from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, settings_of
+from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, settings_of
 from soda.data.sources.labels import folder_labels
 from soda.runtime.walk import EXTENSIONS
 
@@ -77,24 +77,19 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     return {"files": len(names), "bytes": size, "unreadable": broken, "ignored": ignored, "labels": len(set(labels.values()))}
 
 
-def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
-    return ()
-
-
-def count(config: DatasetConfig, raw: Path) -> int:
-    with open_fetched(raw / INVENTORY, settings_of(config, *_SETTINGS))[0] as file:
-        return int(file.metadata.num_rows)
-
-
-def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+def opened(config: DatasetConfig, raw: Path) -> Opened:
     """Every file of the inventory, by path. Raises SourceError when there is none, or one made with other settings."""
     root = Path(config.path)
-    with open_fetched(raw / INVENTORY, settings_of(config, *_SETTINGS))[0] as file:
-        for batch in file.iter_batches(_BATCH):
+    table, _ = open_fetched(raw / INVENTORY, settings_of(config, *_SETTINGS))
+
+    def items() -> Iterator[Item]:
+        for batch in table.iter_batches(_BATCH):
             for row in batch.to_pylist():
                 path = row["path"]
                 load = FilePicture(root / path, path, row["sha256"], row["problem"])
                 yield Item(id=path, file=path, load=load, label=row["label"])
+
+    return Opened((), int(table.metadata.num_rows), items)
 
 
 def list_pictures(root: Path) -> tuple[list[str], int]:

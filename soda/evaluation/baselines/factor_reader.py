@@ -62,13 +62,13 @@ class Reading:
 
 
 @torch.no_grad()
-def read(reader: FactorReader, pictures: np.ndarray, *, batch_size: int = 250) -> Reading:
-    """Read pictures (N, S, S, C) uint8. The reader must be in eval mode."""
+def read(reader: FactorReader, images: np.ndarray, *, batch_size: int = 250) -> Reading:
+    """Read images (N, S, S, C) uint8. The reader must be in eval mode."""
     device = next(reader.parameters()).device
     logits: list[list[Tensor]] = []
     embedded: list[Tensor] = []
-    for start in range(0, len(pictures), batch_size):
-        heads, vector = reader(to_float(pictures[start : start + batch_size]).to(device))
+    for start in range(0, len(images), batch_size):
+        heads, vector = reader(to_float(images[start : start + batch_size]).to(device))
         logits.append([head.softmax(1).cpu() for head in heads])
         if vector is not None:
             embedded.append(vector.cpu())

@@ -16,7 +16,7 @@ from soda.evaluation.samples import Sample, embed
 from soda.model.network import build_model
 
 CALIBRATION_IMAGES = 512
-CHOICE_PICTURES = 4000  # on which it is decided how the untrained encoder does better
+CHOICE_IMAGES = 4000  # on which it is decided how the untrained encoder does better
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def untrained_encoder(
     plain = initial_encoder(config).to(device)
     calibrated = copy.deepcopy(plain)
     calibrate_batchnorm(calibrated, to_float(train.gather(_spread(train, CALIBRATION_IMAGES))).to(device))
-    few, judges = (Sample(s.split, s.indices[_spread(s, CHOICE_PICTURES)]) for s in (train, val))
+    few, judges = (Sample(s.split, s.indices[_spread(s, CHOICE_IMAGES)]) for s in (train, val))
     if len(np.setdiff1d(few.labels, [-1])) < 2 or not (judges.labels >= 0).any():
         return calibrated, True
     classes = int(max(few.labels.max(), judges.labels.max())) + 1

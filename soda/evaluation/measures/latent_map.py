@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def compute(context: EvaluationContext) -> dict[str, Any]:
     """Draw the latents of test images in the plane."""
     from soda.evaluation.samples import draw_positions, held_at_once
-    from soda.viz.maps import MAX_MAP, can_be_coloured, latent_map, picture_map, plane
+    from soda.viz.maps import MAX_MAP, can_be_coloured, image_map, latent_map, plane
 
     test, folder, seed = context.samples["test"], context.folder, context.config.seed
     chosen = draw_positions(test, held_at_once(test, MAX_MAP), seed)
@@ -21,9 +21,9 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     points = plane(context.latents["test"].x[chosen].numpy(), seed)
     if can_be_coloured(labels):
         latent_map(points, labels, context.data.label_names, folder / "latent_map.png")
-        picture_map(points, images, folder / "latent_map_pictures.png")
+        image_map(points, images, folder / "latent_map_images.png")
     else:
-        picture_map(points, images, folder / "latent_map.png")
+        image_map(points, images, folder / "latent_map.png")
     return {}
 
 
@@ -41,7 +41,7 @@ MEASURE = Measure(
             shipped=False,
         ),
         Figure(
-            "latent_map_pictures",
+            "latent_map_images",
             "The same map in pictures",
             "In each cell of the plane the test picture that lies nearest to its centre.",
             shipped=False,

@@ -89,8 +89,8 @@ def _from_z_alone(context: EvaluationContext, drawer: Drawer) -> dict[str, Any]:
     if few > 1:
         others["shuffled_z"] = reconstruct(drawer, z[:few][shuffled(few, seed)], seed=seed)
     for name, images in others.items():
-        base = judge.nearness(images, originals[:few])
-        found |= {f"{measure}_{name}": float(getattr(base, measure).mean()) for measure in EXACT}
+        base = judge.nearness(images, originals[:few]).means()
+        found |= {f"{measure}_{name}": mean for measure, mean in base.items()}
     picks = spread_picks(test.labels[chosen], GRID, seed)
     more = [reconstruct(drawer, z[picks], seed=seed, sample=k) for k in range(1, GRID_SAMPLES)]
     reconstruction_grid(originals[picks], [drawn[picks], *more], context.folder / "reconstructions.png")

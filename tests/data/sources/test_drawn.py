@@ -120,12 +120,12 @@ def test_drawings_of_other_settings_are_refused(tmp_path: Path, dataset_config: 
     config = avatar_config(dataset_config, style_file(tmp_path, count=5))
     fetch(config, tmp_path / "raw")
     with pytest.raises(SourceError, match=r"fetched with dataset\.seed=0, which is now 1"):
-        avatars.count(avatar_config(dataset_config, config.path, seed=1), tmp_path / "raw")
+        avatars.opened(avatar_config(dataset_config, config.path, seed=1), tmp_path / "raw")
     with pytest.raises(SourceError, match=r"dataset\.labels: 'shoes' .* a factor: background, .*hair"):
-        list(avatars.items(dataset_config(name="avatars", path=config.path, labels="shoes"), tmp_path / "raw"))
+        avatars.opened(dataset_config(name="avatars", path=config.path, labels="shoes"), tmp_path / "raw")
     style_file(tmp_path, count=6)
     with pytest.raises(SourceError, match=r"fetched with dataset\.path SHA-256"):
-        avatars.count(config, tmp_path / "raw")
+        avatars.opened(config, tmp_path / "raw")
 
 
 def test_svg_is_painted_on_white_and_nonsense_is_rejected() -> None:

@@ -222,16 +222,16 @@ def test_what_was_fetched_otherwise_or_is_damaged_is_refused(tmp_path: Path, dat
     config = objects_config(dataset_config, plan_file(tmp_path))
     fetch(config, tmp_path / "raw")
     with pytest.raises(SourceError, match=r"fetched with dataset\.seed=0, which is now 1"):
-        random_objects.count(dataclasses.replace(config, seed=1), tmp_path / "raw")
+        random_objects.opened(dataclasses.replace(config, seed=1), tmp_path / "raw")
     with pytest.raises(SourceError, match=r"dataset\.labels: 'size' .* a factor: shape, hue"):
-        list(random_objects.items(dataclasses.replace(config, labels="size"), tmp_path / "raw"))
+        random_objects.opened(dataclasses.replace(config, labels="size"), tmp_path / "raw")
     with (tmp_path / "raw/meshes.bin").open("r+b") as file:
         file.truncate(1000)
     with pytest.raises(SourceError, match=r"meshes\.bin: it is shorter than .*objects\.parquet says"):
-        random_objects.count(config, tmp_path / "raw")
+        random_objects.opened(config, tmp_path / "raw")
     plan_file(tmp_path, views=7)
     with pytest.raises(SourceError, match=r"fetched with dataset\.path SHA-256"):
-        random_objects.count(config, tmp_path / "raw")
+        random_objects.opened(config, tmp_path / "raw")
 
 
 def test_a_mesh_that_changed_stops_the_preparation(tmp_path: Path, dataset_config: MakeConfig) -> None:

@@ -29,10 +29,10 @@ def test_fashion_mnist_items_are_the_pictures_and_labels_of_the_files(
 ) -> None:
     config = idx_config(dataset_config, idx_set)
     metrics = fetch(config, tmp_path / "raw")
-    items = list(fashion_mnist.items(config, tmp_path / "raw"))
+    items = list(fashion_mnist.opened(config, tmp_path / "raw").items())
     assert metrics["files"] == 4
     assert metrics["from"] == str(idx_set.folder)
-    assert fashion_mnist.count(config, tmp_path / "raw") == len(items) == len({item.id for item in items}) == 50
+    assert fashion_mnist.opened(config, tmp_path / "raw").count == len(items) == len({item.id for item in items}) == 50
     assert [item.split for item in items] == ["train"] * 40 + ["test"] * 10
     assert [item.label for item in items[:10]] == list(fashion_mnist.CLASSES)
     assert (np.asarray(items[17].load(SETTINGS)) == idx_set.images["train"][17]).all()
@@ -79,10 +79,10 @@ def test_raw_files_changed_after_fetch_are_refused(tmp_path: Path, dataset_confi
     path = tmp_path / "raw" / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(SourceError, match=r"t10k-images-idx3-ubyte: its MD5 is"):
-        list(fashion_mnist.items(config, tmp_path / "raw"))
+        list(fashion_mnist.opened(config, tmp_path / "raw").items())
     path.unlink()
     with pytest.raises(SourceError, match=r"t10k-images-idx3-ubyte: cannot be read"):
-        list(fashion_mnist.items(config, tmp_path / "raw"))
+        list(fashion_mnist.opened(config, tmp_path / "raw").items())
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_idx_headers_are_held_against_the_file(
     path.write_bytes(change(path.read_bytes()))
     monkeypatch.setattr(fashion_mnist, "check_sum", lambda path, wanted, algorithm: None)
     with pytest.raises(SourceError, match=f"train-images-idx3-ubyte: .*{message}"):
-        list(fashion_mnist.items(config, tmp_path / "raw"))
+        list(fashion_mnist.opened(config, tmp_path / "raw").items())
 
 
 def test_a_label_that_is_no_class_is_refused(
@@ -121,7 +121,7 @@ def test_a_label_that_is_no_class_is_refused(
     path.write_bytes(path.read_bytes()[:-1] + b"\x0a")
     monkeypatch.setattr(fashion_mnist, "check_sum", lambda path, wanted, algorithm: None)
     with pytest.raises(SourceError, match="label 10 of picture 39"):
-        list(fashion_mnist.items(config, tmp_path / "raw"))
+        list(fashion_mnist.opened(config, tmp_path / "raw").items())
 
 
 def test_when_no_place_can_be_reached_all_are_named(
@@ -171,7 +171,7 @@ def test_the_debian_package_is_unpacked_and_own_lists_are_used_when_apt_has_none
 def test_settings_that_do_not_fit_the_source_are_named(tmp_path: Path, dataset_config: MakeConfig, idx_set: IdxSet) -> None:
     config = dataset_config(name="fashion_mnist", path=str(idx_set.sums), labels="folders")
     with pytest.raises(SourceError, match=r"dataset\.labels: 'folders' is not possible for fashion_mnist"):
-        list(fashion_mnist.items(config, tmp_path))
+        list(fashion_mnist.opened(config, tmp_path).items())
     idx_set.sums.write_text("nonsense\n")
     with pytest.raises(SourceError, match=r"list\.md5, line 1: 'nonsense'"):
         fetch(config, tmp_path / "raw")
@@ -183,7 +183,7 @@ def test_settings_that_do_not_fit_the_source_are_named(tmp_path: Path, dataset_c
 
 
 def labels_of(config, raw: Path) -> dict[str, str]:
-    return {item.file: item.label for item in folder.items(config, raw)}
+    return {item.file: item.label for item in folder.opened(config, raw).items()}
 
 
 def test_folder_finds_pictures_in_every_corner_and_counts_the_rest(
@@ -193,7 +193,7 @@ def test_folder_finds_pictures_in_every_corner_and_counts_the_rest(
     metrics = fetch(config, tmp_path / "raw")
     assert (metrics["files"], metrics["ignored"], metrics["labels"], metrics["unreadable"]) == (60, 4, 2, 0)
     labels = labels_of(config, tmp_path / "raw")
-    assert folder.count(config, tmp_path / "raw") == len(labels) == 60
+    assert folder.opened(config, tmp_path / "raw").count == len(labels) == 60
     assert labels["dogs/big ones/größe 0.png"] == "dogs"
     assert labels["cats/größe 1.jpg"] == "cats"
     assert list(labels) == sorted(labels)
@@ -317,10 +317,10 @@ def test_bad_label_csv(tmp_path: Path, dataset_config: MakeConfig, album: Path, 
 def test_an_inventory_made_with_other_settings_is_refused(tmp_path: Path, dataset_config: MakeConfig, album: Path) -> None:
     fetch(dataset_config(path=str(album)), tmp_path / "raw")
     with pytest.raises(SourceError, match=r"fetched with dataset\.labels=auto, which is now none; fetch the data again"):
-        list(folder.items(dataset_config(path=str(album), labels="none"), tmp_path / "raw"))
+        folder.opened(dataset_config(path=str(album), labels="none"), tmp_path / "raw")
     (tmp_path / "raw" / "inventory.parquet").write_bytes(b"PAR1 nonsense")
     with pytest.raises(SourceError, match=r"inventory\.parquet: cannot be read"):
-        list(folder.items(dataset_config(path=str(album)), tmp_path / "raw"))
+        folder.opened(dataset_config(path=str(album)), tmp_path / "raw")
 
 
 def test_files_that_cannot_be_read_are_recorded_with_the_reason(tmp_path: Path, dataset_config: MakeConfig, album: Path) -> None:
@@ -334,7 +334,7 @@ def test_files_that_cannot_be_read_are_recorded_with_the_reason(tmp_path: Path, 
     with open(os.fsencode(album) + b"/caf\xe9/x.png", "wb") as file:
         file.write(b"x")
     assert fetch(config, tmp_path / "raw")["unreadable"] == 5
-    problems = {item.file: item.load.problem for item in folder.items(config, tmp_path / "raw") if item.load.problem}  # type: ignore[attr-defined]
+    problems = {item.file: item.load.problem for item in folder.opened(config, tmp_path / "raw").items() if item.load.problem}  # type: ignore[attr-defined]
     assert problems == {
         "cats/empty.png": "the file is empty",
         "cats/nowhere.png": "no such file or directory",

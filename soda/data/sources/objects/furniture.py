@@ -7,7 +7,6 @@ meshes is told (plan.py). `fetch` turns the models into meshes; preparation draw
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,14 +18,14 @@ from soda.config.validated import settings
 from soda.data.parallel import spread
 from soda.data.rendering.gl import gl_renderer
 from soda.data.rendering.mesh import MeshError, pack
-from soda.data.sources.base import Item, SourceError, read_described
+from soda.data.sources.base import Opened, SourceError, read_described
 from soda.data.sources.download import copy_from_folder, debian_package
 from soda.data.sources.objects.plan import Plan
 from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, write_objects
 from soda.data.sources.objects.sweethome import Model, Rule, label_of, read_catalogue, read_model, read_rules
 from soda.data.sources.places import Place, first_place, made_with
 
-__all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
+__all__ = ["COLUMNS", "LICENCE", "fetch", "opened", "origin"]
 
 LICENCE = "CC0-1.0, CC-BY-3.0 and CC-BY-3.0-US: Sweet Home 3D's libraries; author and licence of each model are in the manifest"
 PACKAGE = "sweethome3d-furniture"
@@ -50,10 +49,6 @@ def _read(config: DatasetConfig) -> FurniturePlan:
         if not isinstance(entry, dict) or set(entry) != {"sha256", "licence"} or "/" in name:
             raise SourceError(f"{config.path}: archives: {name}: {entry!r}; it must have sha256 and licence")
     return plan
-
-
-def _open(config: DatasetConfig, raw: Path) -> Objects:
-    return Objects(raw, made_with(config))
 
 
 def origin(config: DatasetConfig) -> str:
@@ -113,14 +108,6 @@ def convert(path: Path, licence: str, rules: list[Rule], models: list[Model]) ->
     return stored
 
 
-def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
-    return _open(config, raw).factors
-
-
-def count(config: DatasetConfig, raw: Path) -> int:
-    return _open(config, raw).count(config, _read(config))
-
-
-def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+def opened(config: DatasetConfig, raw: Path) -> Opened:
     """Every view. Raises SourceError when `raw` is not what `fetch` wrote."""
-    return _open(config, raw).items(config, _read(config), "opengl")
+    return Objects(raw, made_with(config)).opened(config, _read(config), "opengl")

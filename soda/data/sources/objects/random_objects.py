@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from soda.config import DatasetConfig
 from soda.config.validated import Count, settings
 from soda.data.rendering.mesh import pack
 from soda.data.rendering.procedural import random_object
-from soda.data.sources.base import Item, read_described
+from soda.data.sources.base import Opened, read_described
 from soda.data.sources.objects.plan import Plan, object_seed
 from soda.data.sources.objects.stored import COLUMNS, Objects, Stored, write_objects
 from soda.data.sources.places import made_with
 
-__all__ = ["COLUMNS", "LICENCE", "count", "factor_names", "fetch", "items", "origin"]
+__all__ = ["COLUMNS", "LICENCE", "fetch", "opened", "origin"]
 
 LICENCE = "CC0-1.0: drawn from random numbers"
 _OWN = ("shape", "hue")  # of the body
@@ -35,10 +35,6 @@ class RandomPlan(Plan):
 
 def _plan(config: DatasetConfig) -> RandomPlan:
     return read_described(Path(config.path), RandomPlan)
-
-
-def _open(config: DatasetConfig, raw: Path) -> Objects:
-    return Objects(raw, made_with(config, "seed"))
 
 
 def origin(config: DatasetConfig) -> str:
@@ -59,14 +55,6 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     return {"objects": total, "bytes": sum(path.stat().st_size for path in raw.iterdir())}
 
 
-def factor_names(config: DatasetConfig, raw: Path) -> Sequence[str]:
-    return _open(config, raw).factors
-
-
-def count(config: DatasetConfig, raw: Path) -> int:
-    return _open(config, raw).count(config, _plan(config))
-
-
-def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
+def opened(config: DatasetConfig, raw: Path) -> Opened:
     """Every view. Raises SourceError when `raw` is not what `fetch` wrote."""
-    return _open(config, raw).items(config, _plan(config), "numpy")
+    return Objects(raw, made_with(config, "seed")).opened(config, _plan(config), "numpy")

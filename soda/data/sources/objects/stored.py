@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from soda.data.columns import MODEL, OBJECT
 from soda.data.pixels import ChangedError
 from soda.data.rendering.mesh import MeshError, unpack
 from soda.data.rendering.views import Draw, drawer, picture
-from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, require_label, split_of
+from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, require_label, split_of
 from soda.data.sources.objects.plan import Plan
 from soda.data.sources.objects.variation import Variant, draw_variant
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
@@ -109,17 +109,13 @@ class Objects:
         if any(row["offset"] + row["length"] > size for row in self._rows):
             raise SourceError(f"{self.meshes}: it is shorter than {raw / OBJECTS} says; fetch the data again")
 
-    @property
-    def factors(self) -> tuple[str, ...]:
-        return (*self._own, MODEL, OBJECT)
-
-    def count(self, config: DatasetConfig, plan: Plan) -> int:
-        """How many views there are."""
-        return sum(views for row in self._rows for _, _, views in _seen(row["id"], config, plan))
-
-    def items(self, config: DatasetConfig, plan: Plan, renderer: str) -> Iterator[Item]:
+    def opened(self, config: DatasetConfig, plan: Plan, renderer: str) -> Opened:
         """Every view of every object, the views of one after the other. Raises SourceError for a label that there is none of."""
         require_label(config, self._own)
+        count = sum(views for row in self._rows for _, _, views in _seen(row["id"], config, plan))
+        return Opened((*self._own, MODEL, OBJECT), count, partial(self._items, config, plan, renderer))
+
+    def _items(self, config: DatasetConfig, plan: Plan, renderer: str) -> Iterator[Item]:
         for row in self._rows:
             known = {name: row[name] for name in self._own} | {MODEL: row["id"]}
             described = {name: row[name] for name in ("name", "author", "licence")}

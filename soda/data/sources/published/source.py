@@ -20,7 +20,7 @@ from tqdm import tqdm
 from soda.config import DatasetConfig
 from soda.data.parallel import worker_count
 from soda.data.pixels import FilePicture, Loader, PixelsInFile
-from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, require_label, settings_of
+from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, require_label, settings_of
 from soda.data.sources.folder import hashed
 from soda.data.sources.published.records import MissingError, Reader, Record
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
@@ -79,21 +79,13 @@ class Published:
             raise SourceError(f"dataset.path: {root}: there is no picture of {config.name} in it")
         return {"pictures": total, "unreadable": broken, "factors": len(contents.factors)}
 
-    def factor_names(self, config: DatasetConfig, raw: Path) -> Sequence[str]:
-        table, names = _open(config, raw)
-        table.close()
-        return names
-
-    def count(self, config: DatasetConfig, raw: Path) -> int:
-        with _open(config, raw)[0] as table:
-            return int(table.metadata.num_rows)
-
-    def items(self, config: DatasetConfig, raw: Path) -> Iterator[Item]:
+    def opened(self, config: DatasetConfig, raw: Path) -> Opened:
         """Every picture in its official split. Raises SourceError when there is no table, or one of another set or folder."""
         root = Path(config.path)
-        table, names = _open(config, raw)
-        with table:
-            require_label(config, names, others=("official", "auto", "none"))
+        table, names = open_fetched(raw / TABLE, settings_of(config, "name", "path"))
+        require_label(config, names, others=("official", "auto", "none"))
+
+        def items() -> Iterator[Item]:
             for batch in table.iter_batches(_BATCH):
                 for row in batch.to_pylist():
                     factors = dict(zip(names, row["factors"], strict=True))
@@ -101,15 +93,13 @@ class Published:
                     extra = dict(zip(CAMERA_COLUMNS, row["camera"], strict=True)) if self.COLUMNS else {}
                     yield Item(row["id"], row["file"], _loader(root, raw, row), label, row["split"], extra, factors)
 
+        return Opened(names, int(table.metadata.num_rows), items)
+
     def _remedy(self, root: Path) -> str:
         if not self.torchvision:
             return f"; unpack the archive of {self.url} there"
         call = self.torchvision.format(root=str(root))
         return f'; torchvision downloads it: .venv/bin/python -c "from torchvision.datasets import *; {call}"'
-
-
-def _open(config: DatasetConfig, raw: Path) -> tuple[pq.ParquetFile, tuple[str, ...]]:
-    return open_fetched(raw / TABLE, settings_of(config, "name", "path"))
 
 
 def _row(record: Record, pixels: BinaryIO, factors: Sequence[str]) -> dict[str, Any]:
