@@ -20,6 +20,7 @@ class EvaluateConfig:
     reconstructions: Count  # test images for PSNR and SSIM
     fid_images: Count  # test images for the FID-like measure
     supervised: Flag  # train the supervised network of the same encoder for comparison
+    untrained_draws: Annotated[Count, Before(1)]  # of the untrained encoder's weights, that it is judged by
     curve_images: AtLeastTwo  # test images of the curves against the number of denoiser evaluations, and of the interpolations
     exact_images: Count  # test images that are inverted and drawn again
     max_factors: Count  # known factors that are measured, the commonest first

@@ -19,11 +19,11 @@ from soda.config import Config, EvaluateConfig
 from soda.data.columns import SPLITS
 from soda.data.dataset import PreparedData
 from soda.evaluation.baselines.supervised import SupervisedNetwork, train_supervised
-from soda.evaluation.baselines.untrained import untrained_encoder
+from soda.evaluation.baselines.untrained import calibrated_encoder, initial_encoder, untrained_encoder
 from soda.evaluation.factors import Factors, read_factors
 from soda.evaluation.image_metrics import FixedNetwork, ImageJudge
 from soda.evaluation.linear_probe import Features
-from soda.evaluation.samples import Sample, draw_sample, embed
+from soda.evaluation.samples import Sample, draw_sample, embed, embed_features
 from soda.evaluation.scene import FactorScene, make_scene
 from soda.inference.directions import Directions
 from soda.inference.discovery import MAX_LATENTS
@@ -89,6 +89,12 @@ class EvaluationContext:
         size, device = self.config.batch_size, self.device
         return {name: embed(encoder, sample, batch_size=size, device=device) for name, sample in self.samples.items()}
 
+    def embed_features(self, encoder: nn.Module) -> tuple[dict[str, Features], dict[str, Features]]:
+        """z of every split by an encoder in eval mode, and what its last layer makes z of."""
+        size, device = self.config.batch_size, self.device
+        both = {n: embed_features(encoder, sample, batch_size=size, device=device) for n, sample in self.samples.items()}
+        return {name: z for name, (z, _) in both.items()}, {name: features for name, (_, features) in both.items()}
+
     @cached_property
     def latents(self) -> dict[str, Features]:
         """z of every split."""
@@ -116,6 +122,15 @@ class EvaluationContext:
                 batch_size=self.config.batch_size,
                 device=self.device,
             )
+
+    def untrained_draw(self, draw: int) -> nn.Module:
+        """The encoder before training with other weights, treated as what `untrained` found best; draw 0 is `untrained`."""
+        encoder, calibrated = self.untrained
+        if not draw:
+            return encoder
+        if calibrated:
+            return calibrated_encoder(self.trained, self.samples["train"], self.device, draw)
+        return initial_encoder(self.trained, draw).to(self.device)
 
     @cached_property
     def supervised(self) -> SupervisedNetwork | None:

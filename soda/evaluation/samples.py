@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -16,6 +16,7 @@ from soda.common.seeds import seed_of
 from soda.data.dataset import Split
 from soda.evaluation.frozen import require_eval
 from soda.evaluation.linear_probe import Features
+from soda.model.encoder import last_layer
 
 MAX_PIXEL_SIDE = 32  # px; larger pictures are averaged down to it before their pixels are probed
 MAX_BYTES = 400_000_000  # of images that are held at once
@@ -63,6 +64,18 @@ def embed(encoder: nn.Module, sample: Sample, *, batch_size: int, device: torch.
             blocks.append(encoder(to_float(batch).to(device)).float().cpu())
             bar.update(len(batch))
     return Features(torch.cat(blocks), torch.from_numpy(sample.labels))
+
+
+@torch.no_grad()
+def embed_features(encoder: nn.Module, sample: Sample, *, batch_size: int, device: torch.device) -> tuple[Features, Features]:
+    """Latents as `embed` gives them, and the features (n, F) that the encoder's last layer makes them of."""
+    seen: list[Tensor] = []
+    hook = last_layer(encoder).register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].float().cpu()))
+    try:
+        z = embed(encoder, sample, batch_size=batch_size, device=device)
+    finally:
+        hook.remove()
+    return z, Features(torch.cat(seen), z.y)
 
 
 def draw_positions(sample: Sample, limit: int, seed: int) -> np.ndarray:

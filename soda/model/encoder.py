@@ -88,6 +88,14 @@ class PosedEncoder(nn.Module):
         return net.fc(net.avgpool(net.layer4(features)).flatten(1)), features
 
 
+def last_layer(encoder: nn.Module) -> nn.Linear:
+    """The layer that makes z. What goes into it, (B, F), are the features before the bottleneck."""
+    net: Any = encoder.encoder if isinstance(encoder, PosedEncoder) else encoder
+    layer = net.head if isinstance(net, TinyEncoder) else net.fc
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
 def map_channels(model: ModelConfig) -> int:
     """Channels of the feature map that `PosedEncoder.with_map` gives of an encoder of these settings."""
     return {"tiny": 2 * model.encoder_width, "resnet18": 256, "resnet50": 1024}[model.encoder]

@@ -32,7 +32,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return x if wide else x.transpose(1, 2)
 
 
-def inner_convolutions(network: nn.Module) -> list[nn.Parameter]:
+def inner_convolutions(network: nn.Module) -> list[Tensor]:
     """Weights of the convolutions between features, neither of whose sides is an image."""
     layers = (m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == 1)
     return [m.weight for m in layers if min(m.in_channels, m.out_channels) >= LEAST_CHANNELS]

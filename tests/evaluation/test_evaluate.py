@@ -59,6 +59,7 @@ def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None
     prepared = make_prepared(tmp_path / "data", pixels=bars_and_dots(), labels=("bar", "dot"))
     found, figures = run(tmp_path, config, prepared)
     wanted = {"linear_top1", "knn_top1", "pixels_linear_top1", "random_linear_top1", "supervised_top1", "majority_top1"}
+    wanted |= {"features_linear_top1", "random_features_knn_top1", "random_linear_top1_std"}
     assert wanted < set(found["probe"])
     assert all(0 <= found["probe"][key] <= 1 for key in wanted)
     assert found["probe"]["pixels_linear_top1"] == 1.0  # bars and dots are told apart by their pixels

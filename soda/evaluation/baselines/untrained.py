@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -36,12 +34,22 @@ def calibrate_batchnorm(encoder: nn.Module, images: Tensor, batch_size: int = 12
     encoder.eval()
 
 
-def initial_encoder(config: Config) -> nn.Module:
-    """The encoder with the very weights from which the SODA run of this configuration started, in eval mode."""
+def initial_encoder(config: Config, draw: int = 0) -> nn.Module:
+    """The encoder with the very weights from which the SODA run of this configuration started, in eval mode.
+
+    draw: above 0, the weights that a run with so much greater a seed would start from.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of("weights", config.train.seed))
+        torch.manual_seed(seed_of("weights", config.train.seed + draw))
         encoder = build_model(config).encoder
     return encoder.requires_grad_(False).eval()
+
+
+def calibrated_encoder(config: Config, train: Sample, device: torch.device, draw: int = 0) -> nn.Module:
+    """`initial_encoder` with its BatchNorm statistics set by CALIBRATION_IMAGES images of train."""
+    encoder = initial_encoder(config, draw).to(device)
+    calibrate_batchnorm(encoder, to_float(train.gather(_spread(train, CALIBRATION_IMAGES))).to(device))
+    return encoder
 
 
 def untrained_encoder(
@@ -52,9 +60,7 @@ def untrained_encoder(
     As initialised BatchNorm does nothing, and activations shrink or grow from layer to layer; with statistics of
     CALIBRATION_IMAGES training pictures it normalises. Which probes better on validation is kept; without labels the latter.
     """
-    plain = initial_encoder(config).to(device)
-    calibrated = copy.deepcopy(plain)
-    calibrate_batchnorm(calibrated, to_float(train.gather(_spread(train, CALIBRATION_IMAGES))).to(device))
+    plain, calibrated = initial_encoder(config).to(device), calibrated_encoder(config, train, device)
     few, judges = (Sample(s.split, s.indices[_spread(s, CHOICE_IMAGES)]) for s in (train, val))
     if len(np.setdiff1d(few.labels, [-1])) < 2 or not (judges.labels >= 0).any():
         return calibrated, True

@@ -12,8 +12,15 @@ from soda.evaluation.registry import Figure, Headline, Measure, Quantity, Row, T
 if TYPE_CHECKING:
     from soda.evaluation.context import EvaluationContext
 
-OF = {"": "SODA latent", "pixels_": "Raw pixels", "random_": "Untrained encoder"}
+OF = {
+    "": "SODA latent",
+    "features_": "SODA features before z",
+    "pixels_": "Raw pixels",
+    "random_": "Untrained encoder, z",
+    "random_features_": "Untrained encoder, features before z",
+}
 """What is probed: what its keys begin with, its name."""
+OURS = ("", "features_")
 
 _CHANCE = ("majority_top1", "always the commonest label")
 _LINEAR = (
@@ -31,9 +38,11 @@ def _probes(prefix: str, name: str) -> tuple[Quantity, ...]:
     beside = (("pixels", "pixels_linear_top1"), ("untrained encoder", "random_linear_top1"))
     headline = Headline("linear probe on the frozen latent", beside) if not prefix else None
     linear, knn = f"{prefix}linear", f"{prefix}knn"
+    drawn = ((linear, "Linear probe"), (knn, "Nearest neighbours")) if prefix.startswith("random_") else ()
     return (
         Quantity(f"{linear}_top1", f"Linear probe, {name}", _SHARE, "higher", "", () if prefix else _LINEAR, headline),
         Quantity(f"{linear}_top1_ci95", f"Linear probe, {name}: half of its 95 % interval", _SHARE),
+        *(Quantity(f"{each}_top1_std", f"{what}, {name}: spread of the draws", _SHARE) for each, what in drawn),
         Quantity(f"{linear}_val_top1", f"Linear probe, {name}, on validation", _SHARE, "higher"),
         Quantity(f"{linear}_l2", f"Linear probe, {name}: L2"),
         Quantity(f"{knn}_top1", f"Nearest neighbours, {name}", _SHARE, "higher", "", () if prefix else _KNN),
@@ -43,10 +52,9 @@ def _probes(prefix: str, name: str) -> tuple[Quantity, ...]:
 
 
 def compute(context: EvaluationContext) -> dict[str, Any]:
-    """Probe z, raw pixels and the untrained encoder alike, train the supervised network, and draw bars and confusions."""
-    from soda.data.columns import SPLITS
-    from soda.evaluation.knn import knn_probe
-    from soda.evaluation.linear_probe import ci95, linear_probe
+    """Probe z, features before it, raw pixels and untrained encoders alike, train the supervised network, draw bars."""
+    from soda.evaluation.linear_probe import ci95
+    from soda.evaluation.probing import probe, untrained_probes
     from soda.evaluation.samples import pixels
     from soda.viz.charts import Bar, confusion, probe_bars
 
@@ -54,30 +62,21 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         return {"notes": [f"There are no probes: {context.no_probe}."]}
     config, samples = context.config, context.samples
     test, train = samples["test"].labels, samples["train"].labels
-    features = {
-        "": context.latents,
-        "random_": context.embed(context.untrained[0]),
-        "pixels_": {name: pixels(sample, config.batch_size) for name, sample in samples.items()},
+    ours = probe(context, context.latents)
+    figures = {
+        "": ours.figures(),
+        "features_": probe(context, context.embed_features(context.model.encoder)[1]).figures(),
+        "pixels_": probe(context, {n: pixels(sample, config.batch_size) for n, sample in samples.items()}).figures(),
+        **untrained_probes(context),
     }
     found: dict[str, Any] = {}
-    bars, answers = [], {}
-    for prefix, sets in features.items():
-        train_val_test = [sets[split] for split in SPLITS]
-        answers[prefix] = linear = linear_probe(*train_val_test, classes=context.classes, l2=config.probe_l2)
-        knn = knn_probe(*train_val_test, classes=context.classes, k=config.knn_k)
-        half = ci95(linear.test_top1, len(linear.targets))
-        values = {
-            "linear_top1": linear.test_top1,
-            "linear_top1_ci95": half,
-            "linear_val_top1": linear.val_top1,
-            "linear_l2": linear.l2,
-            "knn_top1": knn.test_top1,
-            "knn_val_top1": knn.val_top1,
-            "knn_k": knn.k,
-        }
+    bars = []
+    for prefix, values in figures.items():
         found |= {f"{prefix}{key}": value for key, value in values.items() if value is not None}
-        for how, value in (("linear probe", linear.test_top1), ("nearest neighbours", knn.test_top1)):
-            bars.append(Bar(f"{OF[prefix]}, {how}", value, ci95(value, len(linear.targets)), ours=not prefix))
+        for how, key in (("linear probe", "linear_top1"), ("nearest neighbours", "knn_top1")):
+            share = float(values[key] or 0)
+            half = ci95(share, len(ours.linear.targets))
+            bars.append(Bar(f"{OF[prefix]}, {how}", share, half, ours=prefix in OURS))
     commonest = np.bincount(train[train >= 0]).argmax()
     found |= {
         "majority_top1": float((test[test >= 0] == commonest).mean()),
@@ -87,13 +86,16 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     notes = _notes(context)
     if context.supervised is not None:
         found |= _supervised(context)
-        bars.insert(2, Bar("Supervised network", top1 := found["supervised_top1"], ci95(top1, found["test_labels"]), ours=False))
+        room = found["supervised_top1"] - found["random_linear_top1"]
+        if room > 0:
+            found["headroom"] = (found["linear_top1"] - found["random_linear_top1"]) / room
+        bars.insert(4, Bar("Supervised network", top1 := found["supervised_top1"], ci95(top1, found["test_labels"]), ours=False))
         notes.append(_about_supervised(context))
     missing = set(test[test >= 0].tolist()) - set(train.tolist())
     if missing:
         notes.append(f"{len(missing)} of the test labels occur in no training picture; these pictures count as wrong.")
-    names, ours = context.data.label_names, answers[""]
-    confusion(ours.targets.numpy(), ours.predictions.numpy(), names, context.folder / "confusion.png")
+    names, answers = context.data.label_names, ours.linear
+    confusion(answers.targets.numpy(), answers.predictions.numpy(), names, context.folder / "confusion.png")
     probe_bars(bars, found["majority_top1"], context.folder / "probe.png")
     return {**found, "notes": notes}
 
@@ -127,9 +129,10 @@ def _notes(context: EvaluationContext) -> list[str]:
         f"multinomial logistic regression with an L2 of {', '.join(f'{v:g}' for v in sorted(config.probe_l2))}, the nearest "
         f"neighbours vote by exp(cosine / 0.1) with k of {', '.join(map(str, sorted(config.knn_k)))}; both are chosen on "
         "validation, for every feature set by itself.",
-        "Untrained encoder: the very weights from which training started; BatchNorm with "
+        f"Untrained encoder: the mean of {config.untrained_draws} draws of its weights, the first of which training started from "
+        "(the others take the settings over that the first chose); BatchNorm with "
         + (f"statistics of {CALIBRATION_IMAGES} training pictures" if context.untrained[1] else "its initial statistics")
-        + ", the better of the two on validation.",
+        + ", the better of the two on validation. Features before z: what the encoder's last layer makes z of.",
     ]
     if len(train) < len(train.split):
         notes.append(f"Probes are fitted on {len(train):,} of the {len(train.split):,} training pictures, drawn at random.")
@@ -151,6 +154,7 @@ MEASURE = Measure(
         Quantity("train_labels", "Labelled training images"),
         Quantity("test_labels", "Labelled test images"),
         Quantity("supervised_top1", "Supervised network of the same encoder", _SHARE, "higher"),
+        Quantity("headroom", "Share of the way from the untrained encoder to the supervised network", _SHARE, "higher"),
         Quantity("supervised_val_top1", "Supervised network of the same encoder, on validation", _SHARE, "higher"),
     ),
     tables=(
@@ -158,7 +162,7 @@ MEASURE = Measure(
             "Top-1 accuracy on the test split; the encoder stays frozen, the settings of each probe were chosen on validation",
             ("Features", "linear probe", "nearest neighbours"),
             (
-                *(Row(name, (f"{prefix}linear_top1", f"{prefix}knn_top1"), ours=not prefix) for prefix, name in OF.items()),
+                *(Row(name, (f"{prefix}linear_top1", f"{prefix}knn_top1"), prefix in OURS) for prefix, name in OF.items()),
                 Row("Supervised network", ("supervised_top1", ""), remark="same encoder, trained with labels"),
                 Row("Chance", ("majority_top1", ""), remark="always the commonest label"),
             ),
