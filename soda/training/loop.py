@@ -184,9 +184,8 @@ def train(
         state = team.from_lead(lambda: load_checkpoint(checkpoint, key) if checkpoint.exists() else None)
         if state is not None:
             run.restore(state)
-            (log.info if team.leads else log.debug)(
-                "going on from %s at %d images", checkpoint, run.step * config.train.batch_size
-            )
+            if team.leads:
+                log.info("going on from %s at %d images", checkpoint, run.step * config.train.batch_size)
             if run.rows:  # the run that left it may have ended on this very judgement
                 _require_use(run.rows[-1], config, checkpoint)
         fit(config, data, run, team, checkpoint, live)
