@@ -24,7 +24,7 @@ from soda.config import Config, to_dict, write_params
 from soda.data.gate.validate import validate
 from soda.model.batch import LossDraws, ViewBatch
 from soda.model.network import SodaNetwork, build_model
-from soda.training.distributed import processes
+from soda.training.distributed import ALONE, Processes, processes
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import ROOT, make_config
 
@@ -188,11 +188,13 @@ def frozen_model(config: Config) -> SodaNetwork:
     return model
 
 
-def gradients(network: torch.nn.Module, model: SodaNetwork, part: slice) -> dict[str, torch.Tensor]:
+def gradients(network: torch.nn.Module, model: SodaNetwork, part: slice, team: Processes = ALONE) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     x, noise = torch.rand(8, 1, 16, 16, generator=generator) * 2 - 1, torch.randn(8, 1, 16, 16, generator=generator)
     t = torch.randint(1, 51, (8,), generator=generator)
-    network(ViewBatch.of(x)[part], LossDraws(t, noise)[part]).backward()
+    loss = network(ViewBatch.of(x)[part], LossDraws(t, noise)[part])
+    loss.backward()
+    team.average(list(model.parameters()), loss.detach())
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -201,7 +203,7 @@ def one_of_two(rank: int, port: int, config: Config, out: str) -> None:
     torch.set_num_threads(1)
     with processes("cpu") as team:
         model = frozen_model(config)
-        found = gradients(team.wrap(model), model, team.share(8))
+        found = gradients(team.wrap(model), model, team.share(8), team)
         if team.leads:
             torch.save(found, out)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,24 @@ from torch import nn
 
 from soda.common.cores import usable_cores
 from soda.data.dataset import PreparedData
-from soda.training.distributed import LostProcessError, Processes, Rendezvous, processes
+from soda.training.checkpoint import load_checkpoint
+from soda.training.distributed import ALONE, LostProcessError, Processes, Rendezvous, processes
 from soda.training.helpers import with_helpers
 from soda.training.launch import Way, most_processes, plan
 from soda.training.loop import fit
-from soda.training.checkpoint import load_checkpoint
 from soda.training.shared_norm import SharedBatchNorm
 from soda.training.step import Run, start_run
+from soda.training.tune import choose, multiplies_bf16, tuned
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import make_config
 
-SIX = ("train.batch_size=24", "train.images=240", "train.log_every_images=48", "train.checkpoint_every_images=24", "train.warmup_images=0")
+SIX = (
+    "train.batch_size=24",
+    "train.images=240",
+    "train.log_every_images=48",
+    "train.checkpoint_every_images=24",
+    "train.warmup_images=0",
+)
 """Ten steps of batches that one, two and three processes can share."""
 
 
@@ -35,19 +44,31 @@ def steps(
 
     fate: "killed" ends the last process by SIGKILL in the middle of step 6.
     """
+    with processes("cpu", meeting) as team:
+        return steps_of(team, folder, overrides, last, start, fate)
+
+
+def steps_of(
+    team: Processes, folder: str, overrides: tuple[str, ...], last: int, start: str | None, fate: str = ""
+) -> dict[str, Any]:
     config = make_config("dataset.channels=1", *overrides, f"train.images={24 * last}", "train.lr_decay=none")
     data = PreparedData(Path(folder) / "prepared")
-    with processes("cpu", meeting) as team:
-        run = start_run(config, "key", team.device)
-        state = team.from_lead(lambda: load_checkpoint(Path(start), "key") if start else None)
-        if state is not None:
-            run.restore(state)
-        if fate == "killed" and team.rank == team.count - 1:
-            kill_in_step(run, 6)
-        checkpoint = Path(folder) / f"of-{team.rank}" / "checkpoint.pt"
-        fit(config, data, run, team, checkpoint, Path(folder) / "live")
-        same = team.from_lead(lambda: digest(run)) == digest(run)
-        return {"rows": run.rows, "model": run.ema.state_dict(), "step": run.step, "same": not team.any(not same), "start": checkpoint}
+    run = start_run(config, "key", team.device)
+    state = team.from_lead(lambda: load_checkpoint(Path(start), "key") if start else None)
+    if state is not None:
+        run.restore(state)
+    if fate == "killed" and team.rank == team.count - 1:
+        kill_in_step(run, 6)
+    checkpoint = Path(folder) / f"of-{team.rank}" / "checkpoint.pt"
+    fit(config, data, run, team, checkpoint, Path(folder) / "live")
+    same = team.from_lead(lambda: digest(run)) == digest(run)
+    return {
+        "rows": run.rows,
+        "model": run.ema.state_dict(),
+        "step": run.step,
+        "same": not team.any(not same),
+        "start": checkpoint,
+    }
 
 
 def digest(run: Run) -> float:
@@ -90,9 +111,21 @@ def assert_same_run(found: dict[str, Any], wanted: dict[str, Any]) -> None:
         torch.testing.assert_close(found["model"][name].float(), tensor.float(), atol=2e-3, rtol=2e-3, msg=name)
 
 
-def test_two_processes_learn_what_one_learns(folder: Path, alone: dict[str, Any]) -> None:
-    found = with_helpers(steps, 2, 1, (str(folder), (*SIX, "views=paper"), 10, None))
-    assert_same_run(found, alone)
+@pytest.fixture(scope="module")
+def two(folder: Path) -> dict[str, Any]:
+    """What two processes did, in one start of them."""
+    return with_helpers(both, 2, 1, (str(folder),))
+
+
+def both(folder: str, meeting: Rendezvous | None = None) -> dict[str, Any]:
+    with processes("cpu", meeting) as team:
+        own = steps_of(team, folder, (*SIX, "views=paper", "train.batch_statistics=own"), 2, None)
+        norm = normalised(team)
+        return {"own": own, "norm": norm, "whole": steps_of(team, folder, (*SIX, "views=paper"), 10, None)}
+
+
+def test_two_processes_learn_what_one_learns(two: dict[str, Any], alone: dict[str, Any]) -> None:
+    assert_same_run(two["whole"], alone)
 
 
 def test_a_run_goes_on_with_another_number_of_processes_from_the_leads_checkpoint_alone(
@@ -107,12 +140,9 @@ def test_a_run_goes_on_with_another_number_of_processes_from_the_leads_checkpoin
     assert_same_run(found, alone)
 
 
-def test_each_process_may_have_statistics_of_its_own(folder: Path, alone: dict[str, Any]) -> None:
-    overrides = (*SIX, "views=paper", "train.batch_statistics=own")
-    found = with_helpers(steps, 2, 1, (str(folder), overrides, 4, None))
-    first = [row for row in alone["rows"] if row["images"] <= 96]
-    assert losses(found) == pytest.approx([row[key] for row in first for key in ("loss", "val_loss")], rel=0.05)
-    assert losses(found) != pytest.approx([row[key] for row in first for key in ("loss", "val_loss")], rel=1e-6)
+def test_each_process_may_have_statistics_of_its_own(two: dict[str, Any], alone: dict[str, Any]) -> None:
+    first = [row[key] for row in alone["rows"] if row["images"] == 48 for key in ("loss", "val_loss")]
+    assert losses(two["own"]) == pytest.approx(first, rel=0.05) and losses(two["own"]) != pytest.approx(first, rel=1e-6)
 
 
 def test_a_lost_process_ends_the_run_with_a_checkpoint_of_the_last_whole_step(folder: Path, alone: dict[str, Any]) -> None:
@@ -140,34 +170,26 @@ class Unreadable:
         return int, ("not a number",)
 
 
-def normalised(meeting: Rendezvous | None = None) -> dict[str, torch.Tensor]:
+def normalised(team: Processes) -> dict[str, Any]:
     """Output, gradients and running statistics of a BatchNorm over eight images."""
     torch.manual_seed(0)
     x, slopes = 3 + 2 * torch.randn(8, 5, 4, 4), torch.randn(8, 5, 4, 4)
     plain = nn.BatchNorm2d(5)
     nn.init.normal_(plain.weight)
-    with processes("cpu", meeting) as team:
-        layer = SharedBatchNorm(plain, team) if team.count > 1 else plain
-        mine = x[team.share(8)].to(memory_format=torch.channels_last).requires_grad_()
-        y = layer(mine)
-        (team.count * (y * slopes[team.share(8)]).sum()).backward()
-        assert mine.grad is not None and layer.weight.grad is not None and layer.bias.grad is not None
-        weights = torch.stack((layer.weight.grad, layer.bias.grad))
-        if team.count > 1:
-            return {
-                "y": team.gather(y.detach()).flatten(0, 1),
-                "dx": team.gather(mine.grad).flatten(0, 1) / team.count,
-                "dw": team.gather(weights).mean(0),
-                "mean": layer.running_mean,
-                "var": layer.running_var,
-            }
-        return {"y": y.detach(), "dx": mine.grad, "dw": weights, "mean": layer.running_mean, "var": layer.running_var}
+    layer = SharedBatchNorm(plain, team) if team.count > 1 else plain
+    mine = x[team.share(8)].to(memory_format=torch.channels_last).requires_grad_()
+    y = layer(mine)
+    (team.count * (y * slopes[team.share(8)]).sum()).backward()
+    assert mine.grad is not None and layer.weight.grad is not None and layer.bias.grad is not None
+    weights, dx, y = torch.stack((layer.weight.grad, layer.bias.grad)), mine.grad, y.detach()
+    if team.count > 1:
+        y, dx, weights = team.gather(y).flatten(0, 1), team.gather(dx).flatten(0, 1) / team.count, team.gather(weights).mean(0)
+    return {"y": y, "dx": dx, "weights": weights, "mean": layer.running_mean, "var": layer.running_var}
 
 
-def test_batch_norm_over_processes_is_that_of_the_whole_batch() -> None:
-    shared, whole = with_helpers(normalised, 2, 1, ()), normalised()
-    for name, tensor in whole.items():
-        torch.testing.assert_close(shared[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+def test_batch_norm_over_processes_is_that_of_the_whole_batch(two: dict[str, Any]) -> None:
+    for name, tensor in normalised(ALONE).items():
+        torch.testing.assert_close(two["norm"][name], tensor, atol=1e-5, rtol=1e-4, msg=name)
 
 
 def test_auto_is_a_process_a_core_where_nothing_else_was_asked_for() -> None:
@@ -197,3 +219,19 @@ def test_one_process_needs_no_fellow() -> None:
     alone = Processes(0, 1, torch.device("cpu"))
     loss = torch.tensor(2.0)
     assert alone.average([], loss) is loss and alone.any(True) and not alone.any(False) and alone.from_lead(lambda: 3) == 3
+
+
+def test_the_fastest_way_is_measured_once_and_the_settings_own_is_kept_where_it_is_as_fast(tmp_path: Path) -> None:
+    config = make_config("dataset.channels=1", "train.tune=on")
+    asked = plan(config.train, 1, on_cpu=True)
+    found = tuned(config, asked, tmp_path, seconds=0.1)
+    (file,) = tmp_path.glob("tuned-*.json")
+    rows = json.loads(file.read_text())
+    assert {row["way"]["precision"] for row in rows} == ({"fp32", "bf16"} if multiplies_bf16() else {"fp32"})
+    assert all(row["images_per_second"] > 0 for row in rows) and asdict(found) in [row["way"] for row in rows]
+    other = Way(1, 1, "bf16")
+    file.write_text(json.dumps([{"way": asdict(way), "images_per_second": rate} for way, rate in ((asked, 100), (other, 200))]))
+    assert tuned(config, asked, tmp_path) == other  # what was kept is believed
+    assert choose([(asked, 100), (other, 104)], asked) == asked
+    assert choose([(asked, 100), (other, 106)], asked) == other
+    assert choose([(other, 106)], asked) == other
