@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import os
 import random
 import shutil
@@ -231,3 +232,16 @@ def test_torchrun_trains_with_two_processes(tmp_path: Path) -> None:
     done = train(folder, launcher)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (folder / "models/soda/model.safetensors").exists()
+
+
+def test_the_stage_starts_its_own_processes_which_stop_together_and_go_on(tmp_path: Path) -> None:
+    folder = project(tmp_path / "own", "train.processes=2", "train.images=960")
+    process = start(folder)
+    wait_for_checkpoint(folder, process, 0)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143 and errors.count("saved in runs") == 1 and "Traceback" not in errors, errors
+    again = train(folder)
+    assert again.returncode == 0 and again.stderr.count("going on from") == 1, again.stderr
+    figures = json.loads((folder / "reports/train.json").read_text())["train"]
+    assert (figures["processes"], figures["threads"], figures["images"]) == (2, 1, 960)
