@@ -48,8 +48,8 @@ STAGES = {
         "soda.data.gate.validate", "validate", lambda config: (config.gate, at.PREPARED, at.VERDICT, at.DATA_DOCS),
     ),
     "train": Stage(
-        "train SODA (torchrun -m soda train for several processes)",
-        "soda.training.loop", "train",
+        "train SODA (in train.processes; torchrun -m soda train for several machines)",
+        "soda.training.launch", "train",
         lambda config: (config, at.PREPARED, at.VERDICT, at.MODEL, at.RUNS, at.LIVE, at.PARTS["train"]),
     ),
     "evaluate": Stage(

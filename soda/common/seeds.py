@@ -6,5 +6,5 @@ import hashlib
 
 
 def seed_of(*parts: int | str) -> int:
-    """A 63-bit seed from what it depends on, e.g. (seed, rank, step)."""
+    """A 63-bit seed from what it depends on, e.g. (seed, step)."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1

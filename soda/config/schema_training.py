@@ -66,7 +66,14 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
     compile: Flag
-    threads: CountOrZero  # 0: torch's own choice
+    processes: Annotated[Literal["auto"] | Count, Before(1)]  # auto: on a CPU one a core, if `threads` is 0; else one
+    threads: CountOrZero  # of each process; 0: torch's own choice, or the cores shared out among the processes
+    batch_statistics: Annotated[
+        Literal["whole", "own"], Before("whole")
+    ]  # BatchNorm sees the whole batch, or each process's share alone
+    tune: Annotated[
+        Literal["off", "on"], Before("off")
+    ]  # on: precision, processes and threads are measured at the start, the fastest are taken
     seed: Seed
     log_every_images: Count
     checkpoint_every_images: Count

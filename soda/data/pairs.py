@@ -32,10 +32,6 @@ class Pairs:
     targets: np.ndarray
     styles: np.ndarray | None = None
 
-    def __getitem__(self, rows: slice) -> Pairs:
-        """Some of the pairs."""
-        return Pairs(self.sources[rows], self.targets[rows], None if self.styles is None else self.styles[rows])
-
 
 class Partners:
     """The partners of every picture of a split that has one.

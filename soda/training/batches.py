@@ -44,7 +44,8 @@ class Order:
 class Reader:
     """The batches of a run, step by step: of single images, or with `partners` of pairs that their anchors are the sources of.
 
-    share: this process's part of each global batch; posed: with cameras, which are read when the first batch is.
+    posed: with cameras, which are read when the first batch is. Several processes read the same batches: a step draws its views
+    for all of a batch and takes this process's share of them.
     """
 
     def __init__(
@@ -53,10 +54,9 @@ class Reader:
         partners: Partners | None,
         settings: TrainConfig,
         *,
-        share: slice = slice(None),
         posed: bool = False,
     ) -> None:
-        self.split, self.partners, self.batch_size, self.share, self.posed = split, partners, settings.batch_size, share, posed
+        self.split, self.partners, self.batch_size, self.posed = split, partners, settings.batch_size, posed
         self.order = Order(len(split) if partners is None else len(partners), settings.seed)
 
     def at(self, step: int) -> ViewBatch:
@@ -77,12 +77,12 @@ class Reader:
                 yield self._views(here, pixels)
 
     def pairs(self, step: int) -> Pairs:
-        """Positions in the split of what this process sees at a step."""
+        """Positions in the split of what a step sees."""
         which = self.order.indices(step * self.batch_size, self.batch_size)
         if self.partners is None:
-            return Pairs(which[:, None], which)[self.share]
+            return Pairs(which[:, None], which)
         generator = np.random.default_rng(seed_of("pairs", self.order.seed, step))
-        return self.partners.draw_pairs(which, generator)[self.share]
+        return self.partners.draw_pairs(which, generator)
 
     def _gather(self, pairs: Pairs) -> list[np.ndarray]:
         if self.partners is None:

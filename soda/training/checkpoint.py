@@ -21,7 +21,7 @@ from soda.config import Config, ConfigError, from_dict, migrate, to_dict
 from soda.model.network import SodaNetwork, build_model
 
 FORMAT = 1
-_NOT_PART_OF_A_RUN = ("device", "threads", "log_every_images", "checkpoint_every_images")
+_NOT_PART_OF_A_RUN = ("device", "processes", "threads", "tune", "log_every_images", "checkpoint_every_images")
 
 
 class CheckpointError(SodaError, ValueError):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from tqdm import tqdm
 
+from soda.common.cores import keep_freed_memory
 from soda.common.fingerprint import code_fingerprint
 from soda.config import Config, to_dict
 from soda.training.checkpoint import load_checkpoint, save_checkpoint, train_settings
@@ -79,6 +80,7 @@ def fit(
     is not trained again. The key is of the recipe, the code of `module`, which calls this, the data and `about`: what else
     decides the weights.
     """
+    keep_freed_memory()
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, betas=recipe.betas, weight_decay=recipe.weight_decay)
     schedule = recipe.schedule(optimizer)

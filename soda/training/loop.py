@@ -25,10 +25,11 @@ from soda.model.batch import ViewBatch
 from soda.training.batches import Reader
 from soda.training.checkpoint import load_checkpoint, run_key, save_checkpoint, save_model
 from soda.training.curves import Curves, Row
-from soda.training.distributed import Processes, processes
+from soda.training.distributed import LostProcessError, Processes, Rendezvous, processes
 from soda.training.held_out import read_held_out
 from soda.training.interrupt import Interrupted, stop_flag
 from soda.training.optim import learning_rate
+from soda.training.shared_norm import share_statistics
 from soda.training.step import Run, optimise, start_run
 from soda.training.usage import UnusedLatentError, measure_use, measure_use_of_pose
 
@@ -92,19 +93,22 @@ def _require_use(row: Row, settings: TrainConfig, checkpoint: Path) -> None:
 def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoint: Path, live: Path) -> None:
     """Train `run` in place from its step to the last, checkpointing as it goes.
 
-    Raises Interrupted after saving on SIGINT or SIGTERM, DivergedError, UnusedLatentError, CheckpointError.
+    What is watched is measured by the leading process, and the others go by it. Raises Interrupted after saving on SIGINT or
+    SIGTERM, LostProcessError, after saving too, when another process is gone, DivergedError, UnusedLatentError, CheckpointError.
     """
     settings, size = config.train, config.train.batch_size
     steps = -(-settings.images // size)
     log_every, save_every = (max(1, round(n / size)) for n in (settings.log_every_images, settings.checkpoint_every_images))
     check_every = 1 if team.device.type == "cpu" else 20  # reading a loss off a GPU stalls it
+    if settings.batch_statistics == "whole":
+        share_statistics(run.model, team)
     network = team.wrap(run.model).train()
     if settings.compile:
         network = torch.compile(network)  # type: ignore[assignment]
     held_out = read_held_out(data, config, USE_IMAGES).to(team.device)
     split = data.split("train")
     partners = find_partners(data, split, config.views.pairs)
-    reader = Reader(split, partners, settings, share=team.share(size), posed=config.model.cameras.rays)
+    reader = Reader(split, partners, settings, posed=config.model.cameras.rays)
     pending: list[Tensor] = []
     started = time.perf_counter() - run.seconds
 
@@ -122,13 +126,14 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
         since, step_then = time.perf_counter(), run.step
         try:
             for batch in reader.stream(run.step, steps):
-                pending.append(optimise(run, network, config, batch.to(team.device), team.rank))
+                pending.append(optimise(run, network, config, batch.to(team.device), team))
                 if due(check_every) or due(log_every) or due(save_every):
                     _read_losses(run, pending, checkpoint)
                     bar.set_postfix(loss=f"{fmean(run.losses[-50:]):.4f}", refresh=False)
                 bar.update(min(size, settings.images - bar.n))
                 if due(log_every):
-                    row = _log_row(run, settings, held_out, (run.step - step_then) * size / (time.perf_counter() - since))
+                    rate = (run.step - step_then) * size / (time.perf_counter() - since)
+                    row = team.from_lead(lambda rate=rate: _log_row(run, settings, held_out, rate))  # type: ignore[misc]
                     _require_finite(row, run.step, checkpoint)
                     run.rows, run.losses = [*run.rows, row], []
                     if curves:
@@ -137,21 +142,35 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
                     since, step_then = time.perf_counter(), run.step
                 if due(save_every):
                     save()
-                if team.any(stop.signum is not None):
+                if (team.count == 1 or due(check_every)) and team.any(stop.signum is not None):
                     message = f"stopped at {run.step * size} of {settings.images} images and saved in {checkpoint}"
                     raise Interrupted(f"{message}; the same command goes on from there", stop.signum or 15)
         except (Interrupted, UnusedLatentError):
             save()
             raise
+        except LostProcessError as error:
+            run.forget_half_a_step()
+            save()
+            message = f"{error}; stopped at {run.step * size} of {settings.images} images and saved in {checkpoint}"
+            raise LostProcessError(f"{message}; the same command goes on from there") from error
 
 
 def train(
-    config: Config, prepared: Path, verdict: Path, model_dir: Path, runs: Path, live: Path, metrics: Path
+    config: Config,
+    prepared: Path,
+    verdict: Path,
+    model_dir: Path,
+    runs: Path,
+    live: Path,
+    metrics: Path,
+    *,
+    meeting: Rendezvous | None = None,
 ) -> dict[str, Any]:
     """Train SODA on data that passed the gate and write its model folder, curves and metrics.
 
-    Goes on from runs/<key>/checkpoint.pt when there is one. Raises GateError when the verdict does not cover the data
-    as it is now, and what `fit` raises.
+    Goes on from runs/<key>/checkpoint.pt when there is one; of several processes the leading one's counts, which no other needs
+    to see. meeting: of the processes that were started here. Raises GateError when the verdict does not cover the data as it is
+    now, and what `fit` raises.
     """
     require_verdict(prepared, verdict, allow_failure=config.gate.allow_failure)
     data = PreparedData(prepared)
@@ -159,11 +178,13 @@ def train(
         torch.set_num_threads(config.train.threads)
     key = run_key(config, data.version)
     checkpoint = runs / key / "checkpoint.pt"
-    with processes(config.train.device) as team:
+    with processes(config.train.device, meeting) as team:
         run = start_run(config, key, team.device)
-        if checkpoint.exists():
-            run.restore(load_checkpoint(checkpoint, key))
-            log.info("going on from %s at %d images", checkpoint, run.step * config.train.batch_size)
+        state = team.from_lead(lambda: load_checkpoint(checkpoint, key) if checkpoint.exists() else None)
+        if state is not None:
+            run.restore(state)
+            if team.leads:
+                log.info("going on from %s at %d images", checkpoint, run.step * config.train.batch_size)
             if run.rows:  # the run that left it may have ended on this very judgement
                 _require_use(run.rows[-1], config.train, checkpoint)
         fit(config, data, run, team, checkpoint, live)
@@ -176,6 +197,8 @@ def train(
                 "images_per_second": round(images / run.seconds, 1),
                 "final_loss": run.rows[-1]["loss"],
                 **{key: run.rows[-1][key] for key in WATCHED if key in run.rows[-1]},
+                "processes": team.count,
+                "threads": torch.get_num_threads(),
                 "encoder_parameters": sum(p.numel() for p in run.model.encoder.parameters()),
                 "denoiser_parameters": sum(p.numel() for p in run.model.denoiser.parameters()),
             }

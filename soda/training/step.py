@@ -18,6 +18,7 @@ from soda.model.modulation import draw_keep
 from soda.model.network import SodaNetwork, build_model
 from soda.training.batches import augmented
 from soda.training.curves import Row
+from soda.training.distributed import ALONE, Processes
 from soda.training.ema import ema_copy, update_ema
 from soda.training.optim import build_optimizer, learning_rate, set_learning_rate
 
@@ -46,6 +47,12 @@ class Run:
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+
+    def forget_half_a_step(self) -> None:
+        """Take back what an unfinished step has changed: the statistics of BatchNorm, of which the average has copies."""
+        for mine, kept in zip(self.model.buffers(), self.ema.buffers(), strict=True):
+            mine.copy_(kept)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def restore(self, state: dict[str, Any]) -> None:
         self.step, self.seconds = state["step"], state["seconds"]
@@ -82,27 +89,37 @@ def draw_loss(batch: ViewBatch, config: Config, generator: torch.Generator) -> L
     return LossDraws(t, noise, draw_keep(len(batch), config.model, generator, device), shown)
 
 
-def step_loss(network: nn.Module, config: Config, batch: ViewBatch, seed: int) -> Tensor:
-    """The loss of one batch of images as they are: views, times, noise and masks all drawn from `seed`."""
+def step_loss(network: nn.Module, config: Config, batch: ViewBatch, seed: int, team: Processes = ALONE) -> Tensor:
+    """The loss of one batch of images as they are: views, times, noise and masks all drawn from `seed`.
+
+    batch: of all processes together. Each draws for all of it and takes its share, so that it does not matter how many they
+    are; dropout alone is drawn by each process for itself.
+    """
     generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # dropout draws from the global generator
+    torch.manual_seed(seed if team.leads else seed_of("dropout", seed, team.rank))  # dropout draws from the global generator
     batch = augmented(batch, config.views, generator)
     draws = draw_loss(batch, config, generator)
     batch = mask_cameras(batch, config.model.cameras, generator)
+    mine = team.share(len(batch))
     bf16 = config.train.precision == "bf16"
     with torch.autocast(batch.target.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
-        loss: Tensor = network(batch, draws)
+        loss: Tensor = network(batch[mine], draws[mine])
     return loss
 
 
-def optimise(run: Run, network: nn.Module, config: Config, batch: ViewBatch, rank: int = 0) -> Tensor:
-    """One step: gradients, clipping, AdamW, EMA. Returns the loss, still on its device."""
+def optimise(run: Run, network: nn.Module, config: Config, batch: ViewBatch, team: Processes = ALONE) -> Tensor:
+    """One step: gradients, clipping, AdamW, EMA. Returns the loss of the whole batch, still on its device.
+
+    Raises LostProcessError; weights, averages and optimizer are then those of the step before.
+    """
     set_learning_rate(run.optimizer, learning_rate(config.train, run.step * config.train.batch_size))
-    loss = step_loss(network, config, batch, seed_of("step", config.train.seed, rank, run.step))
+    loss = step_loss(network, config, batch, seed_of("step", config.train.seed, 0, run.step), team)
     loss.backward()
-    nn.utils.clip_grad_norm_(run.model.parameters(), config.train.grad_clip)
+    parameters = list(run.model.parameters())
+    loss = team.average(parameters, loss.detach())
+    nn.utils.clip_grad_norm_(parameters, config.train.grad_clip)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     update_ema(run.ema, run.model, config.train, run.step)
     run.step += 1
-    return loss.detach()
+    return loss

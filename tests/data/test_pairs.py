@@ -147,24 +147,21 @@ def test_a_file_that_is_not_there_is_named(data: PreparedData) -> None:
         find_partners(data, data.split("train"), dataclasses.replace(ONE, by="file", file="nowhere.csv"))
 
 
-def read(data: PreparedData, partners: Partners | None, first: int, last: int, share: slice = slice(None)) -> list[ViewBatch]:
+def read(data: PreparedData, partners: Partners | None, first: int, last: int) -> list[ViewBatch]:
     settings = dataclasses.replace(DEFAULT.train, seed=5, batch_size=8)
-    return list(Reader(data.split("train"), partners, settings, share=share).stream(first, last))
+    return list(Reader(data.split("train"), partners, settings).stream(first, last))
 
 
 def same(a: ViewBatch, b: ViewBatch) -> bool:
     return torch.equal(a.sources, b.sources) and torch.equal(a.target, b.target)
 
 
-def test_batches_hold_pairs_that_a_resumed_or_shared_run_draws_again(data: PreparedData) -> None:
+def test_batches_hold_pairs_that_a_resumed_run_draws_again(data: PreparedData) -> None:
     split = data.split("train")
     partners = find_partners(data, split, BY_CONTENT)
     whole = read(data, partners, 0, 6)
     assert [(batch.sources.shape, batch.target.shape) for batch in whole] == [((8, 1, 1, 8, 8), (8, 1, 8, 8))] * 6
     assert all(same(a, b) for a, b in zip(whole[3:], read(data, partners, 3, 6), strict=True))
-    for part in (slice(0, 4), slice(4, 8)):
-        shared = read(data, partners, 0, 6, part)
-        assert all(same(a, batch[part]) for a, batch in zip(shared, whole, strict=True))
     content = {split.gather([k]).tobytes(): value for k, value in enumerate(split.column("factor.content"))}
     for batch in whole:
         for source, target in zip(to_uint8(batch.sources[:, 0]), to_uint8(batch.target), strict=True):

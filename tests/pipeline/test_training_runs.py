@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import os
 import random
 import shutil
@@ -24,7 +25,7 @@ from soda.config import Config, to_dict, write_params
 from soda.data.gate.validate import validate
 from soda.model.batch import LossDraws, ViewBatch
 from soda.model.network import SodaNetwork, build_model
-from soda.training.distributed import processes
+from soda.training.distributed import ALONE, Processes, processes
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import ROOT, make_config
 
@@ -188,11 +189,13 @@ def frozen_model(config: Config) -> SodaNetwork:
     return model
 
 
-def gradients(network: torch.nn.Module, model: SodaNetwork, part: slice) -> dict[str, torch.Tensor]:
+def gradients(network: torch.nn.Module, model: SodaNetwork, part: slice, team: Processes = ALONE) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     x, noise = torch.rand(8, 1, 16, 16, generator=generator) * 2 - 1, torch.randn(8, 1, 16, 16, generator=generator)
     t = torch.randint(1, 51, (8,), generator=generator)
-    network(ViewBatch.of(x)[part], LossDraws(t, noise)[part]).backward()
+    loss = network(ViewBatch.of(x)[part], LossDraws(t, noise)[part])
+    loss.backward()
+    team.average(list(model.parameters()), loss.detach())
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -201,7 +204,7 @@ def one_of_two(rank: int, port: int, config: Config, out: str) -> None:
     torch.set_num_threads(1)
     with processes("cpu") as team:
         model = frozen_model(config)
-        found = gradients(team.wrap(model), model, team.share(8))
+        found = gradients(team.wrap(model), model, team.share(8), team)
         if team.leads:
             torch.save(found, out)
 
@@ -229,3 +232,16 @@ def test_torchrun_trains_with_two_processes(tmp_path: Path) -> None:
     done = train(folder, launcher)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (folder / "models/soda/model.safetensors").exists()
+
+
+def test_the_stage_starts_its_own_processes_which_stop_together_and_go_on(tmp_path: Path) -> None:
+    folder = project(tmp_path / "own", "train.processes=2", "train.images=960")
+    process = start(folder)
+    wait_for_checkpoint(folder, process, 0)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143 and errors.count("saved in runs") == 1 and "Traceback" not in errors, errors
+    again = train(folder)
+    assert again.returncode == 0 and again.stderr.count("going on from") == 1, again.stderr
+    figures = json.loads((folder / "reports/train.json").read_text())["train"]
+    assert (figures["processes"], figures["threads"], figures["images"]) == (2, 1, 960)
