@@ -71,8 +71,8 @@ class Processes:
     def wrap(self, model: nn.Module) -> nn.Module:
         """What to call in the model's place, so that after `average` its gradients are those of the whole batch.
 
-        On CPUs that is the model, whose gradients are summed once after the backward pass: no idle core is there to overlap it with.
-        On GPUs it is DistributedDataParallel.
+        On CPUs that is the model, whose gradients are summed once after the backward pass: there is no idle core to overlap it
+        with. On GPUs it is DistributedDataParallel.
         """
         if self.count == 1 or self.device.type == "cpu":
             return model
