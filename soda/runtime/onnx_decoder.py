@@ -61,6 +61,15 @@ class Decoder(OnnxModel):
         """Directions of z, those that change pictures most first; `vector` is one standard deviation along it."""
         return list(self._metadata["directions"])
 
+    def timesteps(self, steps: int | None = None) -> list[int]:
+        """The table entries that so many steps visit, from T to 0; by default the model's own steps.
+
+        From the schedule's table alone, as `soda.common.timesteps` has it: the list that a file of 0.1.0 brings along visits two
+        entries of equal noise. Raises ValueError for steps outside 1 .. T.
+        """
+        own = int(self._metadata["sampling_steps"])
+        return sampling_times(self._table, own if steps is None else steps, self._metadata["spacing"])
+
     def sample(
         self,
         z: np.ndarray,
@@ -83,7 +92,7 @@ class Decoder(OnnxModel):
         Raises ValueError for shapes, steps, guidance or an output that do not fit, DecoderError for what cannot be shown.
         """
         one_of("output", output, OUTPUTS)
-        latents, times = self._latents(z), self._times(steps)
+        latents, times = self._latents(z), self.timesteps(steps)
         noise = self.noise(len(latents), seed) if x_T is None else self._pictures("x_T", x_T, len(latents))
         drawn = self._in_parts(lambda denoise, x: self._ddim(denoise, x, times, clip), latents, noise, guidance)
         self._check_drawn("pictures", drawn)
@@ -99,7 +108,7 @@ class Decoder(OnnxModel):
         does, without its secant. Raises ValueError as `sample` does.
         """
         whole_number("rounds", rounds, 1)
-        latents, times = self._latents(z), self._times(steps)
+        latents, times = self._latents(z), self.timesteps(steps)
         if getattr(images, "dtype", None) == np.uint8 and np.ndim(images) == 4:
             images = np.asarray(images).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
         pictures = self._pictures("images", images, len(latents))
@@ -194,11 +203,6 @@ class Decoder(OnnxModel):
                 eps = denoise(x, t)[1]
                 x = carried + weight * eps
         return x
-
-    def _times(self, steps: int | None) -> list[int]:
-        return sampling_times(
-            self._table, int(self._metadata["sampling_steps"]) if steps is None else steps, self._metadata["spacing"]
-        )
 
     def _latents(self, z: np.ndarray) -> np.ndarray:
         latents = np.atleast_2d(np.asarray(z, np.float32))

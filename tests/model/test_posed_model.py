@@ -18,9 +18,10 @@ from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import find_partners
 from soda.diffusion.schedule import draw_times
 from soda.geometry.cameras import COLUMNS, CameraError, camera, focal_length, orbit
+from soda.geometry.rays import ray_grid
 from soda.inference.soda import SODA
 from soda.model.batch import ViewBatch
-from soda.model.conditions import Context, mask_cameras
+from soda.model.conditions import Context, RayInput, mask_cameras
 from soda.model.network import SodaNetwork, build_model
 from soda.training.batches import Reader
 from soda.training.held_out import read_held_out
@@ -210,6 +211,20 @@ def test_novel_views_of_one_picture_and_of_two(pretrained: SODA) -> None:
     assert both.shape == images.shape[1:] and (both - one[0]).abs().max() > 1e-3
     assert torch.allclose(both, pretrained.novel_view(images[[1, 0]], [RING[1], RING[0]], RING[1], steps=3), atol=1e-4)
     assert pretrained.novel_view(images[0], None, np.array(RING[1].numbers), steps=3).shape == images.shape[1:]
+
+
+@pytest.mark.parametrize("size", [32, 128])
+def test_the_first_layer_tells_the_rays_of_a_pixel_apart_in_bf16(size: int) -> None:
+    """What it sees of a direction d, sin 8d and cos 8d of the finest octave, still places it within a small part of a pixel."""
+    torch.manual_seed(0)
+    layer, exact = RayInput(3, dataclasses.replace(RAYS, octaves=4)), ray_grid(numbers(6).double(), size)[:, 3:]
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = layer(torch.zeros(6, 3, size, size), numbers(6)).detach()
+    assert seen.dtype == torch.bfloat16
+    sin, cos = seen.double()[:, -6:-3], seen.double()[:, -3:]
+    turns = (8 * exact - torch.atan2(sin, cos)) / (2 * torch.pi)
+    away = (turns - turns.round()) * 2 * torch.pi / 8
+    assert float(away.norm(dim=1).square().mean().sqrt()) * FOCAL * size < 0.1
 
 
 @pytest.mark.parametrize(
