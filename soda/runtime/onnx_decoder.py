@@ -161,10 +161,11 @@ class Decoder(OnnxModel):
             return plain
 
         def guided(x_t: np.ndarray, t: int) -> tuple[np.ndarray, np.ndarray]:
-            zero = plain(x_t, t, np.zeros_like(z))[1]
-            eps = zero + np.float32(whole) * (plain(x_t, t)[1] - zero)
+            given = eps = plain(x_t, t)[1]
+            if whole != 1.0:
+                eps = eps + np.float32(whole - 1) * (given - plain(x_t, t, np.zeros_like(z))[1])
             for k, weight in scales.items():
-                eps = eps + np.float32(weight - 1) * (plain(x_t, t, _only(z, k, self.sections))[1] - zero)
+                eps = eps + np.float32(weight - 1) * (given - plain(x_t, t, _without(z, k, self.sections))[1])
             signal, sigma = np.float32(math.sqrt(self._table[t])), np.float32(math.sqrt(1 - self._table[t]))
             return (x_t - sigma * eps) / signal, eps
 
@@ -231,12 +232,10 @@ class Decoder(OnnxModel):
                 raise DecoderError(f"{self.path}: its {kind} are {found}; a denoiser of its metadata has {expected}")
 
 
-def _only(z: np.ndarray, section: int, sections: int) -> np.ndarray:
-    """z (n, D) with all sections but one at zero."""
-    out = np.zeros_like(z)
-    width = z.shape[1] // sections
-    here = slice(section * width, (section + 1) * width)
-    out[:, here] = z[:, here]
+def _without(z: np.ndarray, section: int, sections: int) -> np.ndarray:
+    """z (n, D) with one section at zero."""
+    out, width = z.copy(), z.shape[1] // sections
+    out[:, section * width : (section + 1) * width] = 0
     return out
 
 
