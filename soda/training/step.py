@@ -69,7 +69,7 @@ def draw_loss(batch: ViewBatch, config: Config, generator: torch.Generator) -> L
     """Times, noise and masks of a batch of views."""
     device, model, sources = batch.target.device, config.model, batch.sources.shape[1]
     shown = draw_shown(len(batch), sources, generator).to(device) if sources > 1 else None
-    t = draw_times(len(batch), config.diffusion.num_timesteps, config.diffusion.time_power, generator).to(device)
+    t = draw_times(len(batch), config.diffusion, generator).to(device)
     noise = torch.randn(batch.target.shape, generator=generator).to(device, memory_format=torch.channels_last)
     # Without layer modulation sections need not divide z: it is then dropped whole or not at all.
     sections = model.sections if model.latent_dim % model.sections == 0 else 1

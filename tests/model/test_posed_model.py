@@ -16,7 +16,6 @@ from soda.config import CamerasConfig, Config, ConfigError
 from soda.data.augment import draw_shown
 from soda.data.dataset import DatasetError, PreparedData
 from soda.data.pairs import find_partners
-from soda.diffusion.schedule import draw_times
 from soda.geometry.cameras import COLUMNS, CameraError, camera, focal_length, orbit
 from soda.geometry.rays import ray_grid
 from soda.inference.soda import SODA
@@ -252,15 +251,6 @@ def test_a_pose_that_is_no_rotation_and_a_model_without_cameras_are_named(pretra
     plain = SODA(awake(small_config), small_config, Path("nowhere"))
     with pytest.raises(ValueError, match="trained without cameras"):
         plain.novel_view(images[0], None, RING[0])
-
-
-def test_high_noise_is_drawn_more_often_with_a_power_above_one() -> None:
-    draws = {p: draw_times(20_000, 1000, p, torch.Generator().manual_seed(0)).double() / 1000 for p in (1.0, 4.0)}
-    for power, share in draws.items():
-        assert share.min() >= 0.001 and share.max() <= 1
-        assert (share > 0.9).double().mean() == pytest.approx(0.1 ** (1 / power), abs=0.01)  # P(u^p < .1)
-    with pytest.raises(ConfigError, match=r"diffusion\.time_power: 0"):
-        make_config("diffusion.time_power=0")
 
 
 def several(config: Config, sources: int = 3) -> Config:
