@@ -1,4 +1,4 @@
-"""Which entries of a schedule's table to sample at: the one definition of training's package, the runtime and the browser page."""
+"""Which entries of a schedule's table to sample at: one definition for the torch package, the runtime and the browser page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FLOOR_WIDTH = 1e-2
 
 
 def first_on_floor(alphas_cumprod: np.ndarray) -> int:
-    """The least noisy entry of the table (T + 1,) that lies on the floor, i.e. is as noisy as the last: T where that falls alone."""
+    """The least noisy entry of the table (T + 1,) that is as noisy as the last, and so on its floor: T where none but it is."""
     logsnr = _logsnr(alphas_cumprod)
     return 1 + int(np.searchsorted(-logsnr, -(logsnr[-1] + FLOOR_WIDTH)))
 

@@ -64,7 +64,7 @@ def test_samples_of_gaussian_data_have_its_spread(method: str, eta: float, name:
 
 
 def imperfect(images: Tensor, spread: float, schedule: Schedule) -> Denoise:
-    """The exact denoiser of data drawn from N(images, spread^2), off by an error that every t has its own of, like a network's."""
+    """The exact denoiser of data drawn from N(images, spread^2), off by an error like a network's: every t has its own."""
     exact = gaussian(spread, schedule)
 
     def denoise(x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -114,9 +114,9 @@ def _from_z_alone(context: EvaluationContext, drawer: Drawer) -> dict[str, Any]:
 
 
 _FID = (
-    "fid_like is between reconstructions of {0:,} test pictures and {0:,} other test pictures, fid_like_train, for scale, between "
-    "as many training pictures and the same others. fid_like_paired, between the reconstructions and their own originals, is lower "
-    "by its making and compares with neither."
+    "fid_like is between reconstructions of {0:,} test pictures and {0:,} other test pictures, fid_like_train, for scale, "
+    "between as many training pictures and the same others. fid_like_paired, between the reconstructions and their own "
+    "originals, is lower by its making and compares with neither."
 )
 
 
