@@ -46,10 +46,9 @@ SCHEDULES: dict[str, Callable[[Tensor], Tensor]] = {"inverted": inverted_abar, "
 @lru_cache
 def schedule_table(name: str, num_timesteps: int) -> Tensor:
     """abar at i / T for i in 0 .. T: (T + 1,) float64. Not to be changed: all who ask share it."""
-    t = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps
+    t = torch.arange(num_timesteps + 1, dtype=torch.float64, device="cpu") / num_timesteps
     # Entries below the floor are lifted to a strictly falling tail, so that log-SNR can be inverted.
-    tail = ABAR_FLOOR * (1 + 1e-3 * torch.arange(num_timesteps, -1, -1, dtype=torch.float64) / num_timesteps)
-    return torch.maximum(SCHEDULES[name](t), tail)
+    return torch.maximum(SCHEDULES[name](t), ABAR_FLOOR * (1 + 1e-3 * t.flip(0)))
 
 
 class Schedule(nn.Module):
@@ -100,6 +99,8 @@ def _draw_in_logsnr(count: int, settings: DiffusionConfig, generator: torch.Gene
     low, high = (torch.special.ndtr((end - mean) / std) for end in (logsnr[-1], logsnr[0]))
     u = torch.rand(2, count, generator=generator, dtype=torch.float64)
     drawn = mean + std * torch.special.ndtri(low + u[0] * (high - low))
+    if high - low < 1e-9:  # all of the table lies in one tail: its nearer end is drawn
+        drawn = torch.full_like(drawn, mean)
     between = (logsnr[:-1] + logsnr[1:]) / 2  # falling; a draw above the first of them belongs to entry 1
     t = torch.searchsorted(-between, -drawn) + 1
     return torch.where(u[1] < settings.floor_share, settings.num_timesteps, t)

@@ -65,6 +65,11 @@ def test_short_tables_are_drawn_from_too(name: str, num_timesteps: int) -> None:
     assert t.min() == 1 and t.max() == num_timesteps
 
 
+@pytest.mark.parametrize(("mean", "entry"), [(100.0, 1), (-100.0, 993)])
+def test_a_mean_beyond_the_table_draws_its_end(mean: float, entry: int) -> None:
+    assert (drawn(time_draw="logsnr", logsnr_mean=mean, logsnr_std=0.5, floor_share=0.0) == entry).all()
+
+
 def test_training_draws_so() -> None:
     batch = ViewBatch.of(torch.zeros(2000, 1, 16, 16))
     config = make_config("dataset.channels=1", "diffusion.time_draw=logsnr", "diffusion.floor_share=0.5")
