@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from soda.common.checks import one_of, whole_number
 from soda.common.timesteps import first_on_floor, sampling_times
-from soda.config import DiffusionConfig
 
 ABAR_FLOOR = 1e-4
 """Least abar of a table. At abar = 0 a noise-predicting network says nothing about x_0; at 1e-4 (-40 dB) x_0 can still be
@@ -76,26 +75,24 @@ class Schedule(nn.Module):
         return sampling_times(self.alphas_cumprod.cpu().numpy(), steps, spacing)
 
 
-def draw_times(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
-    """Times to train at, (count,) int64 in 1 .. T, as `settings.time_draw` says.
+def draw_times(count: int, num_timesteps: int, power: float, generator: torch.Generator) -> Tensor:
+    """Times to train at: T (1 - u^power) of uniform u, (count,) int64 in 1 .. T.
 
-    "power": T (1 - u^power) of uniform u; a power above 1 draws more of the high noise, T^(-1 / power) of all at T itself.
-    "logsnr": T itself with probability floor_share; else log-SNR from N(mean, std^2), cut off at the ends of the table, and the
-    entry nearest to it; no other entry on the floor is drawn.
+    A power above 1 draws more of the high noise, T^(-1 / power) of all draws at T itself.
     """
-    T = settings.num_timesteps
-    if settings.time_draw == "logsnr":
-        return _draw_in_logsnr(count, settings, generator)
-    if settings.time_power == 1.0:
-        return torch.randint(1, T + 1, (count,), generator=generator)
+    if power == 1.0:
+        return torch.randint(1, num_timesteps + 1, (count,), generator=generator)
     u = torch.rand(count, generator=generator)
-    return (T * (1 - u**settings.time_power)).ceil().long().clamp(1, T)
+    return (num_timesteps * (1 - u**power)).ceil().long().clamp(1, num_timesteps)
 
 
-def _draw_in_logsnr(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
-    table = schedule_table(settings.schedule, settings.num_timesteps)
-    logsnr = table[1 : max(2, first_on_floor(table.numpy()))].logit()  # of the entries 1 .. off the floor, falling
-    mean, std = settings.logsnr_mean, settings.logsnr_std
+def draw_times_in_logsnr(
+    count: int, alphas_cumprod: Tensor, *, mean: float, std: float, floor_share: float, generator: torch.Generator
+) -> Tensor:
+    """Times to train at, (count,) int64 in 1 .. T: T itself with probability floor_share; else log-SNR from N(mean, std^2), cut
+    off at the ends of the table (T + 1,), and the entry nearest to it. No other entry on the floor is drawn."""
+    off_floor = max(1, first_on_floor(alphas_cumprod.numpy()) - 1)
+    logsnr = alphas_cumprod[1 : off_floor + 1].logit()  # falling
     low, high = (torch.special.ndtr((end - mean) / std) for end in (logsnr[-1], logsnr[0]))
     u = torch.rand(2, count, generator=generator, dtype=torch.float64)
     drawn = mean + std * torch.special.ndtri(low + u[0] * (high - low))
@@ -103,4 +100,4 @@ def _draw_in_logsnr(count: int, settings: DiffusionConfig, generator: torch.Gene
         drawn = torch.full_like(drawn, mean)
     between = (logsnr[:-1] + logsnr[1:]) / 2  # falling; a draw above the first of them belongs to entry 1
     t = torch.searchsorted(-between, -drawn) + 1
-    return torch.where(u[1] < settings.floor_share, settings.num_timesteps, t)
+    return torch.where(u[1] < floor_share, len(alphas_cumprod) - 1, t)

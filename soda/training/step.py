@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from soda.common.seeds import seed_of
-from soda.config import Config
+from soda.config import Config, DiffusionConfig
 from soda.data.augment import draw_shown
-from soda.diffusion.schedule import draw_times
+from soda.diffusion.schedule import draw_times, draw_times_in_logsnr, schedule_table
 from soda.model.batch import LossDraws, ViewBatch
 from soda.model.conditions import mask_cameras
 from soda.model.modulation import draw_keep
@@ -65,11 +65,25 @@ def start_run(config: Config, key: str, device: torch.device) -> Run:
     return Run(model, ema, build_optimizer(model, config.train), key)
 
 
+def draw_training_times(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
+    """Times to train at, (count,) int64 in 1 .. T, as the settings say."""
+    if settings.time_draw == "power":
+        return draw_times(count, settings.num_timesteps, settings.time_power, generator)
+    return draw_times_in_logsnr(
+        count,
+        schedule_table(settings.schedule, settings.num_timesteps),
+        mean=settings.logsnr_mean,
+        std=settings.logsnr_std,
+        floor_share=settings.floor_share,
+        generator=generator,
+    )
+
+
 def draw_loss(batch: ViewBatch, config: Config, generator: torch.Generator) -> LossDraws:
     """Times, noise and masks of a batch of views."""
     device, model, sources = batch.target.device, config.model, batch.sources.shape[1]
     shown = draw_shown(len(batch), sources, generator).to(device) if sources > 1 else None
-    t = draw_times(len(batch), config.diffusion, generator).to(device)
+    t = draw_training_times(len(batch), config.diffusion, generator).to(device)
     noise = torch.randn(batch.target.shape, generator=generator).to(device, memory_format=torch.channels_last)
     # Without layer modulation sections need not divide z: it is then dropped whole or not at all.
     sections = model.sections if model.latent_dim % model.sections == 0 else 1

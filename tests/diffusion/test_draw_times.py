@@ -11,9 +11,9 @@ from torch import Tensor
 
 from soda.common.timesteps import first_on_floor
 from soda.config import ConfigError, DiffusionConfig
-from soda.diffusion.schedule import SCHEDULES, draw_times, schedule_table
+from soda.diffusion.schedule import SCHEDULES, schedule_table
 from soda.model.batch import ViewBatch
-from soda.training.step import draw_loss
+from soda.training.step import draw_loss, draw_training_times
 from tests.support.settings import DEFAULT, make_config
 
 COUNT = 40_000
@@ -24,7 +24,7 @@ def settings(**changes: Any) -> DiffusionConfig:
 
 
 def drawn(**changes: Any) -> Tensor:
-    return draw_times(COUNT, settings(**changes), torch.Generator().manual_seed(0))
+    return draw_training_times(COUNT, settings(**changes), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("power", [1.0, 4.0, 6.0])
