@@ -1,8 +1,8 @@
 """Put a trained model where the page looks for it: `python apps/web/bundle_model.py zoo/fashion_mnist`.
 
 Copies encoder.onnx and, where there is one, denoiser.onnx, and writes model.json: what the files' metadata say, which
-onnxruntime-web cannot read. An earlier bundle is replaced as a whole, or stays as it is when the model cannot be used.
-Needs the base package alone.
+onnxruntime-web cannot read, and the times to sample at. An earlier bundle is replaced as a whole, or stays as it is when the
+model cannot be used. Needs the base package alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PUBLIC = Path(__file__).parent / "public" / "model"
 INDEX = "model.json"
 SHARED = ("latent_dim", "image_size", "channels")
 ENCODER = (*SHARED, "resize", "z_mean", "z_std", "dataset", "data_source", "data_licence")
-DENOISER = (*SHARED, "sections", "alphas_cumprod", "timesteps")
+DENOISER = (*SHARED, "sections", "alphas_cumprod")
 DIRECTION = ("number", "name", "kind", "section", "vector")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
@@ -49,9 +49,10 @@ def bundle(model: Path, target: Path, examples: Path | None = None) -> dict[str,
     about["encoder"] = {"file": encoder.name} | _chosen(Encoder(encoder).metadata, ENCODER, encoder)
     if denoiser.is_file():
         files.append(denoiser)
-        values = Decoder(denoiser).metadata
-        directions = [{key: each.get(key) for key in DIRECTION} for each in values["directions"]]
-        about["denoiser"] = {"file": denoiser.name, "directions": directions} | _chosen(values, DENOISER, denoiser)
+        decoder = Decoder(denoiser)
+        about["denoiser"] = {"file": denoiser.name, "timesteps": decoder.timesteps()}
+        about["denoiser"]["directions"] = [{key: each.get(key) for key in DIRECTION} for each in decoder.directions]
+        about["denoiser"] |= _chosen(decoder.metadata, DENOISER, denoiser)
     with whole_folder(target) as new:
         for file in files:
             shutil.copy(file, new)

@@ -36,8 +36,14 @@ class DiffusionConfig:
     spacing: Literal["logsnr", "t"]  # of the sampling steps: even in log-SNR or in t
     eta: Share  # DDIM only: 0 deterministic, 1 as noisy as DDPM
     guidance_scale: NotNegative
-    # Training draws t as T (1 - u^power), u uniform: 1 evenly, above it more of the high noise
+    # How training draws t. power: T (1 - u^time_power), u uniform. logsnr: T itself with floor_share, else by its log-SNR, from
+    # a normal distribution cut off at both ends of the table.
+    time_draw: Annotated[Literal["power", "logsnr"], Before("power")]
+    # 1: evenly; above it more of the high noise, and T^(-1 / time_power) of all draws at t = T itself
     time_power: Annotated[Positive, Before(1.0)]
+    logsnr_mean: Annotated[Number, Before(-4.0)]
+    logsnr_std: Annotated[Positive, Before(3.0)]
+    floor_share: Annotated[Share, Before(0.1)]
 
     @model_validator(mode="after")
     def _no_more_steps_than_times(self) -> DiffusionConfig:

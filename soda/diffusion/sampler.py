@@ -53,7 +53,11 @@ def _ddim_step(abar: float, abar_next: float, x_0: Tensor, eps: Tensor, eta: flo
 
 
 def _dpmpp_2m_step(abars: tuple[float, ...], x: Tensor, x_0: Tensor, previous_x_0: Tensor | None) -> Tensor:
-    """DPM-Solver++ 2M (Lu et al. 2022, algorithm 2) from abar[1] to abar[2]; abar[0] is the time before, where there was one."""
+    """DPM-Solver++ 2M (Lu et al. 2022, algorithm 2) from abar[1] to abar[2]; abar[0] is the time before, where there was one.
+
+    The line through the last two predictions is followed no further than it is known (r >= 1/2; not in the paper): after a short
+    step it says more of the network's error than of x_0.
+    """
     before, now, after = abars
     if after >= 1:  # log-SNR is infinite there: the step lands on the prediction
         return x_0
@@ -61,7 +65,7 @@ def _dpmpp_2m_step(abars: tuple[float, ...], x: Tensor, x_0: Tensor, previous_x_
     h = lambdas[1] - lambdas[0]
     estimate = x_0
     if previous_x_0 is not None:
-        r = (lambdas[0] - 0.5 * math.log(before / (1 - before))) / h
+        r = max((lambdas[0] - 0.5 * math.log(before / (1 - before))) / h, 0.5)
         estimate = (1 + 1 / (2 * r)) * x_0 - 1 / (2 * r) * previous_x_0
     return math.sqrt((1 - after) / (1 - now)) * x - math.sqrt(after) * math.expm1(-h) * estimate
 

@@ -125,9 +125,13 @@ class ImageJudge:
             blocks.append(torch.stack([psnr(*unit), ssim(*unit), features]).cpu())  # (3, B)
         return Nearness(*torch.cat(blocks, dim=1).double().numpy())
 
-    def fid_like(self, images: np.ndarray, originals: np.ndarray) -> float:
-        """Frechet distance between the network's outputs for two sets."""
-        return frechet_distance(self._describe(images), self._describe(originals))
+    def fid_like(self, images: np.ndarray, real: np.ndarray) -> float:
+        """Frechet distance between the network's outputs for two sets.
+
+        Of images against the originals that they were made from it is smaller than between two sets of real images, whatever the
+        images look like: say so in the figure's name (`fid_like_paired`).
+        """
+        return frechet_distance(self._describe(images), self._describe(real))
 
     def _describe(self, images: np.ndarray) -> np.ndarray:
         return np.concatenate([self.network(to_float(block))[0].cpu().numpy() for block in self._blocks(images)])

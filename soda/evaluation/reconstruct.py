@@ -24,7 +24,10 @@ def reconstruct(drawer: Drawer, z: Tensor, *, seed: int, sample: int = 0, steps:
 
 @dataclass(frozen=True)
 class Cost:
-    """Means over images at one number of evaluations. fid_like is nan for too few images to have a covariance."""
+    """Means over images at one number of evaluations.
+
+    fid_like is against other real images than the originals; nan where there are none, or too few to have a covariance.
+    """
 
     evaluations: int  # of the denoiser, for one image
     psnr: float  # dB
@@ -33,8 +36,8 @@ class Cost:
     fid_like: float
 
 
-def _judge(judge: ImageJudge, drawn: np.ndarray, originals: np.ndarray, evaluations: int) -> Cost:
-    fid = judge.fid_like(drawn, originals) if len(drawn) > 1 else float("nan")
+def _judge(judge: ImageJudge, drawn: np.ndarray, originals: np.ndarray, evaluations: int, real: np.ndarray | None = None) -> Cost:
+    fid = float("nan") if real is None or len(real) < 2 else judge.fid_like(drawn[: len(real)], real)
     return Cost(evaluations, **judge.nearness(drawn, originals).means(), fid_like=fid)
 
 
@@ -44,17 +47,25 @@ def evaluations_a_step(model: SodaNetwork) -> int:
 
 
 def stochastic_cost(
-    drawer: Drawer, z: Tensor, originals: np.ndarray, judge: ImageJudge, evaluations: tuple[int, ...], *, seed: int
+    drawer: Drawer,
+    z: Tensor,
+    originals: np.ndarray,
+    judge: ImageJudge,
+    evaluations: tuple[int, ...],
+    *,
+    seed: int,
+    real: np.ndarray | None = None,
 ) -> dict[int, Cost]:
     """evaluations -> measures of images drawn from z (N, D) alone, with the model's own sampler and guidance and always from
     the same noise, in as many steps as so many evaluations allow.
 
-    originals: (N, S, S, C) uint8.
+    originals: (N, S, S, C) uint8; real: (M, S, S, C) uint8, M at most N, for fid_like: images of the
+    same kind, none of them among the first M originals.
     """
     a_step, found = evaluations_a_step(drawer.network), {}
     for asked in evaluations:
         count = max(1, asked // a_step)
-        found[asked] = _judge(judge, reconstruct(drawer, z, seed=seed, steps=count), originals, count * a_step)
+        found[asked] = _judge(judge, reconstruct(drawer, z, seed=seed, steps=count), originals, count * a_step, real)
     return found
 
 

@@ -83,6 +83,12 @@ def draw_positions(sample: Sample, limit: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(sample))[:limit]
 
 
+def draw_apart(sample: Sample, limit: int, seed: int) -> np.ndarray:
+    """As many positions, at most `limit` and half of the sample, none of them among the first so many of `draw_positions`."""
+    count = min(limit, len(sample) // 2)
+    return draw_positions(sample, len(sample), seed)[len(sample) - count :]
+
+
 def held_at_once(sample: Sample, limit: int) -> int:
     """How many images of the sample are no more than `limit`, nor than MAX_BYTES; one at least."""
     return max(1, min(limit, MAX_BYTES // sample.split.gather(sample.indices[:1]).nbytes))

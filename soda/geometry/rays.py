@@ -23,14 +23,18 @@ def split_cameras(cameras: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def ray_grid(cameras: Tensor, size: int) -> Tensor:
-    """The ray through the centre of each pixel: (B, 16) -> (B, 6, size, size), origin then unit direction, in the world."""
+    """The ray through the centre of each pixel: (B, 16) -> (B, 6, size, size), origin then unit direction, in the world.
+
+    In the cameras' own precision, autocast or not: bf16 would move a direction by a good part of a pixel.
+    """
     intrinsics, rotation, place = split_cameras(cameras)
     centres = (torch.arange(size, device=cameras.device, dtype=cameras.dtype) + 0.5) / size
     v, u = torch.meshgrid(centres, centres, indexing="ij")  # (S, S)
     fx, fy, cx, cy = (value[:, None, None] for value in intrinsics.unbind(1))
     local = torch.stack(((u - cx) / fx, (v - cy) / fy, torch.ones_like(u).expand(len(cameras), -1, -1)), dim=1)  # (B, 3, S, S)
-    directions = torch.einsum("bij,bjhw->bihw", rotation, local)
-    directions = directions / directions.norm(dim=1, keepdim=True)
+    with torch.autocast(cameras.device.type, enabled=False):
+        directions = torch.einsum("bij,bjhw->bihw", rotation, local)
+        directions = directions / directions.norm(dim=1, keepdim=True)
     return torch.cat((place[:, :, None, None].expand_as(directions), directions), dim=1)
 
 

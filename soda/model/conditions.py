@@ -64,7 +64,9 @@ class RayInput(nn.Module):
             rays = h.new_zeros(len(h), ray_channels(self.octaves), *h.shape[2:])
         else:
             maps = ray_maps(cameras.float(), images.shape[-1], self.octaves)
-            rays = torch.where(known(cameras)[:, None, None, None], maps, 0.0).to(h.dtype)  # not *: the rays of no camera are NaN
+            rays = torch.where(known(cameras)[:, None, None, None], maps, 0.0)  # not *: the rays of no camera are NaN
+            # Rounded last of all, once encoded: a finer octave still tells the directions of a pixel apart in bf16.
+            rays = rays.to(h.dtype)
         return torch.cat((h, rays), dim=1)
 
 

@@ -118,8 +118,9 @@ class SodaNetwork(nn.Module):
         """A denoiser bound to z (B, D), and to the cameras (B, 16) of what is drawn where there are any, guided.
 
         eps = eps(0) + guidance_scale * (eps(z) - eps(0)), and for each section k of `section_scales` also
-        + (w_k - 1) * (eps(z on section k alone) - eps(0)): a weight of 1 leaves a section as it is, more stresses it, less
-        plays it down. pose_scale adds + (pose_scale - 1) * (eps(z) - eps(z, no camera)). context: goes with z.
+        + (w_k - 1) * (eps(z) - eps(z without section k)): a weight of 1 leaves a section as it is, more stresses it, less plays
+        it down, and 0 of one section leaves it out. Not eps(z on section k alone), which layer masking hardly ever shows in
+        training. pose_scale adds + (pose_scale - 1) * (eps(z) - eps(z, no camera)). context: goes with z.
         Each guided term costs one more evaluation. Raises ValueError for a section that does not exist.
         """
         scales = {k: w for k, w in (section_scales or {}).items() if w != 1.0}
@@ -134,14 +135,12 @@ class SodaNetwork(nn.Module):
             given = eps = self.predict(x_t, t, z, cameras, context)[1]
             if by_pose:
                 eps = eps + (pose_scale - 1) * (given - self.predict(x_t, t, z, None, context)[1])
-            if guidance_scale == 1.0 and not scales:
-                return split_prediction("eps", eps, x_t, self.schedule.abar(t, x_t))
-            zero = self.predict(x_t, t, torch.zeros_like(z), cameras)[1]
-            eps = eps + (guidance_scale - 1) * (given - zero)
+            if guidance_scale != 1.0:
+                eps = eps + (guidance_scale - 1) * (given - self.predict(x_t, t, torch.zeros_like(z), cameras)[1])
             for k, weight in scales.items():
-                only = torch.zeros(len(z), self.sections, device=z.device)
-                only[:, k] = 1
-                eps = eps + (weight - 1) * (self.predict(x_t, t, mask_sections(z, only), cameras)[1] - zero)
+                keep = torch.ones(len(z), self.sections, device=z.device)
+                keep[:, k] = 0
+                eps = eps + (weight - 1) * (given - self.predict(x_t, t, mask_sections(z, keep), cameras, context)[1])
             return split_prediction("eps", eps, x_t, self.schedule.abar(t, x_t))
 
         return denoise

@@ -61,6 +61,15 @@ class Decoder(OnnxModel):
         """Directions of z, those that change pictures most first; `vector` is one standard deviation along it."""
         return list(self._metadata["directions"])
 
+    def timesteps(self, steps: int | None = None) -> list[int]:
+        """The table entries that so many steps visit, from T to 0; by default the model's own steps.
+
+        From the schedule's table alone, as `soda.common.timesteps` has it: the list that a file of 0.1.0 brings along visits two
+        entries of equal noise. Raises ValueError for steps outside 1 .. T.
+        """
+        own = int(self._metadata["sampling_steps"])
+        return sampling_times(self._table, own if steps is None else steps, self._metadata["spacing"])
+
     def sample(
         self,
         z: np.ndarray,
@@ -83,7 +92,7 @@ class Decoder(OnnxModel):
         Raises ValueError for shapes, steps, guidance or an output that do not fit, DecoderError for what cannot be shown.
         """
         one_of("output", output, OUTPUTS)
-        latents, times = self._latents(z), self._times(steps)
+        latents, times = self._latents(z), self.timesteps(steps)
         noise = self.noise(len(latents), seed) if x_T is None else self._images("x_T", x_T, len(latents))
         drawn = self._in_parts(lambda denoise, x: self._ddim(denoise, x, times, clip), latents, noise, guidance)
         self._check_drawn("pictures", drawn)
@@ -99,7 +108,7 @@ class Decoder(OnnxModel):
         does, without its secant. Raises ValueError as `sample` does.
         """
         whole_number("rounds", rounds, 1)
-        latents, times = self._latents(z), self._times(steps)
+        latents, times = self._latents(z), self.timesteps(steps)
         if getattr(images, "dtype", None) == np.uint8 and np.ndim(images) == 4:
             images = np.asarray(images).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
         x_0 = self._images("images", images, len(latents))
@@ -152,10 +161,11 @@ class Decoder(OnnxModel):
             return plain
 
         def guided(x_t: np.ndarray, t: int) -> tuple[np.ndarray, np.ndarray]:
-            zero = plain(x_t, t, np.zeros_like(z))[1]
-            eps = zero + np.float32(whole) * (plain(x_t, t)[1] - zero)
+            given = eps = plain(x_t, t)[1]
+            if whole != 1.0:
+                eps = eps + np.float32(whole - 1) * (given - plain(x_t, t, np.zeros_like(z))[1])
             for k, weight in scales.items():
-                eps = eps + np.float32(weight - 1) * (plain(x_t, t, _only(z, k, self.sections))[1] - zero)
+                eps = eps + np.float32(weight - 1) * (given - plain(x_t, t, _without(z, k, self.sections))[1])
             signal, sigma = np.float32(math.sqrt(self._table[t])), np.float32(math.sqrt(1 - self._table[t]))
             return (x_t - sigma * eps) / signal, eps
 
@@ -195,11 +205,6 @@ class Decoder(OnnxModel):
                 x = carried + weight * eps
         return x
 
-    def _times(self, steps: int | None) -> list[int]:
-        return sampling_times(
-            self._table, int(self._metadata["sampling_steps"]) if steps is None else steps, self._metadata["spacing"]
-        )
-
     def _latents(self, z: np.ndarray) -> np.ndarray:
         latents = np.atleast_2d(np.asarray(z, np.float32))
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim or not len(latents):
@@ -227,12 +232,10 @@ class Decoder(OnnxModel):
                 raise DecoderError(f"{self.path}: its {kind} are {found}; a denoiser of its metadata has {expected}")
 
 
-def _only(z: np.ndarray, section: int, sections: int) -> np.ndarray:
-    """z (n, D) with all sections but one at zero."""
-    out = np.zeros_like(z)
-    width = z.shape[1] // sections
-    here = slice(section * width, (section + 1) * width)
-    out[:, here] = z[:, here]
+def _without(z: np.ndarray, section: int, sections: int) -> np.ndarray:
+    """z (n, D) with one section at zero."""
+    out, width = z.copy(), z.shape[1] // sections
+    out[:, section * width : (section + 1) * width] = 0
     return out
 
 

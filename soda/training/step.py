@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from soda.common.seeds import seed_of
 from soda.config import Config, DiffusionConfig
 from soda.data.augment import draw_shown
+from soda.diffusion.schedule import draw_times, draw_times_in_logsnr, schedule_table
 from soda.model.batch import LossDraws, ViewBatch
 from soda.model.conditions import mask_cameras
 from soda.model.modulation import draw_keep
@@ -71,20 +72,25 @@ def start_run(config: Config, key: str, device: torch.device) -> Run:
     return Run(model, ema, build_optimizer(model, config.train), key)
 
 
-def draw_times(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
-    """Times to train at: T (1 - u^power) of uniform u, (count,) int64 in 1 .. T; a power above 1 draws more of the high noise."""
-    num_timesteps, power = settings.num_timesteps, settings.time_power
-    if power == 1.0:
-        return torch.randint(1, num_timesteps + 1, (count,), generator=generator)
-    u = torch.rand(count, generator=generator)
-    return (num_timesteps * (1 - u**power)).ceil().long().clamp(1, num_timesteps)
+def draw_training_times(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
+    """Times to train at, (count,) int64 in 1 .. T, as the settings say."""
+    if settings.time_draw == "power":
+        return draw_times(count, settings.num_timesteps, settings.time_power, generator)
+    return draw_times_in_logsnr(
+        count,
+        schedule_table(settings.schedule, settings.num_timesteps),
+        mean=settings.logsnr_mean,
+        std=settings.logsnr_std,
+        floor_share=settings.floor_share,
+        generator=generator,
+    )
 
 
 def draw_loss(batch: ViewBatch, config: Config, generator: torch.Generator) -> LossDraws:
     """Times, noise and masks of a batch of views."""
     device, sources = batch.target.device, batch.sources.shape[1]
     shown = draw_shown(len(batch), sources, generator).to(device) if sources > 1 else None
-    t = draw_times(len(batch), config.diffusion, generator).to(device)
+    t = draw_training_times(len(batch), config.diffusion, generator).to(device)
     noise = torch.randn(batch.target.shape, generator=generator).to(device, memory_format=torch.channels_last)
     return LossDraws(t, noise, draw_keep(len(batch), config.model, generator, device), shown)
 

@@ -19,7 +19,7 @@ def test_an_old_file_is_read_as_it_was_meant() -> None:
         "gate": ["factors", "held_apart", "min_views"],
         "views": ["pairs", "recolour"],
         "model": ["cameras"],
-        "diffusion": ["time_power"],
+        "diffusion": ["time_draw", "time_power", "logsnr_mean", "logsnr_std", "floor_share"],
         "evaluate": ["view_targets", "view_samples"],
         "export": [key for key in old["export"] if key not in ("opset", "parity_images", "max_abs_diff")],
     }.items():

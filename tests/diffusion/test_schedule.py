@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from soda.common.timesteps import first_on_floor
 from soda.diffusion.schedule import SCHEDULES, Schedule, inverted_abar
 
 CHECK_VALUES = {0.001: 0.9797, 0.01: 0.93572, 0.1: 0.79353, 0.25: 0.664, 0.5: 0.496, 0.75: 0.328, 0.9: 0.19847, 0.99: 0.05628}
@@ -44,6 +45,30 @@ def test_sampling_times_fall_from_T_to_the_clean_end(name: str, spacing: str, st
     times = Schedule(name, 100).sampling_times(steps, spacing)
     assert len(times) == steps + 1 and times[0] == 100 and times[-1] == 0
     assert all(later < earlier for earlier, later in pairwise(times))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("spacing", ["logsnr", "t"])
+@pytest.mark.parametrize("steps", [2, 3, 4, 5, 10, 20, 200])
+def test_every_step_removes_noise(name: str, spacing: str, steps: int) -> None:
+    schedule = Schedule(name, 1000)
+    times = schedule.sampling_times(steps, spacing)
+    logsnr = schedule.alphas_cumprod[torch.tensor(times[:-1])].logit()
+    even = float(logsnr[-1] - logsnr[0]) / steps
+    assert float(logsnr.diff().min()) > (0.3 * even if spacing == "logsnr" and name != "inverted" else 1e-3)
+
+
+def test_a_table_that_falls_to_its_last_entry_is_spaced_from_the_one_before() -> None:
+    assert Schedule("inverted", 1000).sampling_times(4)[:2] == [1000, 999]  # log-SNR -9.2 and -4.4
+    assert first_on_floor(Schedule("inverted", 1000).alphas_cumprod.numpy()) == 1000
+    assert Schedule("cosine", 1000).sampling_times(4) == [1000, 929, 426, 39, 0]
+    assert first_on_floor(Schedule("cosine", 1000).alphas_cumprod.numpy()) == 994
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_as_many_steps_as_the_table_has_visit_all_of_it(name: str) -> None:
+    for spacing in ("logsnr", "t"):
+        assert Schedule(name, 1000).sampling_times(1000, spacing) == list(range(1000, -1, -1))
 
 
 def test_logsnr_spacing_is_even_in_logsnr_where_the_table_is_fine() -> None:

@@ -67,6 +67,8 @@ def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None
     assert {"psnr", "psnr_std", "ssim", "lpips_like", "fid_like", "psnr_shuffled_z", "psnr_mean_picture"} < set(
         found["reconstruction"]
     )
+    assert {"fid_like_train", "fid_like_paired", "fid_like@5"} < set(found["reconstruction"])
+    assert "10 test pictures and 10 other test pictures" in " ".join(found["reconstruction"]["notes"])  # halves of the 20
     assert found["reconstruction"]["pictures"] == 12
     assert "usage_gap" in found["latent"]
     for group in found.values():
@@ -116,6 +118,7 @@ def test_a_single_test_picture_is_enough(tmp_path: Path) -> None:
     found, figures = run(tmp_path, make_config(*FAST, "evaluate.supervised=false"), prepared)
     assert found["probe"]["test_labels"] == 1
     assert "usage_gap" not in found["latent"]
+    assert not any(key.startswith("fid_like") for key in found["reconstruction"])  # there is no other picture
     assert "supervised_top1" not in found["probe"]
     assert (figures / "reconstructions.png").exists()
 

@@ -113,3 +113,15 @@ def test_the_judge_finds_a_picture_nearest_to_itself() -> None:
     assert (same.ssim > far.ssim).all()
     assert (same.lpips_like < far.lpips_like).all()
     assert judge.fid_like(images, images) < 1e-3 < judge.fid_like(noisy, images)
+
+
+def test_a_distance_to_the_originals_is_below_that_of_real_images() -> None:
+    """Why the FID-like measure is taken against other images: paler copies are nearer to their originals than real images are."""
+    generator = np.random.default_rng(0)
+    real = bars_and_dots(80)
+    real = (real * generator.uniform(0.4, 1.2, (80, 1, 1, 3))).clip(0, 255).astype(np.uint8)
+    copies = (0.9 * real + 0.1 * real.mean((1, 2), keepdims=True)).astype(np.uint8)
+    judge = ImageJudge(FixedNetwork(initial_encoder(make_config("dataset.channels=3"))), batch_size=40)
+    some, others = slice(0, 40), slice(40, 80)
+    among_real = judge.fid_like(real[some], real[others])
+    assert judge.fid_like(copies[some], real[some]) < among_real < judge.fid_like(copies[some], real[others])

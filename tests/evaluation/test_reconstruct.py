@@ -66,6 +66,19 @@ def test_costs_count_evaluations_and_a_perfect_inversion_is_exact() -> None:
     assert many.psnr > max(few.psnr, 40)
 
 
+def test_the_fid_like_measure_of_a_cost_is_against_other_images() -> None:
+    config = make_config("dataset.channels=3")
+    model, pictures = shaken(config), render(np.arange(12) % 3, np.arange(12) % 4)
+    judge, drawer = ImageJudge(FixedNetwork(initial_encoder(config)), batch_size=4), drawer_of(model)
+    originals, others = pictures[:6], pictures[6:]
+    with torch.no_grad():
+        z = model.encode(to_float(originals))
+    cost = stochastic_cost(drawer, z, originals, judge, (2,), seed=0, real=others)[2]
+    drawn = reconstruct(drawer, z, seed=0, steps=2)
+    assert cost.fid_like == judge.fid_like(drawn, others) != judge.fid_like(drawn, originals)
+    assert np.isnan(stochastic_cost(drawer, z, originals, judge, (2,), seed=0)[2].fid_like)
+
+
 def test_exact_reconstruction_is_measured_with_the_models_own_guidance() -> None:
     config = make_config("dataset.channels=3", "diffusion.guidance_scale=3")
     model, pictures = shaken(config), render(np.arange(4) % 3, np.arange(4))

@@ -55,6 +55,17 @@ def test_rays_of_two_by_two_pixels_by_hand() -> None:
         assert np.allclose(rays[3:, row, column], np.array(expected) / length)
 
 
+@pytest.mark.parametrize("size", [32, 128])
+def test_autocast_moves_no_ray(size: int) -> None:
+    focal = focal_length(45)
+    cameras = batch(*(camera(orbit(47 * k, 10 + 9 * k, 2.8), focal) for k in range(6)))
+    exact = ray_grid(cameras, size)[:, 3:]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ray_maps(cameras.float(), size, 4)[:, 27:30]  # the directions themselves, behind the encoded origins
+    away = (found - exact).norm(dim=1) * focal * size  # in pixels, near the middle of the image
+    assert float(away.square().mean().sqrt()) < 1e-3
+
+
 def test_the_ray_through_a_pixel_passes_through_the_point_that_projects_there() -> None:
     generator = np.random.default_rng(0)
     points = generator.uniform(-0.6, 0.6, (50, 3))

@@ -104,6 +104,16 @@ def test_the_models_own_guidance_is_the_default(model: SodaNetwork, file: Path, 
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
+def test_a_file_with_an_older_list_of_times_is_sampled_at_those_of_its_table(
+    decoder: Decoder, file: Path, model: SodaNetwork, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.onnx"
+    old.write_bytes(to_bytes(onnx.load(file), facts(model, timesteps=[50, 49, 48, 20, 10, 0])))
+    z, x_T = (each.numpy() for each in inputs(2))
+    assert Decoder(old, threads=1).timesteps() == decoder.timesteps() == model.schedule.sampling_times(5)
+    np.testing.assert_array_equal(Decoder(old, threads=1).sample(z, x_T=x_T), decoder.sample(z, x_T=x_T))
+
+
 def test_batches_do_not_change_the_pictures(file: Path, decoder: Decoder) -> None:
     z, _ = inputs(7)
     by_two = Decoder(file, threads=1, batch_size=2).sample(z.numpy(), seed=3, output="float")
