@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from soda.common.errors import InputError
-from soda.runtime.preprocess import PictureError, load_picture, to_rgb, to_square
+from soda.runtime.preprocess import MAX_PIXELS, PictureError, load_picture, to_rgb, to_square
 
 Item: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
 """One picture: a file, a Pillow image, or uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA."""
@@ -37,13 +37,13 @@ def named(items: Item | Iterable[Item]) -> Iterator[tuple[str, Item]]:
         yield from ((f"item {i}", item) for i, item in enumerate(items))
 
 
-def square_pixels(name: str, item: Item, *, size: int, resize: str) -> np.ndarray:
-    """One picture as uint8 RGB (size, size, 3), prepared as the training pictures were.
+def square_pixels(name: str, item: Item, *, size: int, resize: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """One picture as uint8 RGB (size, size, 3), prepared as the training pictures were. max_pixels: of a file.
 
     Raises PictureError for a picture that cannot be read, TypeError for another type or dtype, ValueError for another shape.
     """
     if isinstance(item, (str, os.PathLike)):
-        return to_square(load_picture(item), size, resize=resize)
+        return to_square(load_picture(item, max_pixels=max_pixels), size, resize=resize)
     if isinstance(item, Image.Image):
         return _square(name, item, size, resize)
     if not isinstance(item, np.ndarray):

@@ -15,10 +15,11 @@ from soda.common.errors import InputError
 from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, from_props
 from soda.runtime.names import one_line
+from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line, Progress
 from soda.runtime.session import ModelError, OnnxModel
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
-from soda.runtime.walk import pictures_in
+from soda.runtime.walk import Passed, pictures_in
 
 NORMALIZATIONS = (None, "stats", "l2", "stats+l2")
 ERRORS = ("raise", "skip")
@@ -42,7 +43,8 @@ class Embedded:
 
 
 class Encoder(OnnxModel):
-    """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once.
+    """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once, and it can
+    be pickled for other processes and machines.
 
     path: an encoder.onnx. providers: of onnxruntime, in order of preference; by default the CPU. threads: that one call may use;
     0 leaves it to onnxruntime (one a core). mean, std: of each component of z over the training pictures, (D,) float32.
@@ -74,6 +76,7 @@ class Encoder(OnnxModel):
         errors: str | None = None,
         workers: int | None = None,
         progress: Progress = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> np.ndarray:
         """Encode pictures of any sizes: (n, D) float32, a row for each picture, in their order.
 
@@ -85,12 +88,13 @@ class Encoder(OnnxModel):
         errors: "raise", or "skip" to leave out, and log, what cannot be read; by default "skip" for a folder. `stream` and
         `embed_all` tell which pictures these are. workers: threads that decode files, by default one a core.
         progress: True for a line on standard error, or a function that is called with the number of pictures done.
+        max_pixels: of a file; larger ones are not decoded. A JPEG may have four times as many: it is decoded at half its sides.
 
         Raises PictureError for a picture that cannot be read, TypeError for a wrong type or dtype, ValueError for a wrong shape,
         nothing to embed or an unknown setting; each message names the picture or the value.
         """
         settings: dict[str, Any] = {"batch_size": batch_size, "normalize": normalize, "workers": workers, "progress": progress}
-        return self.embed_all(items, errors=errors, **settings).z
+        return self.embed_all(items, errors=errors, max_pixels=max_pixels, **settings).z
 
     def embed_all(self, items: Item | Iterable[Item], **settings: Any) -> Embedded:
         """What `embed` does, with the names of the pictures and what was skipped. settings: those of `embed`."""
@@ -105,6 +109,10 @@ class Encoder(OnnxModel):
             skipped += batch.skipped
         if not indices:
             reasons = f"; the first of {len(skipped)} that cannot be read: {skipped[0].reason}" if skipped else ""
+            if not skipped and isinstance(items, (str, os.PathLike)):
+                passed = Passed()
+                list(pictures_in(items, passed=passed))
+                reasons = f" by {os.fspath(items)}{passed}"
             raise InputError(f"there is nothing to embed: not a single picture was given{reasons}")
         return Embedded(names, np.concatenate(parts), indices, skipped)
 
@@ -117,6 +125,7 @@ class Encoder(OnnxModel):
         errors: str | None = None,
         workers: int | None = None,
         progress: Progress = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> Iterator[Embedded]:
         """The same a batch at a time, in flat memory however many pictures there are; a batch may be empty but for what it
         skipped.
@@ -128,6 +137,7 @@ class Encoder(OnnxModel):
         one_of("normalize", normalize, NORMALIZATIONS)
         whole_number("batch_size", batch_size, 1)
         one_of("errors", errors, ERRORS)
+        whole_number("max_pixels", max_pixels, 1)
         workers = default_workers() if workers is None else whole_number("workers", workers, 0)
         within = ((name, os.path.join(items, name)) for name in pictures_in(items)) if folder else None  # type: ignore[arg-type]
         done, line = 0, Line() if progress is True else None
@@ -139,6 +149,7 @@ class Encoder(OnnxModel):
             batch_size=batch_size,
             workers=workers,
             skip=errors == "skip",
+            max_pixels=max_pixels,
         )
         try:
             for batch in batches:

@@ -27,6 +27,7 @@ from soda.common.files import held_folder, whole_file
 from soda.runtime import Encoder, pictures_in
 from soda.runtime.names import printable
 from soda.runtime.progress import Line
+from soda.runtime.walk import Passed
 from soda.vectors import VectorsError
 from soda.vectors.origin import Origin
 from soda.vectors.store import DAMAGE, SUFFIXES, Writer, require_pyarrow
@@ -87,13 +88,14 @@ def embed_folder(
 def _embed(
     encoder: Encoder, folder: Path, work: Path, output: Path, origin: Origin, settings: dict[str, Any], line: Line | None
 ) -> Done:
-    count = _list(folder, work, origin)
+    passed = Passed()
+    count = _list(folder, work, origin, passed)
     earlier = set(work.glob("*.npz"))
     strangers = earlier - {path for path, _ in _parts(work)} if earlier else earlier  # a million names are not read for nothing
     if not count:
         if not strangers:  # the parts of an earlier run stay: the pictures may lie on a disk that is not there today
             shutil.rmtree(work)
-        raise VectorsError(f"{folder}: there is no picture in it")
+        raise VectorsError(f"{folder}: there is no picture in it{passed}")
     if strangers:
         about = "other pictures, another encoder or other settings; they go when this one is done"
         _log.warning("%s: %d parts of an earlier run are of %s", work, len(strangers), about)
@@ -103,12 +105,12 @@ def _embed(
     return done
 
 
-def _list(folder: Path, work: Path, origin: Origin) -> int:
+def _list(folder: Path, work: Path, origin: Origin, passed: Passed) -> int:
     """Write the listing: what the job is about, then a line a picture. Returns the number of pictures."""
     count = 0
     with whole_file(work / LISTING) as temporary, temporary.open("w", encoding="ascii") as file:
         file.write(json.dumps(asdict(origin)) + "\n")
-        for name in pictures_in(folder):
+        for name in pictures_in(folder, passed=passed):
             try:
                 status = os.stat(folder / name)
                 line = json.dumps([name, status.st_size, status.st_mtime_ns])
