@@ -10,7 +10,7 @@ import numpy as np
 from soda.common.checks import cosine, one_of
 from soda.common.errors import NotInstalledError
 from soda.runtime.neighbours import Groups, duplicates, nearest, without_self
-from soda.vectors.equals import Equals
+from soda.vectors.equals import Equals, lonely_first
 
 EXACT = 300_000
 """Latents up to which all pairs are compared: two minutes on two cores at 128 numbers, as long as the index then takes."""
@@ -46,13 +46,13 @@ def duplicate_groups(z: np.ndarray, threshold: float, method: str = "auto") -> l
         return duplicates(z, threshold=threshold)
     cosine("threshold", threshold)
     equals = Equals.of(z)
-    indices, cosines = _search(z, equals.first, min(NEIGHBOURS, len(equals.first)))
+    places, cosines = _search(z, equals.first, min(NEIGHBOURS, len(equals.first)))
     groups = Groups(len(z))
     rows, columns = np.nonzero(cosines >= threshold)
-    groups.join(equals.first[rows], equals.first[indices[rows, columns]])
-    of_itself = np.einsum("nd,nd->n", z[equals.first], z[equals.first])  # 0 of a zero row, which is like nothing
-    copies = np.flatnonzero((of_itself >= min(threshold, SAME))[equals.group])
-    groups.join(copies, equals.first[equals.group[copies]])
+    groups.join(equals.first[rows], equals.first[places[rows, columns]])
+    own = equals.first[equals.group]
+    copies = np.flatnonzero(_cosines(z, z, own[:, None])[:, 0] >= min(threshold, SAME))
+    groups.join(copies, own[copies])
     return groups.several()
 
 
@@ -71,9 +71,15 @@ def is_approximate(count: int, method: str) -> bool:
 def _approximate(z: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows of each row, itself or an equal among them: indices and cosines, (n, k) each, best first."""
     equals = Equals.of(z)
-    found, cosines = _search(z, equals.first, min(k, len(equals.first)))
-    rows, source = equals.members_of(found, k)
-    return rows[equals.group], np.take_along_axis(cosines, source, 1)[equals.group]
+    found, _ = _search(z, equals.first, min(k, len(equals.first)))
+    indices, cosines = np.empty((len(z), k), np.int64), np.empty((len(z), k), np.float32)
+    for start in range(0, len(z), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        near = equals.members_of(found[equals.group[here]], k)
+        exact = _cosines(z[here], z, near)
+        order = np.argsort(-exact, axis=1, kind="stable")
+        indices[here], cosines[here] = np.take_along_axis(near, order, 1), np.take_along_axis(exact, order, 1)
+    return indices, cosines
 
 
 def _search(z: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,9 +93,10 @@ def _search(z: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.nda
     except ModuleNotFoundError:
         raise NotInstalledError("an approximate index needs usearch: pip install '.[search]'", name="usearch") from None
     index: Any = Index(ndim=z.shape[1], metric="ip", dtype="f32", connectivity=24, expansion_add=128, expansion_search=128)
+    keys = lonely_first(z, rows)
     for start in range(0, len(rows), _BLOCK):
-        here = slice(start, start + _BLOCK)
-        index.add(np.arange(len(rows), dtype=np.uint64)[here], z[rows[here]], threads=1)
+        added = keys[start : start + _BLOCK]
+        index.add(added.astype(np.uint64), z[rows[added]], threads=1)
     places, cosines = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
     for start in range(0, len(rows), _BLOCK):
         here = slice(start, start + _BLOCK)

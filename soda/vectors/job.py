@@ -26,6 +26,7 @@ from soda.common.errors import MissingFolderError
 from soda.common.files import held_folder, whole_file
 from soda.runtime import Encoder, pictures_in
 from soda.runtime.names import printable
+from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line
 from soda.runtime.walk import Passed
 from soda.vectors import VectorsError
@@ -57,6 +58,7 @@ def embed_folder(
     normalize: str | None = None,
     batch_size: int = 64,
     workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     progress: bool = False,
 ) -> Done:
     """Embed every picture in `folder` and below it into `output` (.parquet or .npz), in the order of their paths.
@@ -76,6 +78,7 @@ def embed_folder(
         raise MissingFolderError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     origin = Origin.of(encoder, folder, normalize)
     settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
+    settings["max_pixels"] = max_pixels
     work = output.with_name(f".{output.name}.parts")
     with ExitStack() as held:
         try:
