@@ -33,7 +33,7 @@ class Equals:
         first, group = np.arange(len(z)), np.arange(len(z))
         for _ in range(GRIDS):
             factors = 2 * rng.integers(1 << 62, size=(z.shape[1],), dtype=np.int64) + 1
-            cells = _cells(z, first, rng.random(z.shape[1], dtype=np.float32), factors)
+            cells = _cells(z, first, rng.random((z.shape[1],), dtype=np.float32), factors)
             _, earliest, kind = np.unique(cells, return_index=True, return_inverse=True)
             order = np.argsort(earliest, kind="stable")  # as they come in the table
             rank = np.empty(len(order), np.int64)
