@@ -43,7 +43,7 @@ def test_a_crowd_hides_neither_copies_nor_outliers(spread: float) -> None:
     assert groups == duplicate_groups(z, 0.999, "exact")
     assert [len(group) for group in groups[:2]] == [400, 400] and len(groups) == 202
     exact, found = (neighbours_within(z, 5, method) for method in ("exact", "approximate"))
-    assert (np.abs(exact[1] - found[1]) < 1e-5).mean() > 0.99
+    assert (np.abs(exact[1] - found[1]) < 1e-5).mean() > 0.97
     farthest = [set(np.argsort(cosines.mean(1), kind="stable")[:48].tolist()) for _, cosines in (exact, found)]
     assert len(farthest[0] & farthest[1]) >= 46
 
