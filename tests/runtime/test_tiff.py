@@ -90,8 +90,11 @@ def test_colours_of_every_depth(bits: int, order: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "bits", "top"),
-    [(FLOAT, 16, 1), (FLOAT, 32, 1), (FLOAT, 64, 1), (FLOAT, 64, 255), (SIGNED, 8, 127), (SIGNED, 16, 255), (SIGNED, 32, 65535)]
-    + [(UNSIGNED, 24, 255), (UNSIGNED, 32, 65535), (UNSIGNED, 64, 255)],
+    [
+        *((FLOAT, 16, 1), (FLOAT, 32, 1), (FLOAT, 64, 1), (FLOAT, 64, 255)),
+        *((SIGNED, 8, 127), (SIGNED, 16, 255), (SIGNED, 32, 65535)),
+        *((UNSIGNED, 24, 255), (UNSIGNED, 32, 65535), (UNSIGNED, 64, 255)),
+    ],
 )
 def test_values_without_an_agreed_range(kind: int, bits: int, top: int) -> None:
     values = (RAMP * top) if kind == FLOAT else np.round(RAMP * top)

@@ -1,6 +1,6 @@
-"""`make test-oldest`: the runtime's tests in environments of the oldest and of the newest base install that pyproject.toml allows.
+"""`make test-oldest`: the runtime's tests with the oldest and with the newest base install that pyproject.toml allows.
 
-Each is made once, in .venv-oldest and .venv-newest, and holds beside the base install pytest alone.
+Each environment is made once, in .venv-oldest and .venv-newest, and holds pytest besides.
 """
 
 from __future__ import annotations

@@ -104,8 +104,8 @@ def read_label_csv(path: Path, names: list[str], *, file_column: str, label_colu
 
 
 def _normal(name: str) -> str:
-    """One spelling of a relative path: composed Unicode (macOS stores decomposed), "/" between parts, no blanks around them, no "."
-    among them."""
+    """One spelling of a relative path: composed Unicode (macOS stores decomposed), "/" between parts, no blanks around them, no
+    "." among them."""
     parts = (part.strip() for part in unicodedata.normalize("NFC", name.replace("\\", "/")).split("/"))
     return "/".join(part for part in parts if part not in ("", "."))
 
