@@ -74,18 +74,18 @@ def read_label_csv(path: Path, names: list[str], *, file_column: str, label_colu
             for row in reader:
                 line = reader.line_num + 1
                 rows += 1
-                entry, label = row[file_column], row[label_column].strip()
+                written, label = row[file_column], row[label_column].strip()
                 # As it is written first; then whatever it may mean in another spelling, of which there must be one.
-                meant = [entry] if entry in exact else alike.get(_normal(entry), [])
-                name, entry = meant[0] if len(meant) == 1 else None, entry.strip()
+                meant = [written] if written in exact else alike.get(_normal(written), [])
+                entry = written.strip()
                 if len(meant) > 1:
                     raise SourceError(f"{path}, line {line}: {entry} may be any of {_some(map(repr, meant), 'pictures')}")
                 if not label or not entry:
                     empty.append(f"line {line}" + (f" ({entry})" if entry else ""))
-                elif name is None:
+                elif not meant:
                     unknown.append(f"line {line} ({entry})")
-                elif labels.setdefault(name, label) != label:
-                    raise SourceError(f"{path}, line {line}: {entry} is {label!r}, an earlier line says {labels[name]!r}")
+                elif labels.setdefault(meant[0], label) != label:
+                    raise SourceError(f"{path}, line {line}: {entry} is {label!r}, an earlier line says {labels[meant[0]]!r}")
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except csv.Error as error:
