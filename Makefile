@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test lint bench ablations architecture server worker deploy web browser-tools system-tools clean
+.PHONY: help setup pipeline test test-oldest lint bench ablations architecture server worker deploy web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
@@ -18,9 +18,12 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
+# Prefect's server is on this machine: no proxy on the way to it.
+export NO_PROXY := $(if $(NO_PROXY),$(NO_PROXY),$(no_proxy)),127.0.0.1,localhost
+export no_proxy := $(NO_PROXY)
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make pipeline OVERRIDES="dataset=folder dataset.path=/home/me/pictures"   your own pictures'
 	@echo '  make pipeline OVERRIDES="experiment=fashion_mnist_long"                   at most two hours instead of ten minutes'
@@ -55,6 +58,9 @@ lint: setup ## ruff, mypy and the layers of the architecture
 
 test: lint browser-tools system-tools ## All tests, after lint
 	@python -m pytest -q $(ARGS)
+
+test-oldest: ## The runtime's tests with the oldest and the newest versions of the base install that pyproject.toml allows
+	@$(if $(PYTHON),$(PYTHON),python3.11) tests/support/allowed_versions.py $(ARGS)
 
 bench: setup browser-tools system-tools ## Speed and memory on this machine
 	@python -m benchmarks $(ARGS)

@@ -1,4 +1,5 @@
--- SQL over the vectors of `soda embed FOLDER -o vectors.parquet`, in DuckDB: z is FLOAT[D], so arrays can be compared at once.
+-- SQL over the vectors of `soda embed FOLDER -o vectors.parquet`, in DuckDB, which reads z as a list, FLOAT[];
+-- z::FLOAT[128] is the array that its array_ functions take.
 --   python examples/duckdb_search.py vectors.parquet "a/picture.png"
 
 -- How many pictures, and how long a vector.

@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from flows.artifacts import publish
-from flows.dvc_client import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
+from flows.dvc_client import CODE, StageError, StageResult, allow_without_git, changed_stages, run_stage, stage_order
 from flows.folder import require_hashable
 from flows.lock import workspace_lock
 from flows.params import split_overrides, write_composed
@@ -116,6 +116,10 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
                 if hint := advice(settings, root / CONF_DIR):
                     log.info("params.yaml: %s", hint)
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
+            if allow_without_git(root):
+                log.info(
+                    "there is no Git here: DVC runs without it (.dvc/config.local), and `dvc exp` and `metrics diff` need it"
+                )
             stages = stage_order(root)
             return _run_stages(root, stages[stages.index(from_stage) :] if from_stage else stages, lock, force)
     except SodaError as error:

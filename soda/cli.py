@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -47,6 +48,9 @@ def _short(value: object) -> str:
 def main(argv: list[str] | None = None) -> None:
     """Run one command. Exits 1 with one line on an error, 130 or 143 when asked to stop."""
     args = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's or file's encoding lacks is spelt out, and ends nothing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         if "action" in args:  # all but stages, `compose` and `code`

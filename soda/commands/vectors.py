@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soda.commands._sheets import add_sheet, pixel_limit, sheet_of, show
 from soda.common.checks import whole_number
-from soda.common.errors import InputError
 from soda.layout import ENCODER
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from soda.runtime import Encoder
     from soda.vectors.origin import Origin
-    from soda.vectors.sheet import Section, Shown
+    from soda.vectors.sheet import Shown
     from soda.vectors.store import Vectors
 
 COMPARED = "stats+l2"
@@ -41,14 +41,14 @@ def add_commands(commands: Any) -> None:
     _add_target(command)
     command.add_argument("queries", nargs="+", type=Path, metavar="PICTURE", help="what to look for")
     command.add_argument("-k", type=int, default=12, help="how many for each (12)")
-    _add_sheet(command, "search.html")
+    add_sheet(command, "search.html")
     command.set_defaults(action=_search)
 
     command = commands.add_parser("duplicates", help="pictures that are nearly one another")
     _add_target(command)
     command.add_argument("--threshold", type=float, default=0.98, help="cosine from which two are duplicates (0.98)")
     _add_method(command)
-    _add_sheet(command, "duplicates.html")
+    add_sheet(command, "duplicates.html")
     command.set_defaults(action=_duplicates)
 
     command = commands.add_parser("cluster", help="pictures in groups of like ones")
@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("-k", type=int, default=10, help="how many groups (10)")
     command.add_argument("--shown", type=int, default=24, help="of each group on the sheet, the most typical first (24)")
     command.add_argument("--seed", type=int, default=0)
-    _add_sheet(command, "clusters.html")
+    add_sheet(command, "clusters.html")
     command.set_defaults(action=_cluster)
 
     command = commands.add_parser("outliers", help="pictures that are like no other")
@@ -64,7 +64,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("-n", "--number", type=int, default=48, help="how many (48)")
     command.add_argument("-k", type=int, default=5, help="neighbours that each is held to (5)")
     _add_method(command)
-    _add_sheet(command, "outliers.html")
+    add_sheet(command, "outliers.html")
     command.set_defaults(action=_outliers)
 
 
@@ -81,6 +81,7 @@ def _embed(args: argparse.Namespace) -> None:
             normalize=normalize,
             batch_size=args.batch_size,
             workers=args.workers,
+            **pixel_limit(args),
             progress=True,
         )
     except KeyboardInterrupt:
@@ -98,9 +99,10 @@ def _search(args: argparse.Namespace) -> None:
     from soda.vectors.sheet import Section, Shown
     from soda.vectors.store import on_disk
 
-    target = _sheet(args)
+    sheet_of(args)
     encoder = _encoder(args)
-    queries = encoder.embed([str(path) for path in args.queries], normalize=COMPARED, batch_size=args.batch_size)
+    looked_for = [str(path) for path in args.queries]
+    queries = encoder.embed_all(looked_for, normalize=COMPARED, batch_size=args.batch_size, **pixel_limit(args)).z
     origin, blocks = _blocks(args, encoder)
     sections, rows = [], []
     for path, hits in zip(args.queries, search(queries, blocks, args.k), strict=True):
@@ -109,14 +111,15 @@ def _search(args: argparse.Namespace) -> None:
         sections.append(Section(f"like {path}", [Shown(path, str(path), "looked for", lead=True), *found]))
     if not any(section.pictures[1:] for section in sections):
         raise VectorsError(f"{args.target}: there is no readable picture in it")
-    _show(target, "Search", f"The nearest of {origin.folder}, by cosine.", sections, rows)
+    show(args, "Search", f"The nearest of {origin.folder}, by cosine.", sections, rows)
 
 
 def _duplicates(args: argparse.Namespace) -> None:
     from soda.vectors.index import duplicate_groups
     from soda.vectors.sheet import Section
 
-    target, vectors = _sheet(args), _vectors(args)
+    sheet_of(args)
+    vectors = _vectors(args)
     groups = duplicate_groups(vectors.z, args.threshold, args.method)
     rows = [(str(number), vectors.files[row]) for number, group in enumerate(groups) for row in group]
     sections = [Section(f"{len(group)} pictures", [_shown(vectors, row) for row in group]) for group in groups]
@@ -124,7 +127,7 @@ def _duplicates(args: argparse.Namespace) -> None:
     about = (
         f"{extra:,} of {len(vectors.files):,} pictures repeat another: cosine {args.threshold:g} or more{_how(args, vectors)}."
     )
-    _show(target, "Duplicates", about, sections, rows)
+    show(args, "Duplicates", about, sections, rows)
 
 
 def _cluster(args: argparse.Namespace) -> None:
@@ -133,7 +136,8 @@ def _cluster(args: argparse.Namespace) -> None:
 
     whole_number("--shown", args.shown, 1)
     whole_number("--seed", args.seed, 0)
-    target, vectors = _sheet(args), _vectors(args)
+    sheet_of(args)
+    vectors = _vectors(args)
     whole_number("-k", args.k, 1, len(vectors.files))
     found = cluster(vectors.z, args.k, seed=args.seed)
     labelled = zip(found.labels, found.cosines, vectors.files, strict=True)
@@ -144,7 +148,7 @@ def _cluster(args: argparse.Namespace) -> None:
         shown = [_shown(vectors, int(row), f"{found.cosines[row]:.3f}") for row in rows[: args.shown]]
         sections.append(Section(f"cluster {number}: {len(rows):,} pictures", shown, len(rows) - len(shown)))
     about = f"{len(vectors.files):,} pictures in {args.k} groups, the most typical first."
-    _show(target, "Clusters", about, sections, lines)
+    show(args, "Clusters", about, sections, lines)
 
 
 def _outliers(args: argparse.Namespace) -> None:
@@ -156,7 +160,8 @@ def _outliers(args: argparse.Namespace) -> None:
 
     whole_number("--number", args.number, 1)
     whole_number("-k", args.k, 1)
-    target, vectors = _sheet(args), _vectors(args)
+    sheet_of(args)
+    vectors = _vectors(args)
     if len(vectors.z) > 1 and is_approximate(len(vectors.z), args.method):
         scores = 1 - neighbours_within(vectors.z, args.k, args.method)[1].mean(1)
     else:
@@ -167,7 +172,7 @@ def _outliers(args: argparse.Namespace) -> None:
         f"The {len(rows)} of {len(vectors.files):,} pictures that are farthest from their {args.k} nearest{_how(args, vectors)}."
     )
     section = Section("", [_shown(vectors, int(row), f"{scores[row]:.3f}") for row in rows])
-    _show(target, "Outliers", about, [section], lines)
+    show(args, "Outliers", about, [section], lines)
 
 
 def _encoder(args: argparse.Namespace) -> Encoder:
@@ -186,8 +191,13 @@ def _vectors(args: argparse.Namespace) -> Vectors:
     if not args.target.is_dir():
         return read_vectors(args.target)
     encoder = _encoder(args)
-    found = encoder.embed_all(args.target, normalize=COMPARED, batch_size=args.batch_size, workers=args.workers, progress=True)
+    found = encoder.embed_all(args.target, **_streaming(args))
     return Vectors(found.names, found.z, Origin.of(encoder, args.target, COMPARED))
+
+
+def _streaming(args: argparse.Namespace) -> dict[str, Any]:
+    settings = {"normalize": COMPARED, "batch_size": args.batch_size, "workers": args.workers, "progress": True}
+    return {**settings, **pixel_limit(args)}
 
 
 def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterator[tuple[list[str], np.ndarray]]]:
@@ -197,8 +207,7 @@ def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterato
     from soda.vectors.store import comparable_blocks, read_origin
 
     if args.target.is_dir():
-        settings = {"normalize": COMPARED, "batch_size": args.batch_size, "workers": args.workers, "progress": True}
-        batches = encoder.stream(args.target, **settings)
+        batches = encoder.stream(args.target, **_streaming(args))
         return Origin.of(encoder, args.target, COMPARED), ((batch.names, batch.z) for batch in batches if batch.names)
     origin = read_origin(args.target)
     if origin.encoder_sha256 != Origin.of(encoder, Path(origin.folder), None).encoder_sha256:
@@ -206,25 +215,6 @@ def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterato
     if origin.normalize == "l2":
         raise VectorsError(f"{args.target}: vectors of length 1 alone cannot be searched; embed with --normalize none or stats")
     return origin, comparable_blocks(args.target, origin)
-
-
-def _sheet(args: argparse.Namespace) -> Path:
-    """Where the sheet goes, checked before any work."""
-    path: Path = args.output
-    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
-        raise InputError(f"{path}: cannot be written; a contact sheet is an .html file")
-    return path
-
-
-def _show(target: Path, title: str, about: str, sections: list[Section], lines: Iterable[tuple[str, ...]]) -> None:
-    """The sheet first: whoever reads the lines may stop early."""
-    from soda.runtime.names import one_line
-    from soda.vectors.sheet import write_sheet
-
-    shown = write_sheet(target, title, about, sections)
-    print(f"{target}: {shown} pictures to look at. {about}", file=sys.stderr)
-    for line in lines:
-        print("\t".join(map(one_line, line)))
 
 
 def _shown(vectors: Vectors, row: int, note: str = "") -> Shown:
@@ -253,6 +243,12 @@ def _add_encoder(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--provider", action="append", metavar="NAME", help="of onnxruntime, the preferred one first (CPUExecutionProvider)"
     )
+    command.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="of a file; larger ones are left out (100 million; a JPEG may have four times as many, decoded at half its sides)",
+    )
     command.add_argument("--batch-size", type=int, default=64, help="pictures encoded at once (64)")
 
 
@@ -260,7 +256,3 @@ def _add_method(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--method", choices=("auto", "exact", "approximate"), default="auto", help="approximate from 300,000 pictures on (auto)"
     )
-
-
-def _add_sheet(command: argparse.ArgumentParser, name: str) -> None:
-    command.add_argument("-o", "--output", type=Path, default=Path(name), help=f"the contact sheet ({name})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -57,6 +58,19 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: Path) -> None:
+    """Raise OSError now where `whole_file` could not write `path` later; nothing is left behind."""
+    folder = path.parent
+    with _named(path):
+        while not folder.exists():  # it would be made
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    temporary = _sibling(folder / path.name, "new")
+    temporary.touch(exist_ok=False)
+    temporary.unlink()
 
 
 @contextmanager

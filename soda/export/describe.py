@@ -97,7 +97,11 @@ def describe_directions(file: Path | None, model_dir: Path, latent_dim: int) -> 
 
 
 def to_bytes(graph: onnx.ModelProto, metadata: dict[str, Any]) -> bytes:
-    """The file: the graph with these metadata and its checksum. The same graph and metadata give the same bytes."""
+    """The file: the graph with these metadata and its checksum. The same graph and metadata give the same bytes.
+
+    Its IR version is the least that its opset needs, so that older runtimes read it, too.
+    """
+    graph.ir_version = onnx.helper.find_min_ir_version_for(graph.opset_import)
     onnx.helper.set_model_props(graph, to_props({**metadata, "sha256": "0" * 64}))
     return with_checksum(graph.SerializeToString(deterministic=True))
 

@@ -48,10 +48,12 @@ class DeployedEncoder(nn.Module):
         square = torch.minimum(height, width)
         tall, wide = (square, square) if self.resize == "crop" else (height, width)
         top, left = torch.floor((height - tall) / 2), torch.floor((width - wide) / 2)
-        rows = _weights(images.shape[1], top, tall, self.image_size)
-        columns = _weights(images.shape[2], left, wide, self.image_size)
+        rows = _fixed_point(_weights(images.shape[1], top, tall, self.image_size))  # (S, H)
+        # Turned before it is rounded: a Transpose right before a MatMul of float64 is fused by onnxruntime into an operator for
+        # which it has a kernel from 1.26 on only.
+        columns = _fixed_point(_weights(images.shape[2], left, wide, self.image_size).T)  # (W, S)
         x = images.permute(0, 3, 1, 2).double()  # (N, 3, H, W)
-        x = _round(x @ columns.T)  # (N, 3, H, S)
+        x = _round(x @ columns)  # (N, 3, H, S)
         x = _round(rows @ x).float()  # (N, 3, S, S)
         if self.channels == 1:
             x = torch.floor((x * self.luma).sum(1, keepdim=True) / 65536 + 0.5)
@@ -59,7 +61,7 @@ class DeployedEncoder(nn.Module):
 
 
 def _weights(length: int, start: Tensor, extent: Tensor, size: int) -> Tensor:
-    """Weights that resize `extent` of `length` pixels, from pixel `start` on, to `size`: (size, length), in units of 1/2^22.
+    """Weights that resize `extent` of `length` pixels, from pixel `start` on, to `size`: (size, length), each row of sum 1.
 
     float64 as in Pillow, whose rounding float32 would miss.
     """
@@ -69,7 +71,11 @@ def _weights(length: int, start: Tensor, extent: Tensor, size: int) -> Tensor:
     reach = 1.0 / torch.clamp(scale, min=1.0)  # when it shrinks, the filter widens: the antialiasing
     weights = torch.clamp(1.0 - torch.abs((positions[None] - centres[:, None] + 0.5) * reach), min=0.0)
     weights = weights * ((positions >= 0) & (positions < extent))[None]
-    weights = weights * (1.0 / weights.sum(1, keepdim=True))
+    return weights * (1.0 / weights.sum(1, keepdim=True))
+
+
+def _fixed_point(weights: Tensor) -> Tensor:
+    """Weights in units of 1/2^22, whole."""
     return torch.floor(weights * FIXED_POINT + 0.5)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from soda.common.errors import InputError
-from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
+from soda.runtime.preprocess import MAX_PIXELS, PictureError, open_picture, to_rgb, to_square
 
 Item: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
 """One picture: a file, a Pillow image, or uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA."""
@@ -37,20 +37,22 @@ def named(items: Item | Iterable[Item]) -> Iterator[tuple[str, Item]]:
         yield from ((f"item {i}", item) for i, item in enumerate(items))
 
 
-def square_pixels(name: str, item: Item, *, size: int, resize: str) -> np.ndarray:
+def square_pixels(name: str, item: Item, *, size: int, resize: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """One picture as uint8 RGB (size, size, 3), prepared as the training pictures were. Raises what `as_image`, `squared` do."""
     if isinstance(item, np.ndarray) and item.shape == (size, size, 3) and item.dtype == np.uint8:
         return np.ascontiguousarray(item)
-    return squared(*as_image(name, item), size=size, resize=resize)
+    return squared(*as_image(name, item, max_pixels), size=size, resize=resize)
 
 
-def as_image(name: str, item: Item) -> tuple[str, Image.Image]:
+def as_image(name: str, item: Item, max_pixels: int = MAX_PIXELS) -> tuple[str, Image.Image]:
     """What errors call a picture (a file by its path), and the picture as a Pillow image in the mode and orientation that it has.
+
+    max_pixels: of a file.
 
     Raises PictureError for a file that cannot be read, TypeError for another type or dtype, ValueError for another shape.
     """
     if isinstance(item, (str, os.PathLike)):
-        return os.fspath(item), open_picture(item)
+        return os.fspath(item), open_picture(item, max_pixels=max_pixels)
     if isinstance(item, Image.Image):
         return name, item
     if not isinstance(item, np.ndarray):

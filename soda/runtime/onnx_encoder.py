@@ -15,10 +15,11 @@ from soda.common.errors import InputError
 from soda.runtime.items import Item, named
 from soda.runtime.metadata import INPUT, OUTPUT, from_props
 from soda.runtime.names import one_line
+from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line, Progress
 from soda.runtime.session import ModelError, OnnxModel
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
-from soda.runtime.walk import pictures_in
+from soda.runtime.walk import Passed, pictures_in
 
 NORMALIZATIONS = (None, "stats", "l2", "stats+l2")
 ERRORS = ("raise", "skip")
@@ -49,10 +50,12 @@ class EmbedOptions(TypedDict, total=False):
     errors: str | None
     workers: int | None
     progress: Progress
+    max_pixels: int
 
 
 class Encoder(OnnxModel):
-    """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once.
+    """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once, and it can
+    be pickled for other processes and machines.
 
     path: an encoder.onnx. providers: of onnxruntime, in order of preference; by default the CPU. threads: that one call may use;
     0 leaves it to onnxruntime (one a core). mean, std: of each component of z over the training pictures, (D,) float32.
@@ -87,6 +90,7 @@ class Encoder(OnnxModel):
         errors: "raise", or "skip" to leave out, and log, what cannot be read; by default "skip" for a folder. `stream` and
         `embed_all` tell which pictures these are. workers: threads that decode files, by default one a core.
         progress: True for a line on standard error, or a function that is called with the number of pictures done.
+        max_pixels: of a file; larger ones are not decoded. A JPEG may have four times as many: it is decoded at half its sides.
 
         Raises PictureError for a picture that cannot be read, TypeError for a wrong type or dtype, ValueError for a wrong shape,
         nothing to embed or an unknown setting; each message names the picture or the value.
@@ -101,6 +105,10 @@ class Encoder(OnnxModel):
         )
         if not indices:
             reasons = f"; the first of {len(skipped)} that cannot be read: {skipped[0].reason}" if skipped else ""
+            if not skipped and isinstance(items, (str, os.PathLike)):
+                passed = Passed()
+                list(pictures_in(items, passed=passed))
+                reasons = f" by {os.fspath(items)}{passed}"
             raise InputError(f"there is nothing to embed: not a single picture was given{reasons}")
         return Embedded(names, np.concatenate([batch.z for batch in batches]), indices, skipped)
 
@@ -113,6 +121,7 @@ class Encoder(OnnxModel):
         errors: str | None = None,
         workers: int | None = None,
         progress: Progress = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> Iterator[Embedded]:
         """The same a batch at a time, in flat memory however many pictures there are; a batch may be empty but for what it
         skipped.
@@ -124,6 +133,7 @@ class Encoder(OnnxModel):
         one_of("normalize", normalize, NORMALIZATIONS)
         whole_number("batch_size", batch_size, 1)
         one_of("errors", errors, ERRORS)
+        whole_number("max_pixels", max_pixels, 1)
         workers = default_workers() if workers is None else whole_number("workers", workers, 0)
         within = ((name, os.path.join(items, name)) for name in pictures_in(items)) if folder else None  # type: ignore[arg-type]
         done, line = 0, Line() if progress is True else None
@@ -135,6 +145,7 @@ class Encoder(OnnxModel):
             batch_size=batch_size,
             workers=workers,
             skip=errors == "skip",
+            max_pixels=max_pixels,
         )
         try:
             for batch in batches:

@@ -1,70 +1,43 @@
 """A picture file to square uint8 pixels: the one preprocessing that preparation and deployment share (NumPy and Pillow only).
 
-Whatever the file holds becomes RGB of 8 bits: turned as its EXIF says, the first frame of several, palettes looked up,
-transparency over white, CMYK converted (Pillow undoes the inversion of Adobe's JPEGs), 16-bit, 32-bit and float values scaled.
+Whatever the file holds becomes sRGB of 8 bits: turned as its EXIF says, the first frame of several, palettes looked up,
+transparency over white, colour profiles carried out, CMYK converted (Pillow undoes the inversion of Adobe's JPEGs), values of any
+other depth scaled.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import struct
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from soda.common.checks import one_of
-from soda.common.errors import InputError, SodaError
+from soda.common.errors import InputError
+from soda.runtime.colour import to_srgb
+from soda.runtime.greys import range_of, to_8_bit
+from soda.runtime.picture_error import PictureError
+from soda.runtime.picture_file import FORMATS, MAX_PIXELS, open_picture, reason
 
-MAX_PIXELS = 100_000_000
-# Tried whatever the file is called; Pillow knows them all from 11.3 on. What runs a program (EPS) or decodes as it opens (ICO)
-# is left out.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
+__all__ = ["FORMATS", "MAX_PIXELS", "PictureError", "load_picture", "open_picture", "to_rgb", "to_square"]
+
 RESIZES = ("crop", "stretch")
-_BLOCK = 1 << 22  # values scaled at once, so that a large 16-bit picture needs little more than its own memory
-
-
-class PictureError(SodaError, ValueError):
-    """A picture that cannot be used; the message names the file (where there is one) and the reason."""
-
-
-def open_picture(
-    source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_side: int = 1
-) -> Image.Image:
-    """Decode the first frame of a picture, in the mode and orientation in which it is stored.
-
-    `source` is a path or a binary file; `name` is what errors call it (by default its path). The size is read from the header,
-    so that a picture of more than `max_pixels` pixels, or one with a side below `min_side` px, is never decoded. Pillow's own
-    limit (twice `PIL.Image.MAX_IMAGE_PIXELS`) holds as well. Raises PictureError for these and for whatever cannot be read.
-    """
-    if name is None:
-        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "name", "picture"))
-    try:
-        with Image.open(source, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise PictureError(f"{width} x {height} px is more than the limit of {max_pixels:,} pixels")
-            if min(width, height) < min_side:
-                raise PictureError(f"{width} x {height} px is less than the limit of {min_side} px a side")
-            image.load()
-            return image
-    except Image.DecompressionBombError as error:
-        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
-        found = re.search(r"(\d+) pixels", str(error))
-        size = f"{int(found[1]):,} pixels is" if found else "it has"
-        raise PictureError(f"{name}: {size} more than the limit of {limit:,} pixels") from None
-    except Exception as error:
-        raise PictureError(f"{name}: {_reason(error)}") from None
 
 
 def load_picture(
-    source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None, max_pixels: int = MAX_PIXELS, min_side: int = 1
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = 1,
+    shrink: bool = True,
 ) -> Image.Image:
     """Read a picture as RGB of 8 bits, upright: `open_picture`, then `to_rgb`. Raises PictureError naming the file."""
     if name is None and isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
-    image = open_picture(source, name=name, max_pixels=max_pixels, min_side=min_side)
+    image = open_picture(source, name=name, max_pixels=max_pixels, min_side=min_side, shrink=shrink)
     try:
         return to_rgb(image)
     except PictureError as error:
@@ -72,35 +45,51 @@ def load_picture(
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a picture of any mode upright and into mode "RGB".
+    """Turn a picture of any mode upright and into mode "RGB", of sRGB.
 
     16-bit values are divided by 257. Those of modes I and F have no agreed range: the narrowest of [0, 1] (F only), [0, 255]
     and [0, 65535] that holds them all is taken as black to white, else their least to their greatest. Transparency shows white.
-    Raises PictureError for values that are not finite and for modes that Pillow cannot convert.
+    An ICC profile that comes with the picture is carried out, unless it is sRGB. Raises PictureError for values that are not
+    finite and for modes that Pillow cannot convert.
     """
     try:
         image = _upright(image)
+        profile = image.info.get("icc_profile")
+        profile = profile if isinstance(profile, bytes) else None
         if image.mode.startswith("I;16"):
             values = np.asarray(image)
             clear = image.info.get("transparency")  # of a PNG the one value that is transparent
             if isinstance(clear, int):
                 values = np.where(values == clear, 65535, values)
-            return Image.fromarray(_to_8_bit(values, 0.0, 65535.0)).convert("RGB")
+            return _plain(Image.fromarray(to_8_bit(values, 0.0, 65535.0)), profile)
         if image.mode in ("I", "F"):
             values = np.asarray(image)
-            return Image.fromarray(_to_8_bit(values, *_range(values, image.mode))).convert("RGB")
+            return _plain(Image.fromarray(to_8_bit(values, *range_of(values))), profile)
         if image.mode == "La":
             image = image.convert("LA")
         if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+            grey = image.mode in ("LA", "L", "1")
             image = image.convert("RGBA")
+            alpha = image.getchannel("A")
             white = Image.new("RGB", image.size, "white")
-            white.paste(image, mask=image.getchannel("A"))
+            white.paste(_plain(image.getchannel("R"), profile) if grey and profile else _plain(image, profile), mask=alpha)
             return white
-        return image if image.mode == "RGB" else image.convert("RGB")
+        return _plain(image, profile)
     except PictureError:
         raise
     except Exception as error:
-        raise PictureError(f"cannot be converted from mode {image.mode!r} to RGB: {_reason(error)}") from None
+        raise PictureError(f"cannot be converted from mode {image.mode!r} to RGB: {reason(error)}") from None
+
+
+def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """An image without transparency (that of RGBA is left out) as RGB, its colours those of sRGB."""
+    if profile or image.mode == "LAB":
+        if image.mode == "1":
+            image = image.convert("L")
+        elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
+            image = image.convert("RGB")
+        image = to_srgb(image, profile)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def to_square(image: Image.Image, size: int, *, channels: int = 3, resize: str = "crop") -> np.ndarray:
@@ -129,37 +118,3 @@ def _upright(image: Image.Image) -> Image.Image:
     except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error):
         return image  # the EXIF block is damaged, the picture is not
     return image if turned is None else turned
-
-
-def _range(values: np.ndarray, mode: str) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise PictureError("it holds values that are not finite (NaN or infinity)")
-    for top in (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0):
-        if low >= 0 and high <= top:
-            return 0.0, top
-    return low, high
-
-
-def _to_8_bit(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Map [low, high] linearly to [0, 255]: (H, W) of any number type -> (H, W) uint8, a block of rows at a time."""
-    out = np.zeros(values.shape, np.uint8)
-    scale = 255.0 / (high - low) if high > low else 0.0
-    rows = max(1, _BLOCK // max(1, values.shape[1]))
-    for start in range(0, values.shape[0], rows):
-        block = (values[start : start + rows].astype(np.float64) - low) * scale
-        out[start : start + rows] = np.clip(np.floor(block + 0.5), 0, 255)
-    return out
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture of a format that is read here (" + ", ".join(FORMATS) + ")"
-    if isinstance(error, MemoryError):
-        return "decoding it needs more memory than there is"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    text = " ".join(str(error).split())
-    if isinstance(error, (PictureError, OSError)):
-        return text or type(error).__name__
-    return f"damaged ({type(error).__name__}: {text})" if text else f"damaged ({type(error).__name__})"

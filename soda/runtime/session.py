@@ -65,7 +65,10 @@ class OnnxModel:
         from_props: Callable[[Mapping[str, str]], dict[str, Any]],
     ) -> None:
         self.path = Path(path)
-        self._session = self._open(["CPUExecutionProvider"] if providers is None else list(providers), threads)
+        self._made_with = ["CPUExecutionProvider"] if providers is None else list(providers), threads
+        content = self._read()
+        self._digest, self._content = hashlib.sha256(content).digest(), b""
+        self._session = self._open(content)
         try:
             self._metadata = from_props(dict(self._session.get_modelmeta().custom_metadata_map))
             self._inputs, self._outputs = (  # name -> (type, shape); a string in a shape names a size that is not fixed
@@ -101,15 +104,29 @@ class OnnxModel:
             raise self.failure(f"{self.path}: damaged: its bytes are not those that were exported ({CHECKSUM_KEY} does not fit)")
         return content
 
-    def _open(self, providers: list[str], threads: int) -> InferenceSession:
+    def __getstate__(self) -> dict[str, Any]:
+        """With the bytes of the file, which another machine may not have. Raises `failure` where they are others by now."""
+        content = self._content or self._read()
+        if hashlib.sha256(content).digest() != self._digest:
+            raise self.failure(f"{self.path}: it changed since it was loaded, so no copy of the model can be handed on")
+        return {**self.__dict__, "_session": None, "_content": content}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)  # the bytes stay with a copy, which may be handed on in its turn
+        self._session = self._open(state["_content"])
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+    def _open(self, content: bytes) -> InferenceSession:
         import onnxruntime  # here and not above: most of the import time, which preparation need not pay
 
+        providers, threads = self._made_with
         whole_number("threads", threads, 0)
         available = onnxruntime.get_available_providers()
         for provider in providers:
             if provider not in available:
                 raise InputError(f"providers: this onnxruntime has no {provider!r}; it has {', '.join(available)}")
-        content = self._read()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Threads that spin while they wait for the next batch take the processor from those that decode it.

@@ -9,12 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from soda.runtime.items import Item, square_pixels
-from soda.runtime.preprocess import PictureError
+from soda.runtime.preprocess import MAX_PIXELS, PictureError
 
 AHEAD = 3
 """Batches that are drawn from the source before the first of them is encoded."""
@@ -107,15 +107,16 @@ def pixel_batches(
     batch_size: int,
     workers: int,
     skip: bool,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[PixelBatch]:
     """Batches of pictures (name, picture) in their order, prepared as the training pictures were.
 
     Files are decoded by `workers` threads (0: none), AHEAD batches in advance; Pillow images and arrays at once, since whoever
-    gives them may use them again. skip: leave out what is no readable picture (PictureError) instead of raising it. Raises what
-    `square_pixels` raises.
+    gives them may use them again. max_pixels: of a file. skip: leave out what is no readable picture (PictureError) instead of
+    raising it. Raises what `square_pixels` raises.
     """
     source, pool = iter(pictures), _Pool(workers)
-    attempt: _Attempt = partial(_attempt, size=size, resize=resize)
+    attempt: _Attempt = partial(_attempt, size=size, resize=resize, max_pixels=max_pixels)
     queue: deque[_Drawn] = deque()
     start = 0
     try:
@@ -136,9 +137,9 @@ def pixel_batches(
         pool.close()
 
 
-def _attempt(name: str, item: Item, *, size: int, resize: str) -> _Outcome:
+def _attempt(name: str, item: Item, **settings: Any) -> _Outcome:
     try:
-        return square_pixels(name, item, size=size, resize=resize)
+        return square_pixels(name, item, **settings)
     except Exception as error:  # raised or noted where its turn comes
         return error
 

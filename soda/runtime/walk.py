@@ -7,7 +7,10 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -26,51 +29,143 @@ over."""
 RUN = 50_000
 """Names sorted in memory at once; of more, sorted runs are merged from temporary files."""
 
+_KINDS, _SHOWN = 1000, 6  # kinds of names that are counted apart, and that a sentence names
+
 _log = logging.getLogger(__name__)
 
 
-def pictures_in(folder: str | os.PathLike[str]) -> Iterator[str]:
+HOUSEKEEPING = frozenset(
+    {
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@__thumb", "#recycle", "#snapshot"),  # Synology, QNAP
+        *("$recycle.bin", "recycler", "recycled", "system volume information", "found.000", "lost+found"),
+        *("__macosx", "network trash folder", "temporary items", "_vti_cnf"),
+    }
+)
+"""Folders, in small letters, in which other programs keep thumbnails, snapshots and what was thrown away."""
+
+PREVIEWS = (".lrdata", ".lrcat-data", ".cocatalogdb")
+"""Ends of folders full of previews: Lightroom's and Capture One's."""
+
+LIBRARIES = (".photoslibrary", ".photolibrary", ".aplibrary")
+ORIGINALS = frozenset({"originals", "masters"})
+"""Of a library of Apple's these folders alone hold pictures of the person; all else is made of them."""
+
+
+@dataclass
+class Passed:
+    """What a walk passed over. others: files that are no pictures by their names, by ending; programs: folders and files that are
+    hidden or that other programs keep, by name."""
+
+    others: Counter[str] = field(default_factory=Counter)
+    programs: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def count(self) -> int:
+        return self.others.total() + self.programs.total()
+
+    def __str__(self) -> str:
+        """To be put behind "there is no picture in it"; "" where there was nothing at all."""
+        text = ""
+        if self.others:
+            text += f"; {self.others.total()} other files are in it ({_most(self.others)})"
+        if self.programs:
+            text += f"; passed over, as hidden or of other programs: {_most(self.programs)}"
+        return text
+
+
+def pictures_in(
+    folder: str | os.PathLike[str],
+    *,
+    passed: Passed | None = None,
+    onerror: Callable[[OSError], object] | None = None,
+    pipes: bool = False,
+) -> Iterator[str]:
     """Paths of the pictures in a folder and all below it, relative to it, sorted, with "/" between their parts.
 
-    Hidden files and folders are passed over, links to folders are not followed; a folder below that cannot be read is passed over
-    with a warning. A link to a picture that is gone is given, so that whoever opens it can say so. Memory does not grow with the
-    number of pictures.
+    This is the one walk of embedding and of training. Hidden files and folders and those of HOUSEKEEPING are passed over. Linked
+    folders are entered, each real folder once, by its own name where it has one below `folder`. A link to a picture that is gone
+    is given, so that whoever opens it can say so. Memory does not grow with the number of pictures.
+    passed: takes down what is passed over. onerror: called with the error about a folder that cannot be listed; by default it is
+    passed over with a warning. pipes: give what is no file but is called like a picture, too.
     Raises NotADirectoryError when it is no folder.
     """
     root = Path(folder)
     if not root.is_dir():
         raise MissingFolderError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
+    found = _walk(root, Passed() if passed is None else passed, onerror or _warn, pipes)
+    names = list(islice(found, RUN))
+    if len(names) < RUN:  # no temporary file for few: there may be no place for one
+        yield from sorted(names)
+        return
     with tempfile.TemporaryFile("w+", encoding="ascii") as file:
         runs: list[tuple[int, int]] = []  # where each sorted run begins and how many names it holds
-        names: list[str] = []
-        for name in _walk(root):
-            names.append(name)
-            if len(names) == RUN:
-                runs.append(_write(file, names))
-                names = []
-        names.sort()
-        yield from heapq.merge(*(_read(file, start, count) for start, count in runs), names)
+        while len(names) == RUN:
+            runs.append(_write(file, names))
+            names = list(islice(found, RUN))
+        yield from heapq.merge(*(_read(file, start, count) for start, count in runs), sorted(names))
 
 
-def _walk(root: Path) -> Iterator[str]:
-    pending = [""]
-    while pending:
-        prefix = pending.pop()
+def is_housekeeping(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or of another program."""
+    small = name.lower()
+    return name.startswith(".") or small in HOUSEKEEPING or small.endswith(PREVIEWS)
+
+
+def _walk(root: Path, passed: Passed, onerror: Callable[[OSError], object], pipes: bool) -> Iterator[str]:
+    pending, linked, seen = [""], deque[str](), set[tuple[int, int] | str]()
+    while pending or linked:
+        prefix = pending.pop() if pending else linked.popleft()  # links last: a folder goes by its own name
         try:
+            real = _identity(root / prefix)
+            if real in seen:
+                continue
+            seen.add(real)
             entries = os.scandir(root / prefix)
         except OSError as error:
             if not prefix:
                 raise
-            _log.warning("passed over: %s: %s", one_line(str(root / prefix)), error.strerror or error)
+            onerror(error)
             continue
+        library = prefix[:-1].lower().endswith(LIBRARIES)
         with entries:
             for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(f"{prefix}{entry.name}/")
-                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and _may_be_read(entry):
+                folder, link = _is_folder(entry)
+                if is_housekeeping(entry.name) or (library and not (folder and entry.name.lower() in ORIGINALS)):
+                    _count(passed.programs, "._*" if entry.name.startswith("._") else entry.name)
+                elif folder:
+                    (linked if link else pending).append(f"{prefix}{entry.name}/")
+                elif (ending := os.path.splitext(entry.name)[1].lower()) not in EXTENSIONS:
+                    _count(passed.others, ending)
+                elif pipes or _may_be_read(entry):
                     yield prefix + entry.name
+        if not pending:
+            linked = deque(sorted(linked))
+
+
+def _identity(folder: Path) -> tuple[int, int] | str:
+    status = os.stat(folder)
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Whether it is a folder, and whether it is a link to one."""
+    try:
+        return entry.is_dir(), entry.is_symlink()
+    except OSError:  # a link in a circle
+        return False, True
+
+
+def _warn(error: OSError) -> None:
+    _log.warning("passed over: %s: %s", one_line(os.fspath(error.filename).rstrip("/")), error.strerror or error)
+
+
+def _count(counted: Counter[str], name: str) -> None:
+    counted[name if name in counted or len(counted) < _KINDS else "..."] += 1
+
+
+def _most(counted: Counter[str]) -> str:
+    shown = [f"{count} {one_line(name) or 'without an ending'}" for name, count in counted.most_common(_SHOWN)]
+    return ", ".join(shown) + (", ..." if len(counted) > _SHOWN else "")
 
 
 def _may_be_read(entry: os.DirEntry[str]) -> bool:
@@ -84,8 +179,7 @@ def _may_be_read(entry: os.DirEntry[str]) -> bool:
 def _write(file: IO[str], names: list[str]) -> tuple[int, int]:
     file.seek(0, os.SEEK_END)
     start = file.tell()
-    names.sort()
-    for name in names:
+    for name in sorted(names):
         file.write(json.dumps(name) + "\n")  # names may hold line ends, and bytes that are no Unicode
     file.flush()
     return start, len(names)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from soda.runtime.preprocess import PictureError, load_picture, to_square
+from soda.serve.forms import FormParser
 from soda.serve.limits import Limits
 from soda.serve.refusal import Refusal
 
@@ -62,7 +64,8 @@ class ImageDecoder:
 
     def _square(self, file: BinaryIO, name: str) -> np.ndarray | PictureError:
         try:
-            return to_square(load_picture(file, name=name, max_pixels=self._max_pixels), self._size, resize=self._resize)
+            image = load_picture(file, name=name, max_pixels=self._max_pixels, shrink=False)  # the limit holds for every format
+            return to_square(image, self._size, resize=self._resize)
         except PictureError as error:
             return error
 
@@ -77,10 +80,12 @@ def check_content_type(headers: Mapping[str, str]) -> None:
 async def read_files(request: Request, limits: Limits) -> list[UploadFile]:
     """The files of the form, whatever its fields are called. Raises Refusal (400, 413) for none or too many."""
     try:
-        form = await request.form(max_files=limits.max_pictures, max_fields=16, max_part_size=1 << 16)
-    except HTTPException as error:
-        status = 413 if str(error.detail).startswith("Too many") else 400
-        raise Refusal(status, f"the form cannot be read: {error.detail}") from None
+        async with aclosing(request.stream()) as stream:
+            most = {"max_files": limits.max_pictures, "max_fields": 16, "max_part_size": 1 << 16}
+            form = await FormParser(request.headers, stream, **most).parse()
+    except MultiPartException as error:
+        status = 413 if error.message.startswith("Too many") else 400
+        raise Refusal(status, f"the form cannot be read: {error.message}") from None
     except (UnicodeError, LookupError) as error:  # of a charset that the client named
         raise Refusal(400, f"the form cannot be read: {error}") from None
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]

@@ -10,12 +10,18 @@ import numpy as np
 from soda.common.checks import cosine, one_of
 from soda.common.errors import NotInstalledError
 from soda.runtime.neighbours import Groups, duplicates, nearest, without_self
+from soda.vectors.equals import Equals, lonely_first
 
 EXACT = 300_000
 """Latents up to which all pairs are compared: two minutes on two cores at 128 numbers, as long as the index then takes."""
 
 NEIGHBOURS = 32
 """Of each picture, that an approximate search for duplicates looks at."""
+
+SAME = 1 - 1e-6
+"""A cosine of equals: in float32 it need not be 1."""
+
+_BLOCK = 1 << 16  # rows handed to the index at once
 
 METHODS = ("auto", "exact", "approximate")
 
@@ -39,10 +45,14 @@ def duplicate_groups(z: np.ndarray, threshold: float, method: str = "auto") -> l
     if not is_approximate(len(z), method):
         return duplicates(z, threshold=threshold)
     cosine("threshold", threshold)
-    indices, cosines = _approximate(z, min(NEIGHBOURS, len(z)))
+    equals = Equals.of(z)
+    places, cosines = _search(z, equals.first, min(NEIGHBOURS, len(equals.first)))
     groups = Groups(len(z))
     rows, columns = np.nonzero(cosines >= threshold)
-    groups.join(rows, indices[rows, columns])
+    groups.join(equals.first[rows], equals.first[places[rows, columns]])
+    own = equals.first[equals.group]
+    copies = np.flatnonzero(_cosines(z, z, own[:, None])[:, 0] >= min(threshold, SAME))
+    groups.join(copies, own[copies])
     return groups.several()
 
 
@@ -59,25 +69,52 @@ def is_approximate(count: int, method: str) -> bool:
 
 
 def _approximate(z: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows of each row, itself among them. The index is built in one thread: the same z give the same answer."""
+    """The k nearest rows of each row, itself or an equal among them: indices and cosines, (n, k) each, best first."""
+    equals = Equals.of(z)
+    found, _ = _search(z, equals.first, min(k, len(equals.first)))
+    indices, cosines = np.empty((len(z), k), np.int64), np.empty((len(z), k), np.float32)
+    for start in range(0, len(z), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        near = equals.members_of(found[equals.group[here]], k)
+        exact = _cosines(z[here], z, near)
+        order = np.argsort(-exact, axis=1, kind="stable")
+        indices[here], cosines[here] = np.take_along_axis(near, order, 1), np.take_along_axis(exact, order, 1)
+    return indices, cosines
+
+
+def _search(z: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each of the distinct `rows` (m,) of z its k nearest among them: places in `rows` and cosines, (m, k) each, best first.
+
+    Equals would be each other's only neighbours in the index, and cut off from it what lies behind them. It is built in one
+    thread: the same z give the same answer.
+    """
     try:
         from usearch.index import Index
     except ModuleNotFoundError:
         raise NotInstalledError("an approximate index needs usearch: pip install '.[search]'", name="usearch") from None
     index: Any = Index(ndim=z.shape[1], metric="ip", dtype="f32", connectivity=24, expansion_add=128, expansion_search=128)
-    keys = np.arange(len(z), dtype=np.uint64)
-    index.add(keys, z, threads=1)
-    found = index.search(z, k)
-    indices = np.asarray(found.keys).reshape(len(z), k).astype(np.int64)
-    cosines = _cosines(z, indices)
-    order = np.argsort(-cosines, axis=1, kind="stable")
-    return np.take_along_axis(indices, order, 1), np.take_along_axis(cosines, order, 1)
+    keys = lonely_first(z, rows)
+    for start in range(0, len(rows), _BLOCK):
+        added = keys[start : start + _BLOCK]
+        index.add(added.astype(np.uint64), z[rows[added]], threads=1)
+    places, cosines = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        queries = z[rows[here]]
+        found = index.search(queries, k)
+        near = np.asarray(found.keys).reshape(len(queries), k).astype(np.int64)
+        missing = np.arange(k) >= np.asarray(found.counts).reshape(-1, 1)  # fewer were reached: the row itself stands there
+        near = np.where(missing, np.arange(start, start + len(queries))[:, None], near)
+        exact = np.where(missing, np.float32(-1), _cosines(queries, z, rows[near]))
+        order = np.argsort(-exact, axis=1, kind="stable")
+        places[here], cosines[here] = np.take_along_axis(near, order, 1), np.take_along_axis(exact, order, 1)
+    return places, cosines
 
 
-def _cosines(z: np.ndarray, indices: np.ndarray, rows: int = 4096) -> np.ndarray:
-    """Of each row with those at `indices` (n, k), exact: what the index reports is rounded its own way."""
+def _cosines(queries: np.ndarray, z: np.ndarray, indices: np.ndarray, rows: int = 4096) -> np.ndarray:
+    """Of each query (n, D) with the rows of z at `indices` (n, k), exact: what the index reports is rounded its own way."""
     out = np.empty(indices.shape, np.float32)
-    for start in range(0, len(z), rows):
+    for start in range(0, len(queries), rows):
         here = slice(start, start + rows)
-        out[here] = np.einsum("nd,nkd->nk", z[here], z[indices[here]])
+        out[here] = np.einsum("nd,nkd->nk", queries[here], z[indices[here]])
     return out

@@ -26,7 +26,9 @@ from soda.common.errors import MissingFolderError
 from soda.common.files import held_folder, whole_file
 from soda.runtime import Encoder, pictures_in
 from soda.runtime.names import printable
+from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line
+from soda.runtime.walk import Passed
 from soda.vectors import VectorsError
 from soda.vectors.origin import Origin
 from soda.vectors.store import DAMAGE, SUFFIXES, Writer, require_pyarrow
@@ -56,6 +58,7 @@ def embed_folder(
     normalize: str | None = None,
     batch_size: int = 64,
     workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     progress: bool = False,
 ) -> Done:
     """Embed every picture in `folder` and below it into `output` (.parquet or .npz), in the order of their paths.
@@ -75,6 +78,7 @@ def embed_folder(
         raise MissingFolderError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     origin = Origin.of(encoder, folder, normalize)
     settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
+    settings["max_pixels"] = max_pixels
     work = output.with_name(f".{output.name}.parts")
     with ExitStack() as held:
         try:
@@ -87,13 +91,14 @@ def embed_folder(
 def _embed(
     encoder: Encoder, folder: Path, work: Path, output: Path, origin: Origin, settings: dict[str, Any], line: Line | None
 ) -> Done:
-    count = _list(folder, work, origin)
+    passed = Passed()
+    count = _list(folder, work, origin, passed)
     earlier = set(work.glob("*.npz"))
     strangers = earlier - {path for path, _ in _parts(work)} if earlier else earlier  # a million names are not read for nothing
     if not count:
         if not strangers:  # the parts of an earlier run stay: the pictures may lie on a disk that is not there today
             shutil.rmtree(work)
-        raise VectorsError(f"{folder}: there is no picture in it")
+        raise VectorsError(f"{folder}: there is no picture in it{passed}")
     if strangers:
         about = "other pictures, another encoder or other settings; they go when this one is done"
         _log.warning("%s: %d parts of an earlier run are of %s", work, len(strangers), about)
@@ -103,12 +108,12 @@ def _embed(
     return done
 
 
-def _list(folder: Path, work: Path, origin: Origin) -> int:
+def _list(folder: Path, work: Path, origin: Origin, passed: Passed) -> int:
     """Write the listing: what the job is about, then a line a picture. Returns the number of pictures."""
     count = 0
     with whole_file(work / LISTING) as temporary, temporary.open("w", encoding="ascii") as file:
         file.write(json.dumps(asdict(origin)) + "\n")
-        for name in pictures_in(folder):
+        for name in pictures_in(folder, passed=passed):
             try:
                 status = os.stat(folder / name)
                 line = json.dumps([name, status.st_size, status.st_mtime_ns])

@@ -15,7 +15,7 @@ from PIL import Image
 from soda.common.files import whole_file
 from soda.runtime import PictureError
 from soda.runtime.names import printable
-from soda.runtime.preprocess import load_picture
+from soda.runtime.preprocess import MAX_PIXELS, load_picture
 
 SIDE = 160
 """px: the longest side of a thumbnail. Smaller pictures are enlarged by whole factors, so that their pixels stay sharp."""
@@ -58,7 +58,7 @@ class Section:
     more: int = 0
 
 
-def write_sheet(path: Path, title: str, about: str, sections: Sequence[Section]) -> int:
+def write_sheet(path: Path, title: str, about: str, sections: Sequence[Section], *, max_pixels: int = MAX_PIXELS) -> int:
     """Write the sheet, whole or not at all; returns how many pictures are on it (MOST at the most).
 
     A picture that can no longer be read is named, with the reason, in its place.
@@ -72,7 +72,7 @@ def write_sheet(path: Path, title: str, about: str, sections: Sequence[Section])
         left = len(section.pictures) - len(pictures) + section.more
         room, shown = room - len(pictures), shown + len(pictures)
         parts.append(f"<section><h2>{_text(section.heading)}</h2>" if section.heading else "<section>")
-        parts.append('<div class="row">' + "".join(map(_figure, pictures)) + "</div>")
+        parts.append('<div class="row">' + "".join(_figure(each, max_pixels) for each in pictures) + "</div>")
         parts.append((f"<p>and {left:,} more</p>" if left else "") + "</section>")
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -87,19 +87,19 @@ def write_sheet(path: Path, title: str, about: str, sections: Sequence[Section])
     return shown
 
 
-def _figure(shown: Shown) -> str:
+def _figure(shown: Shown, max_pixels: int) -> str:
     note = f"<b>{_text(shown.note)}</b>" if shown.note else ""
     name, lead = _text(shown.name), ' class="lead"' if shown.lead else ""
     try:
-        picture = _thumbnail(shown.path)
+        picture = _thumbnail(shown.path, max_pixels)
     except PictureError as error:
         return f'<figure{lead}><div class="box">{_text(str(error))}</div><figcaption>{note}{name}</figcaption></figure>'
     link = "file://" + quote(str(shown.path.absolute()).encode("utf-8", "surrogateescape"))
     return f'<figure{lead}><div class="box">{picture}</div><figcaption>{note}<a href="{link}">{name}</a></figcaption></figure>'
 
 
-def _thumbnail(path: Path) -> str:
-    image = load_picture(path)
+def _thumbnail(path: Path, max_pixels: int) -> str:
+    image = load_picture(path, max_pixels=max_pixels)
     factor = SIDE // max(image.size)
     if factor > 1:
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)

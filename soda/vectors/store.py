@@ -1,8 +1,8 @@
 """Tables of latents on disk: Parquet, streamed, or .npz where pyarrow is not installed.
 
-Two columns: `file` (`files` in .npz), relative to the folder that was embedded, and `z`, float32 of a fixed length (FLOAT[D] to
-DuckDB). What they came from lies in the metadata of the schema under "soda" as JSON: folder, encoder_sha256, latent_dim,
-normalize, z_mean, z_std.
+Two columns: `file` (`files` in .npz), relative to the folder that was embedded, and `z`, float32 of a fixed length (DuckDB reads
+FLOAT[]; docs/deploying.md says what others do). What they came from lies in the metadata of the schema under "soda" as JSON:
+folder, encoder_sha256, latent_dim, normalize, z_mean, z_std.
 """
 
 from __future__ import annotations

@@ -165,3 +165,24 @@ def test_off_loopback_only_with_a_token() -> None:
             assert refused.status_code == 401 and refused.headers["www-authenticate"] == "Bearer"
         assert client.get("/v2", headers={"authorization": f"Bearer {token}"}).status_code == 200
         assert client.post("/embed", content=b"x" * 5_000_000).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("filename*=UTF-8''gr%C3%B6%C3%9Fe.png", "größe.png"),
+        ("filename*=iso-8859-1'de'gr%F6%DFe.png", "größe.png"),
+        ("filename*0*=UTF-8''gr%C3%B6; filename*1=sse.png", "grösse.png"),
+        ("filename=\"plain.png\"; filename*=UTF-8''other.png", "plain.png"),
+        ("filename*=nonsense''%ff", "ÿ"),
+    ],
+)
+def test_a_file_may_go_by_its_extended_name_alone(client: httpx.Client, name: str, wanted: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(buffer, "PNG")
+    head = f'--limit\r\nContent-Disposition: form-data; name="files"; {name}\r\nContent-Type: image/png\r\n\r\n'
+    body = head.encode() + buffer.getvalue() + b"\r\n--limit--\r\n"
+    answer = client.post("/embed", content=body, headers={"content-type": "multipart/form-data; boundary=limit"})
+    assert answer.status_code == 200, answer.text
+    [row] = answer.json()["pictures"]
+    assert row["file"] == wanted and len(row["z"]) > 1

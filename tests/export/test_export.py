@@ -30,6 +30,7 @@ from soda.export.version import code_version
 from soda.inference.drawer import Drawer, Sampling
 from soda.runtime import Decoder, Encoder
 from soda.runtime.preprocess import to_square
+from tests.support.graphs import least_ir_version, turned_products
 from tests.support.settings import make_config
 from tests.support.workspace import EXPORT, Workspace, noise, write_prepared
 
@@ -124,6 +125,14 @@ def test_the_graph_is_folded_free_in_every_size_and_without_notes_on_its_making(
     assert "BatchNormalization" not in operators and "Conv" in operators and not graph.functions
     assert not any(tensor.external_data for tensor in graph.graph.initializer)
     assert b".py" not in graph.SerializeToString()
+
+
+def test_old_runtimes_load_what_is_exported(graph: onnx.ModelProto, workspace: Workspace) -> None:
+    """The oldest that is allowed itself is tried by `make test-oldest`."""
+    assert not turned_products(graph)
+    for path in (workspace.encoder, workspace.denoiser, *sorted(workspace.variants.glob("*.onnx"))):
+        exported = onnx.load(path)
+        assert exported.ir_version == least_ir_version(exported) == 8 and not turned_products(exported), path
 
 
 def test_the_export_is_deterministic(graph: onnx.ModelProto) -> None:

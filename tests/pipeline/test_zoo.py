@@ -13,6 +13,7 @@ from soda.inference.directions import load_directions, weights_sha256
 from soda.inference.drawer import Drawer, Sampling
 from soda.runtime import Decoder, Encoder
 from soda.training.checkpoint import load_model
+from tests.support.graphs import least_ir_version, turned_products
 
 ZOO = Path(__file__).parents[2] / "zoo"
 MODELS = sorted(path for path in ZOO.iterdir() if path.is_dir())
@@ -45,7 +46,8 @@ def test_its_files_are_small_and_of_operators_that_every_runtime_has(folder: Pat
     for path in folder.glob("*.onnx"):
         graph = onnx.load(path)
         assert [(entry.domain, entry.version) for entry in graph.opset_import if entry.domain not in ("", "ai.onnx")] == []
-        assert {node.domain for node in graph.graph.node} <= {"", "ai.onnx"} and graph.ir_version <= 10
+        assert {node.domain for node in graph.graph.node} <= {"", "ai.onnx"}
+        assert graph.ir_version == least_ir_version(graph) and not turned_products(graph)
         assert not any(tensor.external_data for tensor in graph.graph.initializer)
 
 

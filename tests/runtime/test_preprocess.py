@@ -189,6 +189,37 @@ def test_size_limits_name_the_size(tmp_path: Path) -> None:
     assert load_picture(tmp_path / "big.png", max_pixels=600).size == (30, 20)
 
 
+def test_the_limit_is_the_callers_and_not_pillows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    quarters().save(tmp_path / "a.png")
+    assert load_picture(tmp_path / "a.png").size == (24, 16)
+
+
+def test_a_large_jpeg_is_decoded_small_and_a_larger_one_refused(tmp_path: Path) -> None:
+    picture = quarters().resize((240, 160), Image.Resampling.NEAREST)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for mode, name in (("RGB", "a.jpg"), ("CMYK", "c.jpg"), ("L", "l.jpg")):
+        picture.convert(mode).save(tmp_path / name, quality=95, exif=exif)
+        small = load_picture(tmp_path / name, max_pixels=240 * 160 // 4)
+        assert small.size == (80, 120)  # half, and turned
+        whole = load_picture(tmp_path / name, max_pixels=240 * 160)
+        assert whole.size == (160, 240) and corners(small) == corners(whole)
+        for settings in ({"max_pixels": 240 * 160 // 4 - 1}, {"max_pixels": 240 * 160 - 1, "shrink": False}):
+            with pytest.raises(PictureError, match=r"240 x 160 px is more than the limit of [\d,]+ pixels"):
+                load_picture(tmp_path / name, **settings)  # type: ignore[arg-type]
+
+
+def test_ordinary_pictures_are_what_pillow_makes_of_them(tmp_path: Path) -> None:
+    """Bit by bit: what is done about odd files must not change the vectors of others."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (41, 57, 3), dtype=np.uint8))
+    for name in ("a.png", "a.jpg", "a.webp", "a.gif", "a.tif", "a.bmp", "a.ppm", "a.jp2"):
+        for mode in ("RGB", "L"):
+            noise.convert(mode).save(tmp_path / name)
+            with Image.open(tmp_path / name) as image:
+                np.testing.assert_array_equal(np.asarray(load_picture(tmp_path / name)), np.asarray(image.convert("RGB")))
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "gif", "bmp"])
 def test_truncated_files_are_refused(tmp_path: Path, ending: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))

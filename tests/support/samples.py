@@ -7,13 +7,15 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from soda.config import DatasetConfig
+if TYPE_CHECKING:  # the base install, with which the tests of the runtime run too, has no settings
+    from soda.config import DatasetConfig
 
-MakeConfig = Callable[..., DatasetConfig]
+MakeConfig: TypeAlias = "Callable[..., DatasetConfig]"
 
 
 def picture(seed: int, size: tuple[int, int] = (12, 10)) -> Image.Image:

@@ -19,13 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from soda.common.files import walk_once
 from soda.config import DatasetConfig
 from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
 from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, settings_of
 from soda.data.sources.labels import folder_labels
-from soda.runtime.walk import EXTENSIONS
+from soda.runtime.walk import EXTENSIONS, Passed, pictures_in
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +51,10 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no such folder"
         raise SourceError(f"dataset.path: {root}: {what}")
-    names, ignored = list_pictures(root)
+    passed = Passed()
+    names, ignored = list_pictures(root, passed)
     if not names:
-        others = f"; {ignored} other files are in it" if ignored else ""
-        raise SourceError(f"dataset.path: {root}: there is no picture in it ({', '.join(sorted(EXTENSIONS))}){others}")
+        raise SourceError(f"dataset.path: {root}: there is no picture in it ({', '.join(sorted(EXTENSIONS))}){passed}")
     labels = folder_labels(config, root, names)
     size = broken = 0
     schema = _SCHEMA.with_metadata(fetched_as(settings_of(config, *_SETTINGS)))
@@ -92,24 +91,15 @@ def opened(config: DatasetConfig, raw: Path) -> Opened:
     return Opened((), int(table.metadata.num_rows), items)
 
 
-def list_pictures(root: Path) -> tuple[list[str], int]:
-    """Pictures (by extension) under `root` as sorted "/"-separated relative paths, and how many other files there are.
+def list_pictures(root: Path, passed: Passed | None = None) -> tuple[list[str], int]:
+    """Pictures (by extension) under `root` as sorted "/"-separated relative paths, and how much else there is.
 
-    Linked folders are entered, each real folder once. Raises SourceError for a folder that may not be listed.
+    As `soda embed` sees them (`soda.runtime.walk`). passed: takes down what the rest is. Raises SourceError for a folder that may
+    not be listed.
     """
-    pictures: list[str] = []
-    ignored = 0
-    for folder, subfolders, files in walk_once(root, onerror=_stop):
-        subfolders.sort()
-        relative = Path(folder).relative_to(root)
-        for name in files:
-            parts = (*relative.parts, name)
-            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-            if hidden or os.path.splitext(name)[1].lower() not in EXTENSIONS:
-                ignored += 1
-            else:
-                pictures.append("/".join(parts))
-    return sorted(pictures), ignored
+    passed = Passed() if passed is None else passed
+    names = list(pictures_in(root, passed=passed, onerror=_stop, pipes=True))
+    return names, passed.count
 
 
 def _stop(error: OSError) -> None:

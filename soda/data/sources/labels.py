@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import unicodedata
 from collections.abc import Iterable
@@ -49,7 +50,9 @@ def read_label_csv(path: Path, names: list[str], *, file_column: str, label_colu
     Every picture needs one row with a label. Raises SourceError for a missing column, an empty label or file name, a file that
     does not exist, two rows that disagree, and a picture without a row; rows are named as lines of the file.
     """
-    known = {_normal(name): name for name in names}
+    exact, alike = set(names), collections.defaultdict[str, list[str]](list)
+    for name in names:
+        alike[_normal(name)].append(name)
     labels: dict[str, str] = {}
     empty: list[str] = []
     unknown: list[str] = []
@@ -71,14 +74,18 @@ def read_label_csv(path: Path, names: list[str], *, file_column: str, label_colu
             for row in reader:
                 line = reader.line_num + 1
                 rows += 1
-                entry, label = row[file_column].strip(), row[label_column].strip()
-                name = known.get(_normal(entry))
+                written, label = row[file_column], row[label_column].strip()
+                # As it is written first; then whatever it may mean in another spelling, of which there must be one.
+                meant = [written] if written in exact else alike.get(_normal(written), [])
+                entry = written.strip()
+                if len(meant) > 1:
+                    raise SourceError(f"{path}, line {line}: {entry} may be any of {_some(map(repr, meant), 'pictures')}")
                 if not label or not entry:
                     empty.append(f"line {line}" + (f" ({entry})" if entry else ""))
-                elif name is None:
+                elif not meant:
                     unknown.append(f"line {line} ({entry})")
-                elif labels.setdefault(name, label) != label:
-                    raise SourceError(f"{path}, line {line}: {entry} is {label!r}, an earlier line says {labels[name]!r}")
+                elif labels.setdefault(meant[0], label) != label:
+                    raise SourceError(f"{path}, line {line}: {entry} is {label!r}, an earlier line says {labels[meant[0]]!r}")
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except csv.Error as error:
@@ -97,8 +104,10 @@ def read_label_csv(path: Path, names: list[str], *, file_column: str, label_colu
 
 
 def _normal(name: str) -> str:
-    """One spelling of a relative path: composed Unicode (macOS stores decomposed), "/" between parts, no leading "./"."""
-    return unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./")
+    """One spelling of a relative path: composed Unicode (macOS stores decomposed), "/" between parts, no blanks around them, no
+    "." among them."""
+    parts = (part.strip() for part in unicodedata.normalize("NFC", name.replace("\\", "/")).split("/"))
+    return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _some(entries: Iterable[str], what: str = "") -> str:

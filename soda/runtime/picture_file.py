@@ -1,0 +1,137 @@
+"""A picture file opened and decoded: formats tried, limits held, and what Pillow alone would refuse or take wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from soda.runtime import png
+from soda.runtime.picture_error import PictureError
+from soda.runtime.tiff import SIGNATURES as TIFFS
+from soda.runtime.tiff import layout_of, read_tiff
+
+MAX_PIXELS = 100_000_000
+LARGER = 4
+"""So many times the pixels a JPEG may have: it is decoded at half its sides, which takes no more memory than the limit says."""
+
+# Tried whatever the file is called. Pillow knows AVIF from 11.3 on. What runs a program (EPS) or decodes as it opens (ICO) is
+# left out.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
+
+
+def open_picture(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = 1,
+    shrink: bool = True,
+) -> Image.Image:
+    """Decode the first frame of a picture, in the orientation in which it is stored.
+
+    `source` is a path or a binary file; `name` is what errors call it (by default its path). The size is read from the header,
+    so that a picture of more than `max_pixels` pixels, or one with a side below `min_side` px, is never decoded; `max_pixels`
+    counts, not Pillow's own limit. A JPEG of up to LARGER times as many is decoded at half its sides, unless `shrink` is False.
+    The mode is the stored one; of TIFFs that Pillow does not know, that of 8 bits. Raises PictureError for these and for whatever
+    cannot be read.
+    """
+    if name is None:
+        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "name", "picture"))
+    try:
+        if not isinstance(source, (str, os.PathLike)):
+            return _decoded(source if source.seekable() else io.BytesIO(source.read()), max_pixels, min_side, shrink)
+        with open(source, "rb") as file:
+            return _decoded(file, max_pixels, min_side, shrink)
+    except Image.DecompressionBombError as error:
+        found = re.search(r"(\d+) pixels", str(error))
+        size = f"{int(found[1]):,} pixels is" if found else "it has"
+        raise PictureError(f"{name}: {size} more than the limit of {max_pixels:,} pixels") from None
+    except Exception as error:
+        raise PictureError(f"{name}: {reason(error)}") from None
+
+
+def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Image.Image:
+    file.seek(0)
+    prefix = file.read(16)
+    if prefix.startswith(TIFFS) and (layout := layout_of(file)) and not layout.is_pillows:
+        _check_size((layout.width, layout.height), max_pixels, min_side)
+        return read_tiff(file, layout)
+    side, shown = None, file
+    if prefix.startswith(png.SIGNATURE):
+        shown, side = png.without_side_chunks(file)
+    image = _identified(shown, prefix)
+    if image is None:
+        if prefix.startswith(TIFFS) and (layout := layout_of(file)):  # no fault of its name or its header
+            _check_size((layout.width, layout.height), max_pixels, min_side)
+            return read_tiff(file, layout)
+        raise UnidentifiedImageError
+    reducible = shrink and image.format in ("JPEG", "MPO")
+    _check_size(image.size, max_pixels * (LARGER if reducible else 1), min_side, named=max_pixels)
+    if reducible:
+        _halve(image, min(max_pixels, MAX_PIXELS))
+    image.load()
+    if side is not None:
+        return png.finished(image, side, lambda: _identified(shown, prefix))
+    return image
+
+
+def _identified(file: Any, prefix: bytes) -> Any:
+    """The file opened by the first of FORMATS that takes it, undecoded; None where none does.
+
+    As `Image.open` does it, but for its check of the size, which knows no other limit than one for the whole process.
+    """
+    Image.preinit()
+    for name in FORMATS:
+        if name not in Image.OPEN:
+            Image.init()
+        opener: tuple[Callable[..., Any], Callable[[bytes], Any] | None] | None = Image.OPEN.get(name)
+        if opener is None:  # a Pillow without it
+            continue
+        factory, accept = opener
+        try:
+            accepted = accept is None or accept(prefix)
+            if accepted and not isinstance(accepted, str):  # a text says what is missing to read it
+                file.seek(0)
+                return factory(file, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue
+    return None
+
+
+def _check_size(size: tuple[int, int], max_pixels: int, min_side: int, *, named: int | None = None) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise PictureError(f"{width} x {height} px is more than the limit of {named or max_pixels:,} pixels")
+    if min(width, height) < min_side:
+        raise PictureError(f"{width} x {height} px is less than the limit of {min_side} px a side")
+
+
+def _halve(image: Any, most: int) -> None:
+    """Have a JPEG decoded at 1/2, 1/4 or 1/8 of its sides, whichever first has no more pixels than `most`."""
+    width, height = image.size
+    for scale in (1, 2, 4, 8):
+        if -(-width // scale) * -(-height // scale) <= most:
+            break
+    if scale > 1:
+        image.draft(None, (width // scale, height // scale))
+
+
+def reason(error: Exception) -> str:
+    """Why a picture cannot be read, in one line."""
+    if isinstance(error, UnidentifiedImageError):
+        known = ", ".join(name for name in FORMATS if name in Image.OPEN)
+        return f"not a picture of a format that is read here ({known})"
+    if isinstance(error, MemoryError):
+        return "decoding it needs more memory than there is"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    text = " ".join(str(error).split())
+    if isinstance(error, (PictureError, OSError)):
+        return text or type(error).__name__
+    return f"damaged ({type(error).__name__}: {text})" if text else f"damaged ({type(error).__name__})"

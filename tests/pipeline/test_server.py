@@ -1,0 +1,81 @@
+"""Whether a Prefect server is this project's, whatever listens there; and no proxy on the way to this machine itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import socketserver
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.dvc_client import allow_without_git
+from flows.server import answers_for, bypass_proxy
+
+
+@contextmanager
+def service(answer: bytes) -> Iterator[str]:
+    """What answers every request with the same bytes."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/api"
+        server.shutdown()
+
+
+def http(body: bytes, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.0 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_a_service_of_another_kind_is_not_this_projects(tmp_path: Path) -> None:
+    answers = [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"",
+        http(b"<html>"),
+        http(b"", "404 Not Found"),
+        http(b"null"),
+        http(b"[1]"),
+        http(b'{"home": null}'),
+    ]
+    answers += [http(b'{"home": "/elsewhere"}'), http(b"[" * 100_000), b"HTTP/1.0 200 OK\r\n" + b"x" * 70_000, b"\x00\xff" * 99]
+    for answer in answers:
+        with service(answer) as url:
+            assert not answers_for(url, tmp_path), answer[:40]
+    with service(http(json.dumps({"home": str(tmp_path)}).encode())) as url:
+        assert answers_for(url, tmp_path)
+
+
+@pytest.mark.parametrize("before", [{}, {"no_proxy": "example.org"}, {"NO_PROXY": "example.org, localhost"}])
+def test_no_proxy_on_the_way_to_this_machine(before: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in (before | {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies of its first request
+    bypass_proxy()
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"]
+    assert {"127.0.0.1", "localhost"} | ({"example.org"} if before else set()) <= set(os.environ["no_proxy"].split(","))
+    with service(http(json.dumps({"home": str(tmp_path)}).encode())) as url:
+        assert answers_for(url, tmp_path)
+
+
+def test_a_copy_without_git_is_told_to_dvc_once(tmp_path: Path) -> None:
+    assert not allow_without_git(tmp_path)  # no project at all
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    assert allow_without_git(tmp_path) and not allow_without_git(tmp_path)
+    assert (tmp_path / ".dvc/config.local").read_text() == "[core]\n    no_scm = true\n"
+    (tmp_path / ".dvc/config.local").unlink()
+    (tmp_path / ".git").mkdir()
+    assert not allow_without_git(tmp_path)
