@@ -6,6 +6,8 @@ import copy
 from typing import Any
 
 _BEFORE: dict[str, Any] = {
+    "dataset.splits": "official",
+    "dataset.min_std": 0.0,
     "gate.factors": [],
     "gate.held_apart": None,
     "gate.min_views": 0,

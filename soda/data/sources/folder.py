@@ -1,6 +1,6 @@
 """A person's own folder of pictures, in any formats, sizes and modes.
 
-The pictures stay where they are. `fetch` writes an inventory of them (path, size, SHA-256, label) to raw/inventory.parquet;
+The pictures stay where they are. `fetch` writes an inventory of them (path, size, SHA-256, label, split) to raw/inventory.parquet;
 preparation reads them through it and stops at a file that is no longer what was fetched.
 """
 
@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,10 +22,12 @@ from tqdm import tqdm
 
 from soda.common.files import walk_once
 from soda.config import DatasetConfig
+from soda.data.columns import SPLITS
 from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
 from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, settings_of
 from soda.data.sources.labels import folder_labels
+from soda.data.sources.split_folders import find_split_folders
 from soda.runtime.walk import EXTENSIONS
 
 logger = logging.getLogger(__name__)
@@ -33,10 +36,13 @@ COLUMNS: Mapping[str, pa.DataType] = {}
 LICENCE = "the owner's"
 INVENTORY = "inventory.parquet"
 _SCHEMA = pa.schema(
-    {"path": pa.string(), "size": pa.int64(), "sha256": pa.string(), "label": pa.string(), "problem": pa.string()}
+    {
+        **{"path": pa.string(), "size": pa.int64(), "sha256": pa.string()},
+        **{"label": pa.string(), "split": pa.string(), "problem": pa.string()},
+    }
 )
 _BATCH = 10_000
-_SETTINGS = ("path", "labels", "csv_file_column", "csv_label_column")  # what the inventory was made with
+_SETTINGS = ("path", "labels", "splits", "csv_file_column", "csv_label_column")  # what the inventory was made with
 
 
 def origin(config: DatasetConfig) -> str:
@@ -57,6 +63,8 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
         others = f"; {ignored} other files are in it" if ignored else ""
         raise SourceError(f"dataset.path: {root}: there is no picture in it ({', '.join(sorted(EXTENSIONS))}){others}")
     labels = folder_labels(config, root, names)
+    splits = find_split_folders(names) if config.splits == "auto" else None
+    said = Counter(splits.split(name) for name in names) if splits else Counter()
     size = broken = 0
     schema = _SCHEMA.with_metadata(fetched_as(settings_of(config, *_SETTINGS)))
     with (
@@ -66,7 +74,8 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     ):
         rows: list[dict[str, Any]] = []
         for name, (row, count) in zip(names, hashed(pool, root, names), strict=True):
-            rows.append({"path": _printable(name), **row, "label": _printable(labels.get(name, ""))})
+            split = splits.split(name) if splits else ""
+            rows.append({"path": _printable(name), **row, "label": _printable(labels.get(name, "")), "split": split})
             size += count
             broken += bool(row["problem"])
             bar.update()
@@ -74,6 +83,10 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 rows = []
         writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    if splits:
+        found = ", ".join(f"{said[kind]} {kind}" for kind in SPLITS if said[kind])
+        beside = f"; {said['']} beside them are taken for train" if said[""] else ""
+        logger.info("the folders called as splits are the splits (%s%s); to draw them anew: dataset.splits=content", found, beside)
     return {"files": len(names), "bytes": size, "unreadable": broken, "ignored": ignored, "labels": len(set(labels.values()))}
 
 
@@ -94,7 +107,7 @@ def items(config: DatasetConfig, raw: Path) -> Iterator[Item]:
             for row in batch.to_pylist():
                 path = row["path"]
                 load = FilePicture(root / path, path, row["sha256"], row["problem"])
-                yield Item(id=path, file=path, load=load, label=row["label"])
+                yield Item(id=path, file=path, load=load, label=row["label"], split=row["split"] or None)
 
 
 def list_pictures(root: Path) -> tuple[list[str], int]:
