@@ -26,8 +26,8 @@ class DatasetConfig:
     csv_label_column: str
     duplicates: Literal["keep", "drop"]  # keep: the gate refuses those that cross splits; drop: one of each stays, of test first
     splits: Literal["official", "auto", "content"]
-    """official: the data set's own, the rest by the hash of ids. content: copies and near copies to one split. auto: folders called
-    train, val or test, what they leave open by content."""
+    """official: the data set's own, the rest by the hash of ids. content: copies and near copies go to one split. auto: folders
+    called train, val or test are the splits; what they leave open by content."""
     val_fraction: Part
     test_fraction: Part  # of sources without an official test split
     max_unreadable: Share  # share of unreadable files above which prepare stops

@@ -27,9 +27,7 @@ _OFFICIAL = "official"  # the column of what a folder says, which the result has
 class Waiting:
     """Decoded pictures that wait for their splits in `folder`, which is removed at the end; a context manager."""
 
-    def __init__(
-        self, folder: Path, shape: tuple[int, int, int], shard_size: int, columns: Mapping[str, pa.DataType]
-    ) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, int, int], shard_size: int, columns: Mapping[str, pa.DataType]) -> None:
         folder.mkdir()
         self._folder = folder
         self._writer = PreparedWriter(folder, shape, shard_size, {**columns, _OFFICIAL: pa.string()})

@@ -17,7 +17,6 @@ from PIL import Image
 from soda.common.errors import SodaError
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
-
 BLANK = "blank:"
 """How the reason begins when a picture is left out for showing nothing."""
 

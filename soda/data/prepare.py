@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
+from soda.common.bar import Bar
 from soda.common.errors import SodaError
 from soda.common.files import file_sha256, whole_folder, write_json
 from soda.config import DatasetConfig
@@ -78,7 +78,11 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
     if tally.blank:
         logger.info("%d blank pictures are left out: %s", tally.blank, prepared / "rejected.csv")
     logger.info("prepared %d pictures: %s", tally.count, summary["splits"])
-    return {key: summary[key] for key in ("count", "splits", "rejected", "blank", "duplicates_dropped", "manifest_sha256") if key in summary}
+    return {
+        key: summary[key]
+        for key in ("count", "splits", "rejected", "blank", "duplicates_dropped", "manifest_sha256")
+        if key in summary
+    }
 
 
 class _Tally:
@@ -118,7 +122,7 @@ def _write_all(
     )
     with ExitStack() as stack:
         pool: Executor | None = stack.enter_context(process_pool(workers)) if workers > 1 else None
-        bar = stack.enter_context(tqdm(total=total, desc="prepare", unit="picture", leave=False))
+        bar = stack.enter_context(Bar(total=total, desc="prepare", unit="picture", leave=False))
         read = 0
         try:
             for chunk, (results, pixels) in ordered_map(pool, process, jobs, workers * _IN_FLIGHT):

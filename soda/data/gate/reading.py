@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
+from soda.common.bar import Bar
 from soda.common.files import file_sha256
 from soda.data.columns import BASE_COLUMNS, FACTOR, SPLITS
 from soda.data.gate.shard_stats import ShardReading, read_shard
@@ -133,7 +133,7 @@ def _read_manifest(folder: Path, summary: dict[str, Any] | None, files: list[dic
 
 def _read_shards(folder: Path, summary: dict[str, Any], files: list[dict[str, Any]]) -> list[ShardReading]:
     shards = []
-    for wanted in tqdm(summary["shards"], desc="gate", unit="shard", leave=False):
+    for wanted in Bar(summary["shards"], desc="gate", unit="shard", leave=False):
         found = read_shard(folder / wanted["file"], image_size=summary["image_size"], channels=summary["channels"])
         shards.append(found)
         entry = _file(folder, wanted["file"], wanted["sha256"], found.problem)

@@ -18,8 +18,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
+from soda.common.bar import Bar
 from soda.common.files import walk_once
 from soda.config import DatasetConfig
 from soda.data.columns import SPLITS
@@ -37,8 +37,12 @@ LICENCE = "the owner's"
 INVENTORY = "inventory.parquet"
 _SCHEMA = pa.schema(
     {
-        **{"path": pa.string(), "size": pa.int64(), "sha256": pa.string()},
-        **{"label": pa.string(), "split": pa.string(), "problem": pa.string()},
+        "path": pa.string(),
+        "size": pa.int64(),
+        "sha256": pa.string(),
+        "label": pa.string(),
+        "split": pa.string(),
+        "problem": pa.string(),
     }
 )
 _BATCH = 10_000
@@ -70,7 +74,7 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     with (
         ThreadPoolExecutor(worker_count(config.workers)) as pool,
         pq.ParquetWriter(raw / INVENTORY, schema) as writer,
-        tqdm(total=len(names), desc="fetch", unit="file", leave=False) as bar,
+        Bar(total=len(names), desc="fetch", unit="file", leave=False) as bar,
     ):
         rows: list[dict[str, Any]] = []
         for name, (row, count) in zip(names, hashed(pool, root, names), strict=True):
@@ -86,7 +90,9 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     if splits:
         found = ", ".join(f"{said[kind]} {kind}" for kind in SPLITS if said[kind])
         beside = f"; {said['']} beside them are taken for train" if said[""] else ""
-        logger.info("the folders called as splits are the splits (%s%s); to draw them anew: dataset.splits=content", found, beside)
+        logger.info(
+            "the folders called as splits are the splits (%s%s); to draw them anew: dataset.splits=content", found, beside
+        )
     return {"files": len(names), "bytes": size, "unreadable": broken, "ignored": ignored, "labels": len(set(labels.values()))}
 
 

@@ -31,7 +31,9 @@ def folder_labels(config: DatasetConfig, root: Path, names: list[str]) -> dict[s
             splits = SplitFolders(0)  # train alone, say
         inner = {name: splits.without(name) if splits else name for name in names}
         if splits and splits.depth and len({name.split("/", splits.depth)[0] for name in names}) == 1:
-            inner = {name: path.split("/", splits.depth)[-1] for name, path in inner.items()}  # images/train/cat: no label is images
+            inner = {
+                name: path.split("/", splits.depth)[-1] for name, path in inner.items()
+            }  # images/train/cat: no label is images
         loose = [name for name, path in inner.items() if "/" not in path]
         labels = {name: path.split("/", 1)[0] for name, path in inner.items() if "/" in path}
         if config.labels == "auto":
