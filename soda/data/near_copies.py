@@ -2,7 +2,7 @@
 
 Two pictures are compared at 16 px, as structure: grey levels less their mean, over their deviation. Candidates come from a k-d
 tree on the first principal components of that. Projecting only shortens distances, so no close pair is missed for being
-projected; only where more than NEIGHBOURS pictures are closer still is a pair left to their chain.
+projected; only where more than LINKS pictures are closer still is a pair left to their chain.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 
 SIDE = 16
 """Pixels a side at which pictures are compared; smaller ones as they are."""
+LINKS = 64
+"""Candidates looked at for each picture; of more that are closer still the rest is reached by their chain."""
 NEIGHBOURS = 16
 LEAST, MOST = 0.05, 0.3
 """Bounds of the distance at which pictures are held together. JPEG at quality 75 moves a clip art by 0.1 (median), 0.3 (95 %);
@@ -82,13 +84,22 @@ class Neighbourhood:
             return np.empty((0, 2), np.int64), np.empty(0)
         tree = cKDTree(self._points[targets])
         reach = radius * self.thumbs.shape[1] ** 0.5
-        many = min(NEIGHBOURS, len(targets))
+        many = min(LINKS, len(targets))
         far, which = tree.query(self._points[queries], k=range(1, many + 1), distance_upper_bound=reach)
         rows, columns = np.nonzero(np.isfinite(far))
         found = np.stack((queries[rows], targets[which[rows, columns]]), axis=1)
         found = found[found[:, 0] != found[:, 1]]
         apart = distances(self.thumbs[found[:, 0]], self.thumbs[found[:, 1]])
         return found[apart <= radius], apart[apart <= radius]
+
+    def nearest(self, queries: np.ndarray, targets: np.ndarray, count: int) -> np.ndarray:
+        """The `count` targets next to each query by the principal components, itself left out: (n, count) rows of `thumbs`."""
+        from scipy.spatial import cKDTree
+
+        which = targets[cKDTree(self._points[targets]).query(self._points[queries], k=count + 1)[1]]  # (n, count + 1)
+        others = which != queries[:, None]
+        others[others.all(axis=1), -1] = False  # it is not among its own nearest: copies are
+        return which[others].reshape(len(queries), count)
 
 
 def near_groups(thumbs: np.ndarray, contents: Sequence[str]) -> np.ndarray:

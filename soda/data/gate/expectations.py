@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from soda.config import GateConfig
 from soda.data.columns import SPLITS
+from soda.data.gate.accepted import MANY_TIMES
 
 AGAIN = "Prepare the data again (`soda prepare`)."
+FEW = 64
+ENOUGH_JUDGED, MOST_GAINSAID = 50, 0.15
+"""Labels that must be judged before their share says anything; the share above which it is a remark. Fashion-MNIST as it is has
+0.07, with a sixth of its labels permuted 0.2."""
 _TOLERANCE = 1e-4  # of mean and std in the manifest, in [0, 1]: far below one grey level
 
 
@@ -25,6 +31,7 @@ class Expectation:
     about: str
     fault: str
     remedy: str = AGAIN
+    remark: bool = False  # what fails is said, and trained on all the same
 
 
 Said = Callable[..., Expectation]
@@ -130,10 +137,10 @@ def pixel_checks(config: GateConfig) -> Iterator[Expectation]:
             f"The recorded {name} of every picture is that of its pixels.",
             f"Pictures whose recorded {name} is not that of their pixels",
         )
-    yield _between("pixels_std", config.min_std)(
+    yield _between("pixels_spread", config.min_std)(
         f"No picture is constant: grey levels deviate by at least {config.min_std:g} of the full range.",
         "Pictures of (nearly) one colour",
-        "Leave them out, or lower gate.min_std.",
+        f"Leave them out (dataset.min_std={config.min_std:g} does), or lower gate.min_std.",
     )
     yield _between("pixels_max", 2, 255, what="Max")(
         "Pixels use the range 0 to 255, not 0 to 1.",
@@ -145,6 +152,38 @@ def pixel_checks(config: GateConfig) -> Iterator[Expectation]:
         "Pictures of which another split has a copy",
         "Remove one of each, or keep one automatically with dataset.duplicates=drop.",
     )
+
+
+def likeness_checks(gainsaid: int, judged: int) -> Iterator[Expectation]:
+    """Of what comparing pictures shows. gainsaid: how many of the `judged` labels the neighbours gainsay."""
+    yield replace(
+        _empty("near_copy_elsewhere")(
+            "No picture has a near copy in another split: saved again, resized, or changed in a few places.",
+            "Pictures of which another split has a near copy",
+            "What is judged on them is judged too well. Remove one of each, or have the splits drawn by content: "
+            "dataset.splits=content.",
+        ),
+        remark=True,
+    )
+    if judged >= ENOUGH_JUDGED and gainsaid > MOST_GAINSAID * judged:
+        yield replace(
+            _empty("label_gainsaid")(
+                f"Of labels that the most alike pictures of train could confirm, at most {MOST_GAINSAID:.0%} are gainsaid.",
+                f"Of {judged:,} labels {gainsaid / judged:.0%} are gainsaid by the pictures most alike",
+                "Look at them; where labels were mixed up, correct them in the raw data.",
+            ),
+            remark=True,
+        )
+
+
+def few_check() -> Expectation:
+    """Of the number of pictures that are trained on."""
+    said = _between("trained_on", FEW)(
+        f"Train has at least {FEW} pictures, below which little is learned.",
+        f"Train has fewer than {FEW} pictures",
+        "Add pictures, if there are any.",
+    )
+    return replace(said, remark=True)
 
 
 def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> Iterator[Expectation]:
@@ -244,6 +283,45 @@ def label_count_checks(config: GateConfig) -> Iterator[Expectation]:
         f"In train no label is more than {config.max_imbalance:g} times rarer than the commonest.",
         f"Labels more than {config.max_imbalance:g} times rarer than the commonest",
         "Add pictures of them, leave them out, or raise gate.max_imbalance.",
+    )
+
+
+def _larger(first: str, second: str) -> Said:
+    arguments = {"column_A": first, "column_B": second, "or_equal": True, "ignore_row_if": "neither"}
+    return partial(Expectation, "ExpectColumnPairValuesAToBeGreaterThanB", arguments)
+
+
+def change_checks(path: Path) -> Iterator[Expectation]:
+    """Of the statistics beside those of the last accepted version, which `path` holds."""
+    yield _larger("stopped_from", "distance")(
+        "No statistic of train is far from that of the last accepted version.",
+        "Statistics far from those of the last accepted version",
+        f"Were the pictures altered? If it is meant, take {path} away: this version is then the first.",
+    )
+    yield replace(
+        _larger("said_from", "distance")(
+            "Every statistic of train is near that of the last accepted version.",
+            "Statistics that moved since the last accepted version",
+            "The distance is in deviations from image to image; the bound is at least five times what chance explains.",
+        ),
+        remark=True,
+    )
+
+
+def label_change_checks(path: Path) -> Iterator[Expectation]:
+    """Of the labels beside those of the last accepted version, which `path` holds."""
+    yield _between("gone", most=0)(
+        "Every label of the last accepted version still occurs in train.",
+        "Labels of the last accepted version that train has no more",
+        f"Add pictures of them. If it is meant, take {path} away: this version is then the first.",
+    )
+    yield replace(
+        _between("factor", most=MANY_TIMES)(
+            f"No label's share of train grew or shrank {MANY_TIMES:g} times since the last accepted version.",
+            "Labels whose share of train changed much since the last accepted version",
+            "Look whether pictures were lost, or labelled otherwise.",
+        ),
+        remark=True,
     )
 
 

@@ -1,7 +1,7 @@
 """A person's own folder of pictures, in any formats, sizes and modes.
 
-The pictures stay where they are. `fetch` writes an inventory of them (path, size, SHA-256, label, split) to raw/inventory.parquet;
-preparation reads them through it and stops at a file that is no longer what was fetched.
+The pictures stay where they are. `fetch` writes an inventory of them (path, size, SHA-256, label, split) to
+raw/inventory.parquet; preparation reads them through it and stops at a file that is no longer what was fetched.
 """
 
 from __future__ import annotations
