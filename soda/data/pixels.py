@@ -115,7 +115,7 @@ def process(loaders: Sequence[Loader], names: Sequence[str], settings: PixelSett
                 continue
             pixels = to_square(rgb, settings.image_size, channels=settings.channels, resize=settings.resize)
             if (found := deviation(pixels)) < settings.min_std:
-                results.append(f"{BLANK} grey levels deviate by {found:.4f} of the full range, less than {settings.min_std:g}")
+                results.append(f"{BLANK} grey levels deviate by {found:.5f} of the full range, less than {settings.min_std:g}")
                 continue
             pictures.append(pixels)
             results.append(

@@ -50,7 +50,8 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
 
     Unreadable and blank pictures are left out and listed with the reason in rejected.csv. Raises PrepareError when more than
     `max_unreadable` of all are unreadable, or nothing is left (the list is then beside the folder: `<prepared>.rejected.csv`),
-    or a worker was killed, or a file is no longer what was fetched; SourceError for missing or damaged raw data. `prepared` then stays as it was.
+    or a worker was killed, or a file is no longer what was fetched; SourceError for missing or damaged raw data. `prepared` then
+    stays as it was.
 
     Memory does not grow with the data, but for one digest and id a picture when `duplicates` is "drop", and for what is compared
     (some hundred bytes a picture) when splits are drawn by content.

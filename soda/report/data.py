@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class DataFacts:
     rejected: list[tuple[str, str]]  # file, reason; at most MAX_REJECTED
     rejected_count: int
     duplicates: int  # of the rejected: dropped because their picture was there already
+    blank: int = 0  # of the rejected: they show nothing
 
     @property
     def name(self) -> str:
@@ -55,6 +56,7 @@ class CheckFacts:
     observed: str
     rows: list[tuple[str, str, str]]
     failing_count: int
+    remark: bool = False  # what fails is said, and trained on all the same
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,16 @@ class VerdictFacts:
     rows: int
     checks: list[CheckFacts]
     failures: list[str]
+    remarks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def failing(self) -> list[CheckFacts]:
-        return [check for check in self.checks if not check.success]
+        return [check for check in self.checks if not check.success and not check.remark]
+
+    @property
+    def remarked(self) -> list[CheckFacts]:
+        return [check for check in self.checks if not check.success and check.remark]
 
 
 def _rejected(path: Path) -> list[tuple[str, str]]:
@@ -112,6 +120,7 @@ def read_data(prepared: Path) -> DataFacts | None:
         labels_left_out=max(0, len(labels) - MAX_LABELS),
         rejected=rejected[:MAX_REJECTED],
         rejected_count=len(rejected),
+        blank=sum(reason.startswith("blank:") for _, reason in rejected),
         duplicates=sum(reason.startswith("duplicate of") for _, reason in rejected),
     )
 
@@ -127,6 +136,7 @@ def _check(value: dict[str, Any]) -> CheckFacts:
         observed=plain(value.get("observed")),
         rows=[(plain(row.get("id", "")), plain(row.get("file", "")), plain(row.get("value"))) for row in rows],
         failing_count=int(value.get("failing_count") or len(rows)),
+        remark=value.get("severity") == "remark",
     )
 
 
@@ -143,6 +153,8 @@ def read_verdict_facts(path: Path, data: DataFacts | None) -> VerdictFacts | Non
             rows=int(verdict.get("rows", 0)),
             checks=[_check(value) for value in verdict.get("checks", [])],
             failures=[str(line) for line in verdict.get("failures", [])],
+            remarks=[str(line) for line in verdict.get("remarks", [])],
+            notes=[str(line) for line in verdict.get("notes", [])],
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ReportError(f"{path}: not a verdict of the gate ({type(error).__name__}: {error})") from None

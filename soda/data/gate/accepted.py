@@ -66,10 +66,11 @@ def describe_version(pictures: pd.DataFrame, thumbs: np.ndarray, summary: dict[s
     train = np.flatnonzero((pictures["split"] == "train").to_numpy())
     some = train[np.unique(np.linspace(0, len(train) - 1, min(len(train), _MOST)).astype(np.int64))] if len(train) else train
     rng = np.random.default_rng(0)
-    weights = rng.multinomial(len(some), np.full(len(some), 1 / len(some)), _RESAMPLES) / len(some) if len(some) else None
+    count = max(1, len(some))
+    resampled = rng.multinomial(count, np.full(count, 1 / count), _RESAMPLES) / count  # (200, n) weights
     statistics = {}
-    for name, values in statistics_of(thumbs[some], summary["channels"]).items() if weights is not None else ():
-        error = float(np.std(weights @ values.astype(np.float64)))
+    for name, values in statistics_of(thumbs[some], summary["channels"]).items() if len(some) else ():
+        error = float(np.std(resampled @ values.astype(np.float64)))
         statistics[name] = {"mean": float(values.mean()), "spread": float(values.std()), "error": error}
     labels = pictures.loc[pictures["split"] == "train", "label"].fillna("").value_counts()
     counts = {str(name): int(count) for name, count in sorted(labels.items()) if name}

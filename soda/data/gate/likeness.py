@@ -76,11 +76,9 @@ def gainsaid_labels(pictures: pd.DataFrame, near: Neighbourhood) -> tuple[np.nda
     found = np.full(len(pictures), None, dtype=object)
     labels = pictures["label"].fillna("").to_numpy(dtype=object)
     train = np.flatnonzero((pictures["split"] == "train").to_numpy() & (labels != ""))
-    asked = (
-        train[np.unique(np.linspace(0, len(train) - 1, min(len(train), _PER_SPLIT)).astype(np.int64))] if len(train) else train
-    )
     if len(train) <= NEIGHBOURS:
         return found, 0
+    asked = train[np.unique(np.linspace(0, len(train) - 1, min(len(train), _PER_SPLIT)).astype(np.int64))]
     names, number = np.unique(labels[train].astype(str), return_inverse=True)
     code = np.full(len(pictures), -1)
     code[train] = number

@@ -28,8 +28,7 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # shortened in sentence
 
 @dataclass(frozen=True)
 class TableResult:
-    """A judged table: its checks as the verdict has them, a sentence on each that failed (or is a remark), and Great Expectations'
-    own result."""
+    """A judged table: its checks as the verdict has them, sentences on those that failed, and Great Expectations' own result."""
 
     table: GateTable
     checks: list[dict[str, Any]]
