@@ -15,7 +15,6 @@ from soda.data.columns import SPLITS
 from soda.data.gate.accepted import MANY_TIMES
 
 AGAIN = "Prepare the data again (`soda prepare`)."
-FEW = 64
 ENOUGH_JUDGED, MOST_GAINSAID = 50, 0.15
 """Labels that must be judged before their share says anything; the share above which it is a remark. Fashion-MNIST as it is has
 0.07, with a sixth of its labels permuted 0.2."""
@@ -174,16 +173,6 @@ def likeness_checks(gainsaid: int, judged: int) -> Iterator[Expectation]:
             ),
             remark=True,
         )
-
-
-def few_check() -> Expectation:
-    """Of the number of pictures that are trained on."""
-    said = _between("trained_on", FEW)(
-        f"Train has at least {FEW} pictures, below which little is learned.",
-        f"Train has fewer than {FEW} pictures",
-        "Add pictures, if there are any.",
-    )
-    return replace(said, remark=True)
 
 
 def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> Iterator[Expectation]:

@@ -62,6 +62,7 @@ class PreparedReading:
     pictures: pd.DataFrame | None = None  # one row a picture; None when a column is missing or of the wrong kind
     rows: int = 0
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # what no row is to blame for
     description: dict[str, Any] | None = None  # what is kept of this version when it is accepted
     thumbs: np.ndarray | None = None  # (rows, d) uint8, a row a picture; None where they cannot be compared
 

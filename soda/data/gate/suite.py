@@ -17,6 +17,8 @@ from soda.data.gate.reading import PreparedReading
 from soda.data.gate.tables import elsewhere, factor_table, is_labelled, label_table, object_table, split_table, statistics_table
 from soda.data.near_copies import Neighbourhood
 
+FEW = 64
+
 
 @dataclass(frozen=True)
 class GateTable:
@@ -101,8 +103,12 @@ def tables(config: GateConfig, reading: PreparedReading, accepted: Path | None =
     about = "The manifest joined with a fresh reading of the shards, one row a picture."
     found.append(GateTable("pictures", about, pictures, checks, "id", "file"))
     splits = split_table(config, pictures, summary)
-    checks = [*expect.split_checks(), expect.few_check()]
-    found.append(GateTable("splits", "How many pictures each split has.", splits, checks, "split", ""))
+    found.append(GateTable("splits", "How many pictures each split has.", splits, list(expect.split_checks()), "split", ""))
+    trained_on = int(splits["pictures"][0])
+    if config.min_train <= trained_on < FEW:
+        reading.remarks.append(
+            f"Train has {trained_on} pictures; of fewer than {FEW} little is learned. Add some, if there are any."
+        )
     if labelled:
         labels = label_table(config, pictures, summary)
         checks = list(expect.label_count_checks(config))

@@ -26,7 +26,6 @@ def split_table(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, A
             "pictures": [int(counts.get(name, 0)) for name in SPLITS],
             "minimum": [config.min_train, config.min_val, config.min_test],
             "prepared": [int(summary["splits"].get(name, 0)) for name in SPLITS],
-            "trained_on": [float(counts.get("train", 0)), math.nan, math.nan],
         }
     )
 

@@ -38,7 +38,7 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
     write_json(verdict, document)
     failures = document["failures"]
     total = len(document["checks"])
-    passed = total - len(failures) - len(document["remarks"])
+    passed = sum(check["success"] for check in document["checks"])
     logger.info("gate: %d of %d checks passed on %d pictures", passed, total, reading.rows)
     for remark in document["remarks"]:
         logger.info("gate: remark: %s", remark)
@@ -63,7 +63,7 @@ def _verdict(config: GateConfig, reading: PreparedReading, results: list[TableRe
         "rows": reading.rows,
         "checks": [check for result in results for check in result.checks],
         "failures": failures,
-        "remarks": [line for result in results for line in result.remarks],
+        "remarks": [*reading.remarks, *(line for result in results for line in result.remarks)],
         "notes": reading.notes,
     }
 
