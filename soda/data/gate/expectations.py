@@ -136,7 +136,7 @@ def pixel_checks(config: GateConfig) -> Iterator[Expectation]:
             f"The recorded {name} of every picture is that of its pixels.",
             f"Pictures whose recorded {name} is not that of their pixels",
         )
-    yield _between("pixels_spread", config.min_std)(
+    yield _between("pixels_std", config.min_std)(
         f"No picture is constant: grey levels deviate by at least {config.min_std:g} of the full range.",
         "Pictures of (nearly) one colour",
         f"Leave them out (dataset.min_std={config.min_std:g} does), or lower gate.min_std.",

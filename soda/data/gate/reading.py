@@ -183,6 +183,8 @@ def _join(manifest: pd.DataFrame, shards: list[ShardReading]) -> pd.DataFrame:
         pictures[f"pixels_{name}"] = values
     for name in ("mean", "std"):
         pictures[f"{name}_error"] = (pictures[name] - pictures[f"pixels_{name}"]).abs()
+    pictures["pixels_all_std"] = pictures["pixels_std"]
+    pictures["pixels_std"] = pictures.pop("pixels_spread")  # of the channel that varies most: a red wall is flat
     pictures["copy_elsewhere"] = _copies(pictures)
     if CAMERA_COLUMNS[0] in pictures:
         cameras = pictures[list(CAMERA_COLUMNS)].to_numpy(dtype=np.float64, na_value=np.nan)

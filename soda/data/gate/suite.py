@@ -106,9 +106,7 @@ def tables(config: GateConfig, reading: PreparedReading, accepted: Path | None =
     found.append(GateTable("splits", "How many pictures each split has.", splits, list(expect.split_checks()), "split", ""))
     trained_on = int(splits["pictures"][0])
     if config.min_train <= trained_on < FEW:
-        reading.remarks.append(
-            f"Train has {trained_on} pictures; of fewer than {FEW} little is learned. Add some, if there are any."
-        )
+        reading.remarks.append(f"Train has {trained_on} pictures; of fewer than {FEW} little is learned. Add some, if you can.")
     if labelled:
         labels = label_table(config, pictures, summary)
         checks = list(expect.label_count_checks(config))
