@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from soda.common.checks import one_of
 from soda.common.errors import InputError, SodaError
+from soda.runtime.plugins import plugin_formats
 
 MAX_PIXELS = 100_000_000
 # Tried whatever the file is called; Pillow knows them all from 11.3 on. What runs a program (EPS) or decodes as it opens (ICO)
@@ -41,7 +42,7 @@ def open_picture(
     if name is None:
         name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "name", "picture"))
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        with Image.open(source, formats=FORMATS + plugin_formats()) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise PictureError(f"{width} x {height} px is more than the limit of {max_pixels:,} pixels")
@@ -154,7 +155,7 @@ def _to_8_bit(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture of a format that is read here (" + ", ".join(FORMATS) + ")"
+        return "not a picture of a format that is read here (" + ", ".join(FORMATS + plugin_formats()) + ")"
     if isinstance(error, MemoryError):
         return "decoding it needs more memory than there is"
     if isinstance(error, OSError) and error.strerror:

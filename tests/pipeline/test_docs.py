@@ -15,7 +15,7 @@ import yaml
 from safetensors import safe_open
 
 from soda.cli import main
-from soda.config import compose, from_dict, load, to_dict
+from soda.config import compose, from_dict, migrate, to_dict
 
 ROOT = Path(__file__).parents[2]
 TRAINING = ("dataset", "model", "diffusion", "views", "train")  # parts of a configuration that decide the weights
@@ -120,7 +120,10 @@ def test_the_command_on_a_card_composes_what_the_model_was_trained_with(name: st
     (command,) = re.findall(r'make pipeline OVERRIDES="([^"]+)"', TEXTS[f"zoo/{name}/README.md"])
     stated, kept = (
         to_dict(each)
-        for each in (from_dict(compose(shlex.split(command), ROOT / "conf")), load(ROOT / f"zoo/{name}/config.yaml"))
+        for each in (
+            from_dict(compose(shlex.split(command), ROOT / "conf")),
+            from_dict(migrate(yaml.safe_load((ROOT / f"zoo/{name}/config.yaml").read_text()))),
+        )
     )
     for each in (stated, kept):
         del each["train"]["threads"]
