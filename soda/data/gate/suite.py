@@ -11,6 +11,7 @@ from soda.config import GateConfig
 from soda.data.columns import FACTOR
 from soda.data.gate import expectations as expect
 from soda.data.gate.accepted import change_table, describe_version, label_change_table, last_accepted, place_of
+from soda.data.gate.comparisons import change_checks, label_change_checks, likeness_checks
 from soda.data.gate.expectations import Expectation
 from soda.data.gate.likeness import gainsaid_labels, near_copies
 from soda.data.gate.reading import PreparedReading
@@ -48,7 +49,7 @@ def _compared(reading: PreparedReading, pictures: pd.DataFrame) -> tuple[pd.Data
             f"{judged:,} labels could be held against those of the pictures most alike; {count:,} ({count / judged:.1%}) are "
             "gainsaid by them."
         )
-    return pictures, list(expect.likeness_checks(count, judged))
+    return pictures, list(likeness_checks(count, judged))
 
 
 def _changes(reading: PreparedReading, accepted: Path) -> list[GateTable]:
@@ -64,10 +65,10 @@ def _changes(reading: PreparedReading, accepted: Path) -> list[GateTable]:
     reading.notes.append(f"Compared with the last accepted version, {before['version'][:12]}…, of which {path} says how it was.")
     changes, labels = change_table(reading.description, before), label_change_table(reading.description, before)
     about = "Statistics of train beside those of the last accepted version of this data set."
-    found = [GateTable("changes", about, changes, list(expect.change_checks(path)), "statistic", "")]
+    found = [GateTable("changes", about, changes, list(change_checks(path)), "statistic", "")]
     if len(labels):
         about = "Labels in train beside those of the last accepted version."
-        found.append(GateTable("label_changes", about, labels, list(expect.label_change_checks(path)), "label", ""))
+        found.append(GateTable("label_changes", about, labels, list(label_change_checks(path)), "label", ""))
     return found
 
 
