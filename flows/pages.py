@@ -40,6 +40,8 @@ def verdict_markdown(verdict: dict[str, Any]) -> str:
         parts.append("\n".join(f"- **{failure}**" for failure in failures))
     if not success and verdict.get("allowed"):
         parts.append(banner("TRAINED ON ALL THE SAME: gate.allow_failure is set", good=False))
+    if remarks := verdict.get("remarks", []):
+        parts.append("Remarks, trained on all the same:\n" + "\n".join(f"- {remark}" for remark in remarks))
     checks = verdict.get("checks", [])
     for check in (check for check in checks if not check["success"] and check.get("failing_rows")):
         rows = [(row.get("id"), row.get("file"), row.get("value")) for row in check["failing_rows"][:_MAX_ROWS]]
@@ -50,7 +52,15 @@ def verdict_markdown(verdict: dict[str, Any]) -> str:
     parts.append(
         markdown_table(
             ("", "what must hold", "column", "observed"),
-            [("ok" if c["success"] else "**FAILED**", c["about"], c.get("column") or "", c.get("observed", "")) for c in ordered],
+            [
+                (
+                    "ok" if c["success"] else "remark" if c.get("severity") == "remark" else "**FAILED**",
+                    c["about"],
+                    c.get("column") or "",
+                    c.get("observed", ""),
+                )
+                for c in ordered
+            ],
         )
     )
     parts.append(f"{verdict.get('rows', 0):,} rows, data version `{verdict.get('data_version', '')}`")

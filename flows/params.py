@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, compose, write_params
+from soda.data.choice import choose
 from soda.evaluation.registry import flatten
 
 
@@ -22,21 +23,25 @@ def split_overrides(overrides: list[str] | str) -> list[str]:
 def write_composed(root: Path, overrides: list[str]) -> list[str]:
     """Compose `root`/conf with the overrides into `root`/params.yaml and return what changed, a line a key.
 
+    What was chosen from a person's folder is said before.
+
     The file is left untouched when nothing changes. Raises ConfigError naming the override or the key that is wrong, and then
     leaves it untouched as well.
     """
     import yaml
 
     composed, path = compose(overrides, root / CONF_DIR), root / PARAMS_FILE
+    chosen = choose(composed, overrides)
+    said = [chosen] if chosen else []
     try:
         present = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         present = None
     if present == composed:
-        return []
+        return said
     write_params(composed, path)
     if not isinstance(present, dict):
-        return ["composed anew"]
+        return ["composed anew", *said]
     before, after = flatten(present), flatten(composed)
     changed = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
-    return [f"{key} {before.get(key, '(none)')} -> {after.get(key, '(none)')}" for key in changed]
+    return said + [f"{key} {before.get(key, '(none)')} -> {after.get(key, '(none)')}" for key in changed]

@@ -57,8 +57,12 @@ def main(argv: list[str] | None = None) -> None:
             args.action(args)
         elif args.command == "compose":
             from soda.config import advice, compose, write_params
+            from soda.data.choice import choose
 
-            write_params(compose(args.overrides))
+            values = compose(args.overrides)
+            if chosen := choose(values, args.overrides):
+                print(chosen, file=sys.stderr)
+            write_params(values)
             if hint := advice(args.overrides):
                 print(hint, file=sys.stderr)
         elif args.command == "code":

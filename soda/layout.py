@@ -8,6 +8,7 @@ DATA, MODELS, REPORTS, RUNS = Path("data"), Path("models"), Path("reports"), Pat
 
 RAW = DATA / "raw"
 PREPARED = DATA / "prepared"
+ACCEPTED = DATA / "accepted"  # how the versions were that passed the gate
 
 MODEL = MODELS / "soda"
 DIRECTIONS = MODELS / "directions.safetensors"

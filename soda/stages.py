@@ -45,7 +45,7 @@ STAGES = {
     ),
     "validate": Stage(
         "the gate: Great Expectations over manifest and shards",
-        "soda.data.gate.validate", "validate", lambda config: (config.gate, at.PREPARED, at.VERDICT, at.DATA_DOCS),
+        "soda.data.gate.validate", "validate", lambda config: (config.gate, at.PREPARED, at.VERDICT, at.DATA_DOCS, at.ACCEPTED),
     ),
     "train": Stage(
         "train SODA (in train.processes; torchrun -m soda train for several machines)",

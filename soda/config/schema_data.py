@@ -25,11 +25,16 @@ class DatasetConfig:
     csv_file_column: str
     csv_label_column: str
     duplicates: Literal["keep", "drop"]  # keep: the gate refuses those that cross splits; drop: one of each stays, of test first
+    splits: Annotated[Literal["official", "auto", "content"], Before("official")]
+    """official: the data set's own, the rest by the hash of ids. content: copies and near copies go to one split. auto: folders
+    called train, val or test are the splits; what they leave open by content."""
     val_fraction: Part
     test_fraction: Part  # of sources without an official test split
     max_unreadable: Share  # share of unreadable files above which prepare stops
     max_pixels: Count  # an image of more pixels is refused unread (decompression bombs)
     min_side: Count  # px; a smaller image is refused
+    # In [0, 1] grey levels, of the channel that varies most; a flatter image is left out as blank; 0: none is
+    min_std: Annotated[Share, Before(0.0)]
     shard_size: Count  # images a shard
     workers: CountOrZero  # processes; 0: one a core
     seed: Seed

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
-from tqdm import tqdm
+from soda.common.bar import Bar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,7 +65,7 @@ def spread(
     workers = min(worker_count(workers), len(jobs))
     with ExitStack() as stack:
         pool = stack.enter_context(process_pool(workers)) if workers > 1 else None
-        bar = stack.enter_context(tqdm(total=total, desc=desc, unit=unit, leave=False))
+        bar = stack.enter_context(Bar(total=total, desc=desc, unit=unit, leave=False))
         for _, results in ordered_map(pool, work, ((None, job) for job in jobs), workers * 3):
             yield from results
             bar.update(len(results))

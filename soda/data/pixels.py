@@ -18,6 +18,9 @@ from soda.common.errors import SodaError
 from soda.config import DatasetConfig
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
+BLANK = "blank:"
+"""How the reason begins when a picture is left out for showing nothing."""
+
 
 class ChangedError(SodaError, ValueError):
     """A raw file that is no longer what was fetched; the message names it."""
@@ -100,12 +103,21 @@ def process(loaders: Sequence[Loader], names: Sequence[str], settings: DatasetCo
                 results.append(str(error).removeprefix(f"{name}: "))
                 continue
             pixels = to_square(rgb, settings.image_size, channels=settings.channels, resize=settings.resize)
+            if (found := deviation(pixels)) < settings.min_std:
+                results.append(f"{BLANK} grey levels deviate by {found:.5f} of the full range, less than {settings.min_std:g}")
+                continue
             pictures.append(pixels)
             results.append(
                 Measured(hashlib.sha256(pixels.tobytes()).hexdigest(), rgb.width, rgb.height, mode, *statistics(pixels))
             )
     shape = (0, settings.image_size, settings.image_size, settings.channels)
     return results, np.stack(pictures) if pictures else np.empty(shape, np.uint8)
+
+
+def deviation(pixels: np.ndarray) -> float:
+    """How much a picture (S, S, C) uint8 varies from place to place: the standard deviation of the channel that varies most, in
+    grey levels of [0, 1]. That of a red wall is 0, though its channels differ."""
+    return max(statistics(pixels[:, :, channel])[1] for channel in range(pixels.shape[2]))
 
 
 def statistics(pixels: np.ndarray) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """The prepare stage: raw pictures to shards of square uint8 pixels and a manifest.
 
 Deterministic: the same raw data and settings give the same bytes, whatever the number of worker processes. Splits are written
-one after the other, test first, so that a copy of a picture is always met after the one that is to be kept.
+one after the other, test first, so that a copy of a picture is always met after the one that is to be kept. Where they are drawn
+by content (`dataset.splits`), all pictures are decoded before any has its split.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -18,15 +19,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
+from soda.common.bar import Bar
 from soda.common.errors import SodaError
 from soda.common.files import file_sha256, whole_folder, write_json
 from soda.config import DatasetConfig
+from soda.data.by_content import Waiting
 from soda.data.columns import FACTOR, SPLITS
 from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
-from soda.data.pixels import ChangedError, Measured, process
+from soda.data.pixels import BLANK, ChangedError, Measured, process
 from soda.data.sources import Item, Opened, Source, get_source
 from soda.data.sources.base import split_of
 
@@ -46,11 +48,13 @@ class PrepareError(SodaError, ValueError):
 def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
     """Read the pictures in `raw` and replace the folder `prepared`; returns its summary's counts.
 
-    Unreadable pictures are left out and listed with the reason in rejected.csv. Raises PrepareError when they are more than
-    `max_unreadable` of all, or nothing is left (the list is then beside the folder: `<prepared>.rejected.csv`), or a worker was
-    killed, or a file is no longer what was fetched; SourceError for missing or damaged raw data. `prepared` then stays as it was.
+    Unreadable and blank pictures are left out and listed with the reason in rejected.csv. Raises PrepareError when more than
+    `max_unreadable` of all are unreadable, or nothing is left (the list is then beside the folder: `<prepared>.rejected.csv`),
+    or a worker was killed, or a file is no longer what was fetched; SourceError for missing or damaged raw data. `prepared` then
+    stays as it was.
 
-    Memory does not grow with the data, but for one digest and id a picture when `duplicates` is "drop".
+    Memory does not grow with the data, but for one digest and id a picture when `duplicates` is "drop", and for what is compared
+    (some hundred bytes a picture) when splits are drawn by content.
     """
     prepared = Path(prepared)
     source = get_source(config.name)
@@ -60,8 +64,11 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
         shape = (config.image_size, config.image_size, config.channels)
         opened = source.opened(config, Path(raw))
         columns = {**source.COLUMNS, **{FACTOR + name: pa.string() for name in opened.factors}}
-        with PreparedWriter(new, shape, config.shard_size, columns) as writer:
-            _write_all(config, opened, writer, tally)
+        with PreparedWriter(new, shape, config.shard_size, columns) as writer, ExitStack() as stack:
+            waiting = None
+            if config.splits != "official":
+                waiting = stack.enter_context(Waiting(new / "waiting", shape, config.shard_size, columns))
+            _write_all(config, opened, writer, tally, waiting)
         if not tally.count or tally.rejected > config.max_unreadable * tally.total:
             shutil.copyfile(new / "rejected.csv", kept_list)
             raise PrepareError(_too_many(config, tally, kept_list))
@@ -70,8 +77,14 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
     kept_list.unlink(missing_ok=True)
     if tally.rejected:
         logger.warning("%d of %d pictures cannot be used: %s", tally.rejected, tally.total, prepared / "rejected.csv")
+    if tally.blank:
+        logger.info("%d blank pictures are left out: %s", tally.blank, prepared / "rejected.csv")
     logger.info("prepared %d pictures: %s", tally.count, summary["splits"])
-    return {key: summary[key] for key in ("count", "splits", "rejected", "duplicates_dropped", "manifest_sha256")}
+    return {
+        key: summary[key]
+        for key in ("count", "splits", "rejected", "blank", "duplicates_dropped", "manifest_sha256")
+        if key in summary
+    }
 
 
 class _Tally:
@@ -82,6 +95,7 @@ class _Tally:
         self.labels: set[str] = set()
         self.factors: dict[str, set[str]] = {}
         self.rejected = 0
+        self.blank = 0
         self.duplicates = 0
         self.first_rejected: list[str] = []
         self.first_of: dict[bytes, str] = {}  # digest of the pixels -> id
@@ -92,39 +106,47 @@ class _Tally:
 
     @property
     def total(self) -> int:
-        return self.count + self.rejected + self.duplicates
+        return self.count + self.rejected + self.blank + self.duplicates
 
 
-def _write_all(config: DatasetConfig, opened: Opened, writer: PreparedWriter, tally: _Tally) -> None:
+def _write_all(config: DatasetConfig, opened: Opened, writer: PreparedWriter, tally: _Tally, waiting: Waiting | None) -> None:
     size = max(1, min(_CHUNK, _CHUNK_BYTES // (config.image_size**2 * config.channels)))
     workers = min(worker_count(config.workers), -(-opened.count // size))
     jobs = (
         (chunk, ([item.load for _, item in chunk], [item.file for _, item in chunk], config))
-        for chunk in _chunks(config, opened, size)
+        for chunk in _chunks(config, opened, size, SPLIT_ORDER if waiting is None else ("",))
     )
     with ExitStack() as stack:
         pool: Executor | None = stack.enter_context(process_pool(workers)) if workers > 1 else None
-        bar = stack.enter_context(tqdm(total=opened.count, desc="prepare", unit="picture", leave=False))
-        written = 0
+        bar = stack.enter_context(Bar(total=opened.count, desc="prepare", unit="picture", leave=False))
+        read = 0
         try:
             for chunk, (results, pixels) in ordered_map(pool, process, jobs, workers * _IN_FLIGHT):
-                _write_chunk(config, chunk, results, pixels, writer, tally)
-                written += len(chunk)
+                for row, item, picture in _usable(chunk, results, pixels, writer, tally):
+                    if waiting is None:
+                        _keep(config, row, item.split, picture, writer, tally)
+                    else:
+                        waiting.add(row, item.split, picture)
+                read += len(chunk)
                 bar.update(len(chunk))
         except BrokenProcessPool:
             raise PrepareError(
-                f"a worker process was killed after {written} of {opened.count} pictures, most often for want of memory; "
+                f"a worker process was killed after {read} of {opened.count} pictures, most often for want of memory; "
                 f"try dataset.workers=1 (now {workers}) or a smaller dataset.max_pixels (now {config.max_pixels:,})"
             ) from None
         except ChangedError as error:
             raise PrepareError(str(error)) from None
+    if waiting is not None:
+        for row, official, picture in waiting.drawn(config):
+            _keep(config, row, official, picture, writer, tally)
 
 
-def _chunks(config: DatasetConfig, opened: Opened, size: int) -> Iterator[list[tuple[str, Item]]]:
+def _chunks(config: DatasetConfig, opened: Opened, size: int, splits: Sequence[str]) -> Iterator[list[tuple[str, Item]]]:
+    """The items, `size` at a time: split by split; in one go for "", where no item has its split yet."""
     chunk: list[tuple[str, Item]] = []
-    for split in SPLIT_ORDER:
+    for split in splits:
         for item in opened.items():
-            if split_of(item.split, item.group or item.id, config) == split:
+            if not split or split_of(item.split, item.group or item.id, config) == split:
                 chunk.append((split, item))
                 if len(chunk) == size:
                     yield chunk
@@ -133,39 +155,49 @@ def _chunks(config: DatasetConfig, opened: Opened, size: int) -> Iterator[list[t
         yield chunk
 
 
-def _write_chunk(
-    config: DatasetConfig,
-    chunk: list[tuple[str, Item]],
-    results: list[Measured | str],
-    pixels: np.ndarray,
-    writer: PreparedWriter,
-    tally: _Tally,
-) -> None:
+def _usable(
+    chunk: list[tuple[str, Item]], results: list[Measured | str], pixels: np.ndarray, writer: PreparedWriter, tally: _Tally
+) -> Iterator[tuple[dict[str, Any], Item, np.ndarray]]:
+    """The rows and pixels of those that can be used; what cannot is listed and counted."""
     pictures = iter(pixels)
     for (split, item), result in zip(chunk, results, strict=True):
         if isinstance(result, str):
+            writer.reject(item.file, result)
+            if result.startswith(BLANK):
+                tally.blank += 1
+                continue
             tally.rejected += 1
             if len(tally.first_rejected) < _SHOWN:
                 tally.first_rejected.append(f"  {item.file}: {result}")
-            writer.reject(item.file, result)
             continue
-        picture = next(pictures)
-        if config.duplicates == "drop":
-            first = tally.first_of.setdefault(bytes.fromhex(result.sha256), item.id)
-            # An official test set stays whole, or figures on it could not be compared with anyone else's.
-            if first != item.id and item.split != "test":
-                tally.duplicates += 1
-                writer.reject(item.file, f"duplicate of {first}")
-                continue
-        tally.splits[split] += 1
-        tally.labels.add(item.label)
         row = {"id": item.id, "split": split, "label": item.label, "file": item.file, **item.extra}
-        for name, value in item.factors.items():
-            row[FACTOR + name] = value
-            tally.factors.setdefault(name, set()).add(value)
-        for name in Measured.__slots__:
-            row[name] = getattr(result, name)
-        writer.add(row, picture)
+        row |= {FACTOR + name: value for name, value in item.factors.items()}
+        row |= {name: getattr(result, name) for name in Measured.__slots__}
+        yield row, item, next(pictures)
+
+
+def _keep(
+    config: DatasetConfig,
+    row: dict[str, Any],
+    official: str | None,
+    picture: np.ndarray,
+    writer: PreparedWriter,
+    tally: _Tally,
+) -> None:
+    """Write a picture with its row, unless it is a copy that is to be dropped."""
+    if config.duplicates == "drop":
+        first = tally.first_of.setdefault(bytes.fromhex(row["sha256"]), row["id"])
+        # An official test set stays whole, or figures on it could not be compared with anyone else's.
+        if first != row["id"] and official != "test":
+            tally.duplicates += 1
+            writer.reject(row["file"], f"duplicate of {first}")
+            return
+    tally.splits[row["split"]] += 1
+    tally.labels.add(row["label"])
+    for name, value in row.items():
+        if name.startswith(FACTOR) and value is not None:
+            tally.factors.setdefault(name.removeprefix(FACTOR), set()).add(value)
+    writer.add(row, picture)
 
 
 def _summary(config: DatasetConfig, source: Source, folder: Path, writer: PreparedWriter, tally: _Tally) -> dict[str, Any]:
@@ -182,6 +214,7 @@ def _summary(config: DatasetConfig, source: Source, folder: Path, writer: Prepar
         "manifest_sha256": file_sha256(folder / "manifest.parquet"),
         "shards": writer.shards,
         "rejected": tally.rejected,
+        **({"blank": tally.blank} if config.min_std else {}),
         "duplicates_dropped": tally.duplicates,
         "licence": source.LICENCE,
         "source": source.origin(config),
@@ -190,12 +223,13 @@ def _summary(config: DatasetConfig, source: Source, folder: Path, writer: Prepar
 
 def _too_many(config: DatasetConfig, tally: _Tally, kept_list: Path) -> str:
     share = tally.rejected / tally.total if tally.total else 0.0
+    blank = f" {tally.blank} are blank." if tally.blank else ""
     if tally.count:
         limit = f"more than the {config.max_unreadable:.1%} of dataset.max_unreadable"
     else:
         limit = "so nothing is left"
     return (
-        f"{tally.rejected} of {tally.total} pictures ({share:.1%}) cannot be used, {limit}. The first:\n"
+        f"{tally.rejected} of {tally.total} pictures ({share:.1%}) cannot be used, {limit}.{blank} The first:\n"
         + "\n".join(tally.first_rejected)
         + f"\nThe whole list is in {kept_list}."
     )

@@ -32,6 +32,7 @@ class DataFacts:
     rejected: list[tuple[str, str]]  # file, reason; at most MAX_REJECTED
     rejected_count: int
     duplicates: int  # of the rejected: dropped because their picture was there already
+    blank: int = 0  # of the rejected: they show nothing
 
     @property
     def name(self) -> str:
@@ -87,6 +88,7 @@ def read_data(prepared: Path) -> DataFacts | None:
         labels_left_out=max(0, len(labels) - MAX_LABELS),
         rejected=rejected[:MAX_REJECTED],
         rejected_count=len(rejected),
+        blank=sum(reason.startswith("blank:") for _, reason in rejected),
         duplicates=sum(reason.startswith("duplicate of") for _, reason in rejected),
     )
 
@@ -95,7 +97,8 @@ def read_judged(path: Path, data: DataFacts | None) -> dict[str, Any] | None:
     """The gate's verdict as the page shows it; None when there is none. Raises ReportError when it is no verdict.
 
     Besides what the gate wrote: `of_this_data`, whether its data version is that of the prepared data, where there is any;
-    `failing`, of the checks; and of each check `rows`, (id, file, value) of the failing rows named.
+    `failing`, and `remarked`, what is trained on all the same, of the checks; and of each check `remark`, whether its failing
+    is one, and `rows`, (id, file, value) of the failing rows named.
     """
     if not path.exists():
         return None
@@ -107,14 +110,20 @@ def read_judged(path: Path, data: DataFacts | None) -> dict[str, Any] | None:
     except (KeyError, TypeError, AttributeError) as error:
         raise ReportError(f"{path}: not a verdict of the gate ({type(error).__name__}: {error})") from None
     failing = [check for check in checks if not check["success"]]
-    return verdict | {
-        "of_this_data": data is None or verdict["data_version"] == data.version,
-        "checks": checks,
-        "failing": failing,
-    }
+    return (
+        {"remarks": [], "notes": []}
+        | verdict
+        | {
+            "of_this_data": data is None or verdict["data_version"] == data.version,
+            "checks": checks,
+            "failing": [check for check in failing if not check["remark"]],
+            "remarked": [check for check in failing if check["remark"]],
+        }
+    )
 
 
 def _check(value: dict[str, Any]) -> dict[str, Any]:
     name, column = value["name"], value.get("column")
     rows = [(plain(row.get("id", "")), plain(row.get("file", "")), plain(row.get("value"))) for row in value["failing_rows"]]
-    return {**value, "name": f"{name} ({column})" if column else name, "observed": plain(value["observed"]), "rows": rows}
+    shown = {"name": f"{name} ({column})" if column else name, "observed": plain(value["observed"]), "rows": rows}
+    return {**value, **shown, "remark": value.get("severity") == "remark"}

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from soda.runtime import png
 from soda.runtime.picture_error import PictureError
+from soda.runtime.plugins import plugin_formats
 from soda.runtime.tiff import SIGNATURES as TIFFS
 from soda.runtime.tiff import layout_of, read_tiff
 
@@ -82,12 +83,12 @@ def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Im
 
 
 def _identified(file: Any, prefix: bytes) -> Any:
-    """The file opened by the first of FORMATS that takes it, undecoded; None where none does.
+    """The file opened by the first of FORMATS, or of a plugin's, that takes it, undecoded; None where none does.
 
     As `Image.open` does it, but for its check of the size, which knows no other limit than one for the whole process.
     """
     Image.preinit()
-    for name in FORMATS:
+    for name in FORMATS + plugin_formats():
         if name not in Image.OPEN:
             Image.init()
         opener: tuple[Callable[..., Any], Callable[[bytes], Any] | None] | None = Image.OPEN.get(name)
@@ -125,7 +126,7 @@ def _halve(image: Any, most: int) -> None:
 def reason(error: Exception) -> str:
     """Why a picture cannot be read, in one line."""
     if isinstance(error, UnidentifiedImageError):
-        known = ", ".join(name for name in FORMATS if name in Image.OPEN)
+        known = ", ".join(name for name in FORMATS + plugin_formats() if name in Image.OPEN)
         return f"not a picture of a format that is read here ({known})"
     if isinstance(error, MemoryError):
         return "decoding it needs more memory than there is"

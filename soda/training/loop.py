@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from soda.common.bar import Bar
 from soda.common.errors import SodaError
 from soda.common.files import write_json
 from soda.config import Config, TrainConfig
@@ -121,7 +121,7 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
         if team.leads:
             save_checkpoint(checkpoint, run.state())
 
-    bar = tqdm(total=settings.images, initial=run.step * size, unit="img", desc="train", disable=not team.leads)
+    bar = Bar(total=settings.images, initial=run.step * size, unit="img", desc="train", disable=not team.leads)
     with stop_flag() as stop, Curves(live, run.rows) if team.leads else contextlib.nullcontext() as curves, bar:
         since, step_then = time.perf_counter(), run.step
         try:

@@ -25,19 +25,20 @@ class Expectation:
     about: str
     fault: str
     remedy: str = AGAIN
+    remark: bool = False  # what fails is said, and trained on all the same
 
 
 Said = Callable[..., Expectation]
 """What makes an expectation of its words: about, fault and, where it is not AGAIN, remedy."""
 
 
-def _between(column: str, least: float | None = None, most: float | None = None, what: str = "Values") -> Said:
+def between(column: str, least: float | None = None, most: float | None = None, what: str = "Values") -> Said:
     bounds = {"min_value": least, "max_value": most}
     arguments = {"column": column} | {key: value for key, value in bounds.items() if value is not None}
     return partial(Expectation, f"ExpectColumn{what}ToBeBetween", arguments)
 
 
-def _empty(column: str) -> Said:
+def empty(column: str) -> Said:
     return partial(Expectation, "ExpectColumnValuesToBeNull", {"column": column})
 
 
@@ -52,7 +53,7 @@ def _equal(first: str, second: str, ignored: str = "either_value_is_missing") ->
 
 def file_checks() -> Iterator[Expectation]:
     """Of every file of the prepared data."""
-    yield _empty("problem")(
+    yield empty("problem")(
         "Every file of the prepared data is there and can be read.", "Files that are missing, damaged or foreign"
     )
     yield _equal("found_sha256", "prepared_sha256")(
@@ -85,7 +86,7 @@ def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Expectat
         f"The manifest has the {summary['count']:,} rows that summary.json says.",
         f"The manifest has another number of rows than the {summary['count']:,} of summary.json",
     )
-    yield _empty("empty_fields")("No row of the manifest has an empty field.", "Rows with empty fields")
+    yield empty("empty_fields")("No row of the manifest has an empty field.", "Rows with empty fields")
     yield Expectation(
         "ExpectColumnValuesToBeUnique",
         {"column": "id"},
@@ -95,13 +96,13 @@ def row_checks(config: GateConfig, summary: dict[str, Any]) -> Iterator[Expectat
     )
     yield _in_set("split", SPLITS)("Every picture is in train, val or test.", "Pictures in an unknown split")
     for name in ("width", "height"):
-        yield _between(name, config.min_side)(
+        yield between(name, config.min_side)(
             f"Every original picture has a {name} of at least {config.min_side} px.",
             f"Pictures with a {name} below {config.min_side} px",
             "Leave them out, or lower gate.min_side.",
         )
     for name, most in (("mean", 1.0), ("std", 0.5)):
-        yield _between(name, 0.0, most)(
+        yield between(name, 0.0, most)(
             f"The recorded {name} of every picture lies between 0 and {most:g}.", f"Pictures whose recorded {name} is impossible"
         )
     yield Expectation(
@@ -126,21 +127,21 @@ def pixel_checks(config: GateConfig) -> Iterator[Expectation]:
         f"Manifest or shard was altered. {AGAIN}",
     )
     for name in ("mean", "std"):
-        yield _between(f"{name}_error", 0.0, _TOLERANCE)(
+        yield between(f"{name}_error", 0.0, _TOLERANCE)(
             f"The recorded {name} of every picture is that of its pixels.",
             f"Pictures whose recorded {name} is not that of their pixels",
         )
-    yield _between("pixels_std", config.min_std)(
+    yield between("pixels_std", config.min_std)(
         f"No picture is constant: grey levels deviate by at least {config.min_std:g} of the full range.",
         "Pictures of (nearly) one colour",
-        "Leave them out, or lower gate.min_std.",
+        f"Leave them out (dataset.min_std={config.min_std:g} does), or lower gate.min_std.",
     )
-    yield _between("pixels_max", 2, 255, what="Max")(
+    yield between("pixels_max", 2, 255, what="Max")(
         "Pixels use the range 0 to 255, not 0 to 1.",
         "The brightest pixel of all",
         "The pictures seem to be scaled to [0, 1]: prepare them from 8-bit pictures.",
     )
-    yield _empty("copy_elsewhere")(
+    yield empty("copy_elsewhere")(
         "No picture occurs in more than one split, judged by its pixels.",
         "Pictures of which another split has a copy",
         "Remove one of each, or keep one automatically with dataset.duplicates=drop.",
@@ -149,7 +150,7 @@ def pixel_checks(config: GateConfig) -> Iterator[Expectation]:
 
 def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, Any]) -> Iterator[Expectation]:
     """Of the label of each picture."""
-    yield _between("label", 1, what="ValueLengths")(
+    yield between("label", 1, what="ValueLengths")(
         "Every picture has a label.",
         "Pictures without a label",
         "Label them or leave them out; if there are to be no labels: dataset.labels=none gate.labels=null gate.classes=null.",
@@ -171,7 +172,7 @@ def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, 
             "Correct the label, add pictures of it, leave it out, or try another dataset.seed.",
         )
     if config.classes is not None:
-        yield _between("label", config.classes, config.classes, what="UniqueValueCount")(
+        yield between("label", config.classes, config.classes, what="UniqueValueCount")(
             f"There are exactly {config.classes} labels.",
             f"The number of labels is not the {config.classes} of gate.classes",
             "Correct the labels in the raw data, or change gate.classes.",
@@ -180,7 +181,7 @@ def label_checks(config: GateConfig, pictures: pd.DataFrame, summary: dict[str, 
 
 def held_apart_check(config: GateConfig) -> Expectation:
     """Of the factor whose values may not be in two splits."""
-    return _empty("value_elsewhere")(
+    return empty("value_elsewhere")(
         f"No {config.held_apart} occurs in more than one split.",
         f"Pictures whose {config.held_apart} another split has too",
         f"What is to be judged was trained on. {AGAIN}",
@@ -189,7 +190,7 @@ def held_apart_check(config: GateConfig) -> Expectation:
 
 def camera_check() -> Expectation:
     """Of the camera of each picture."""
-    return _empty("camera_problem")(
+    return empty("camera_problem")(
         "Every picture has a camera: finite numbers, a rotation, and the object before it.",
         "Pictures whose camera cannot be right",
         f"Correct the pose or the intrinsics in the raw data. {AGAIN}",
@@ -198,7 +199,7 @@ def camera_check() -> Expectation:
 
 def view_check(config: GateConfig) -> Expectation:
     """Of the number of views that each object has."""
-    return _between("views", config.min_views)(
+    return between("views", config.min_views)(
         f"Every object has at least {config.min_views} views.",
         "Objects with too few views",
         "Leave them out, draw more views of them, or lower gate.min_views; rejected.csv says which views were left out.",
@@ -207,12 +208,12 @@ def view_check(config: GateConfig) -> Expectation:
 
 def factor_checks() -> Iterator[Expectation]:
     """Of the factors that gate.factors names."""
-    yield _between("without", most=0)(
+    yield between("without", most=0)(
         "Every picture has a value of every factor in gate.factors.",
         "Factors of which pictures have no value",
         f"Correct gate.factors. {AGAIN}",
     )
-    yield _between("values", 2)(
+    yield between("values", 2)(
         "Every factor in gate.factors has at least two values in train.",
         "Factors that do not vary",
         "Leave them out of gate.factors, or prepare data in which they vary.",
@@ -235,12 +236,12 @@ def split_checks() -> Iterator[Expectation]:
 
 def label_count_checks(config: GateConfig) -> Iterator[Expectation]:
     """Of the number of pictures that each label has."""
-    yield _between("pictures", 1)(
+    yield between("pictures", 1)(
         "Every label that summary.json or gate.labels names occurs.",
         "Labels without a picture",
         "Add pictures of them, or take them out of gate.labels and prepare the data again.",
     )
-    yield _between("times_rarer", most=config.max_imbalance)(
+    yield between("times_rarer", most=config.max_imbalance)(
         f"In train no label is more than {config.max_imbalance:g} times rarer than the commonest.",
         f"Labels more than {config.max_imbalance:g} times rarer than the commonest",
         "Add pictures of them, leave them out, or raise gate.max_imbalance.",
@@ -249,7 +250,7 @@ def label_count_checks(config: GateConfig) -> Iterator[Expectation]:
 
 def shift_check(config: GateConfig) -> Expectation:
     """Of the statistics of train beside the reference."""
-    return _between("distance", 0.0, config.max_shift)(
+    return between("distance", 0.0, config.max_shift)(
         f"Mean and deviation of train lie within {config.max_shift:g} of the recorded reference.",
         f"Statistics further than {config.max_shift:g} from the reference",
         "The pictures are others than those recorded, or prepared otherwise; if that is meant, set gate.reference=null.",

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
+from soda.common.bar import Bar
 from soda.common.files import file_sha256
 from soda.data.columns import BASE_COLUMNS, FACTOR, SPLITS
+from soda.data.gate.likeness import MOST
 from soda.data.gate.shard_stats import ShardReading, read_shard
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 from soda.geometry.cameras import PREFIX as CAMERA
@@ -61,6 +62,9 @@ class PreparedReading:
     pictures: pd.DataFrame | None = None  # one row a picture; None when a column is missing or of the wrong kind
     rows: int = 0
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # what no row is to blame for
+    description: dict[str, Any] | None = None  # what is kept of this version when it is accepted
+    thumbs: np.ndarray | None = None  # (rows, d) uint8, a row a picture; None where they cannot be compared
 
 
 def read_prepared(folder: Path) -> PreparedReading:
@@ -75,6 +79,7 @@ def read_prepared(folder: Path) -> PreparedReading:
         reading.columns = _columns(manifest)
         if summary is not None and (reading.columns["kind"] == reading.columns["wanted_kind"]).all():
             reading.pictures = _join(manifest.to_pandas(), shards)
+            reading.thumbs = _thumbs(reading.pictures, shards)
             counts = reading.pictures["shard"].value_counts()
             for index, file in enumerate(files[2 : 2 + len(shards)]):
                 file["manifest_rows"] = int(counts.get(index, 0))
@@ -133,7 +138,7 @@ def _read_manifest(folder: Path, summary: dict[str, Any] | None, files: list[dic
 
 def _read_shards(folder: Path, summary: dict[str, Any], files: list[dict[str, Any]]) -> list[ShardReading]:
     shards = []
-    for wanted in tqdm(summary["shards"], desc="gate", unit="shard", leave=False):
+    for wanted in Bar(summary["shards"], desc="gate", unit="shard", leave=False):
         found = read_shard(folder / wanted["file"], image_size=summary["image_size"], channels=summary["channels"])
         shards.append(found)
         entry = _file(folder, wanted["file"], wanted["sha256"], found.problem)
@@ -166,7 +171,7 @@ def _join(manifest: pd.DataFrame, shards: list[ShardReading]) -> pd.DataFrame:
     pictures["empty_fields"] = [", ".join(compress(names, row)) or None for row in blank[names].to_numpy().tolist()]
     count = len(pictures)
     hashes = np.full(count, None, dtype=object)
-    found = {name: np.full(count, np.nan) for name in ("mean", "std", "min", "max")}
+    found = {name: np.full(count, np.nan) for name in ("mean", "std", "min", "max", "spread")}
     shard, row = (pictures[name].fillna(-1).to_numpy().astype(np.int64) for name in ("shard", "row"))
     for index, reading in enumerate(shards):
         here = np.flatnonzero((shard == index) & (row >= 0) & (row < len(reading.sha256)))
@@ -178,11 +183,23 @@ def _join(manifest: pd.DataFrame, shards: list[ShardReading]) -> pd.DataFrame:
         pictures[f"pixels_{name}"] = values
     for name in ("mean", "std"):
         pictures[f"{name}_error"] = (pictures[name] - pictures[f"pixels_{name}"]).abs()
+    pictures["pixels_all_std"] = pictures["pixels_std"]
+    pictures["pixels_std"] = pictures.pop("pixels_spread")  # of the channel that varies most: a red wall is flat
     pictures["copy_elsewhere"] = _copies(pictures)
     if CAMERA_COLUMNS[0] in pictures:
         cameras = pictures[list(CAMERA_COLUMNS)].to_numpy(dtype=np.float64, na_value=np.nan)
         pictures["camera_problem"] = np.asarray([*problem_of(cameras), None], dtype=object)[:-1]
     return pictures
+
+
+def _thumbs(pictures: pd.DataFrame, shards: list[ShardReading]) -> np.ndarray | None:
+    """The thumbnail of every picture; None where one points at no picture, or they are too many."""
+    found = [shard.thumbs for shard in shards if shard.thumbs is not None]
+    if pictures.empty or len(pictures) > MOST or len(found) < len(shards) or pictures["pixels_sha256"].isna().any():
+        return None
+    starts = np.cumsum([0, *(len(thumbs) for thumbs in found)])
+    places: np.ndarray = starts[pictures["shard"].to_numpy(dtype=np.int64)] + pictures["row"].to_numpy(dtype=np.int64)
+    return np.concatenate(found)[places]
 
 
 def _copies(pictures: pd.DataFrame) -> np.ndarray:

@@ -28,11 +28,12 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # shortened in sentence
 
 @dataclass(frozen=True)
 class TableResult:
-    """A judged table: its checks as the verdict has them, a sentence on each that failed, and Great Expectations' own result."""
+    """A judged table: its checks as the verdict has them, sentences on those that failed, and Great Expectations' own result."""
 
     table: GateTable
     checks: list[dict[str, Any]]
     failures: list[str]
+    remarks: list[str]
     validation: ExpectationSuiteValidationResult
 
     @property
@@ -70,13 +71,15 @@ def _run_table(context: Any, source: Any, table: GateTable) -> TableResult:
         if "observed_value" in result.result:  # its pages take no NumPy numbers
             result.result["observed_value"] = plain(result.result["observed_value"])
         results[result.expectation_config.meta["check"]] = result
-    checks, failures = [], []
+    checks: list[dict[str, Any]] = []
+    failures: list[str] = []
+    remarks: list[str] = []
     for number, check in enumerate(table.checks):
         judged = _judged(table, check, results[number])
         checks.append(judged)
         if not judged["success"]:
-            failures.append(_sentence(check, judged))
-    return TableResult(table, checks, failures, validation)
+            (remarks if check.remark else failures).append(_sentence(check, judged))
+    return TableResult(table, checks, failures, remarks, validation)
 
 
 def _judged(table: GateTable, check: Expectation, result: Any) -> dict[str, Any]:
@@ -95,6 +98,7 @@ def _judged(table: GateTable, check: Expectation, result: Any) -> dict[str, Any]
         "column": ", ".join(_judged_columns(check)) or None,
         "about": check.about,
         "success": bool(result.success),
+        "severity": "remark" if check.remark else "stop",
         "observed": observed,
         "failing_rows": rows,
         "failing_count": 0 if result.success else int(found.get("unexpected_count") or 0),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from soda.common.files import file_sha256
+from soda.data.near_copies import thumbnails
 
 _BLOCK_BYTES = 8 << 20  # of pixels read at a time
 
@@ -25,6 +26,8 @@ class ShardReading:
     std: np.ndarray = field(default_factory=lambda: np.empty(0))  # (n,) in [0, 0.5]
     min: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # (n,) 0 to 255
     max: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # (n,) 0 to 255
+    spread: np.ndarray = field(default_factory=lambda: np.empty(0))  # (n,) in [0, 0.5], the std of the channel that varies most
+    thumbs: np.ndarray | None = None  # (n, d) uint8, see near_copies.thumbnails
 
 
 def read_shard(path: Path, *, image_size: int, channels: int) -> ShardReading:
@@ -52,9 +55,12 @@ def _measure(pictures: np.ndarray, digest: str) -> ShardReading:
     hashes: list[str] = []
     mean, std = np.empty(count), np.empty(count)
     low, high = np.empty(count, np.int64), np.empty(count, np.int64)
+    spread = np.empty(count)
+    thumbs = thumbnails(pictures[:1]).repeat(count, axis=0)
     block = max(1, _BLOCK_BYTES // size)
     for start in range(0, count, block):
-        pixels = np.ascontiguousarray(pictures[start : start + block]).reshape(-1, size)
+        images = np.ascontiguousarray(pictures[start : start + block])
+        pixels = images.reshape(-1, size)
         here = slice(start, start + len(pixels))
         hashes += [hashlib.sha256(row.tobytes()).hexdigest() for row in pixels]
         total = pixels.sum(1, dtype=np.int64)
@@ -62,4 +68,16 @@ def _measure(pictures: np.ndarray, digest: str) -> ShardReading:
         mean[here] = total / size / 255.0
         std[here] = np.sqrt(size * squares - total * total) / size / 255.0  # of whole numbers: exactly 0 for a flat picture
         low[here], high[here] = pixels.min(1), pixels.max(1)
-    return ShardReading(digest, None, count, hashes, mean, std, low, high)
+        spread[here] = _spread(images, std[here])
+        thumbs[here] = thumbnails(images)
+    return ShardReading(digest, None, count, hashes, mean, std, low, high, spread, thumbs)
+
+
+def _spread(images: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """The standard deviation of the channel that varies most: (n,), from (n, S, S, C) uint8 and their std of all channels."""
+    if images.shape[3] == 1:
+        return std
+    places = images.shape[1] * images.shape[2]
+    total = images.sum((1, 2), dtype=np.int64)  # (n, C)
+    squares = np.square(images, dtype=np.int32).sum((1, 2), dtype=np.int64)
+    return (np.sqrt(places * squares - total * total) / places / 255.0).max(axis=1)

@@ -93,7 +93,7 @@ def statistics_table(
         notes.append("No picture of train could be read, so its statistics were not compared with the reference.")
         return None
     mean = float(train["pixels_mean"].mean())
-    square = float((train["pixels_std"] ** 2 + train["pixels_mean"] ** 2).mean())
+    square = float((train["pixels_all_std"] ** 2 + train["pixels_mean"] ** 2).mean())
     found = {"mean": mean, "std": math.sqrt(max(0.0, square - mean * mean))}
     if (summary["image_size"], summary["channels"]) != (reference["image_size"], reference["channels"]):
         del found["std"]

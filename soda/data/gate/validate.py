@@ -8,6 +8,7 @@ from typing import Any
 
 from soda.common.files import write_json
 from soda.config import GateConfig
+from soda.data.gate.accepted import accept, place_of
 from soda.data.gate.data_docs import write_docs
 from soda.data.gate.reading import PreparedReading, read_prepared
 from soda.data.gate.run_suite import TableResult, run
@@ -17,8 +18,11 @@ from soda.data.gate.verdict import GateError
 logger = logging.getLogger(__name__)
 
 
-def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path) -> dict[str, Any]:
+def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path, accepted: Path | None = None) -> dict[str, Any]:
     """Judge the prepared data; write the verdict (JSON) and the Data Docs (a folder), the same bytes for the same data.
+
+    accepted: a folder that keeps how accepted versions were; this one is held to the last of its data set, and kept there when it
+    passes or may fail. Such a comparison is no part of what the same data alone decides.
 
     Returns how many rows and checks there were and how many checks failed. Raises GateError, after both are written, when a check
     failed and `config.allow_failure` is false; its message lists every failure. Raises it before, leaving earlier results as they
@@ -28,15 +32,21 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path)
     if not prepared.is_dir():
         raise GateError(f"{prepared}: there is no prepared data; run `soda prepare` first")
     reading = read_prepared(prepared)
-    results = run(tables(config, reading))
+    results = run(tables(config, reading, accepted))
     document = _verdict(config, reading, results)
     write_docs(data_docs, document, results)
     write_json(verdict, document)
     failures = document["failures"]
-    passed, total = len(document["checks"]) - len(failures), len(document["checks"])
+    total = len(document["checks"])
+    passed = sum(check["success"] for check in document["checks"])
     logger.info("gate: %d of %d checks passed on %d pictures", passed, total, reading.rows)
+    for remark in document["remarks"]:
+        logger.info("gate: remark: %s", remark)
     for note in document["notes"]:
         logger.info("gate: %s", note)
+    may_pass = not failures or config.allow_failure
+    if may_pass and accepted is not None and reading.description is not None and reading.summary is not None:
+        accept(place_of(accepted, reading.summary), reading.description)
     if failures:
         _refuse(config, prepared, verdict, data_docs, failures)
     return {"rows": reading.rows, "checks": total, "failed": len(failures), "success": not failures}
@@ -53,6 +63,7 @@ def _verdict(config: GateConfig, reading: PreparedReading, results: list[TableRe
         "rows": reading.rows,
         "checks": [check for result in results for check in result.checks],
         "failures": failures,
+        "remarks": [*reading.remarks, *(line for result in results for line in result.remarks)],
         "notes": reading.notes,
     }
 

@@ -1,7 +1,7 @@
 """A person's own folder of pictures, in any formats, sizes and modes.
 
-The pictures stay where they are. `fetch` writes an inventory of them (path, size, SHA-256, label) to raw/inventory.parquet;
-preparation reads them through it and stops at a file that is no longer what was fetched.
+The pictures stay where they are. `fetch` writes an inventory of them (path, size, SHA-256, label, split) to
+raw/inventory.parquet; preparation reads them through it and stops at a file that is no longer what was fetched.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,13 +18,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
+from soda.common.bar import Bar
 from soda.config import DatasetConfig
+from soda.data.columns import SPLITS
 from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
 from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, settings_of
 from soda.data.sources.labels import folder_labels
+from soda.data.sources.split_folders import find_split_folders
 from soda.runtime.walk import EXTENSIONS, Passed, pictures_in
 
 logger = logging.getLogger(__name__)
@@ -32,10 +35,17 @@ COLUMNS: Mapping[str, pa.DataType] = {}
 LICENCE = "the owner's"
 INVENTORY = "inventory.parquet"
 _SCHEMA = pa.schema(
-    {"path": pa.string(), "size": pa.int64(), "sha256": pa.string(), "label": pa.string(), "problem": pa.string()}
+    {
+        "path": pa.string(),
+        "size": pa.int64(),
+        "sha256": pa.string(),
+        "label": pa.string(),
+        "split": pa.string(),
+        "problem": pa.string(),
+    }
 )
 _BATCH = 10_000
-_SETTINGS = ("path", "labels", "csv_file_column", "csv_label_column")  # what the inventory was made with
+_SETTINGS = ("path", "labels", "splits", "csv_file_column", "csv_label_column")  # what the inventory was made with
 
 
 def origin(config: DatasetConfig) -> str:
@@ -56,16 +66,19 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     if not names:
         raise SourceError(f"dataset.path: {root}: there is no picture in it ({', '.join(sorted(EXTENSIONS))}){passed}")
     labels = folder_labels(config, root, names)
+    splits = find_split_folders(names) if config.splits == "auto" else None
+    said = Counter(splits.split(name) for name in names) if splits else Counter()
     size = broken = 0
     schema = _SCHEMA.with_metadata(fetched_as(settings_of(config, *_SETTINGS)))
     with (
         ThreadPoolExecutor(worker_count(config.workers)) as pool,
         pq.ParquetWriter(raw / INVENTORY, schema) as writer,
-        tqdm(total=len(names), desc="fetch", unit="file", leave=False) as bar,
+        Bar(total=len(names), desc="fetch", unit="file", leave=False) as bar,
     ):
         rows: list[dict[str, Any]] = []
         for name, (row, count) in zip(names, hashed(pool, root, names), strict=True):
-            rows.append({"path": _printable(name), **row, "label": _printable(labels.get(name, ""))})
+            split = splits.split(name) if splits else ""
+            rows.append({"path": _printable(name), **row, "label": _printable(labels.get(name, "")), "split": split})
             size += count
             broken += bool(row["problem"])
             bar.update()
@@ -73,6 +86,12 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 rows = []
         writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    if splits:
+        found = ", ".join(f"{said[kind]} {kind}" for kind in SPLITS if said[kind])
+        beside = f"; {said['']} beside them are taken for train" if said[""] else ""
+        logger.info(
+            "the folders called as splits are the splits (%s%s); to draw them anew: dataset.splits=content", found, beside
+        )
     return {"files": len(names), "bytes": size, "unreadable": broken, "ignored": ignored, "labels": len(set(labels.values()))}
 
 
@@ -86,7 +105,7 @@ def opened(config: DatasetConfig, raw: Path) -> Opened:
             for row in batch.to_pylist():
                 path = row["path"]
                 load = FilePicture(root / path, path, row["sha256"], row["problem"])
-                yield Item(id=path, file=path, load=load, label=row["label"])
+                yield Item(id=path, file=path, load=load, label=row["label"], split=row["split"] or None)
 
     return Opened((), int(table.metadata.num_rows), items)
 

@@ -10,28 +10,36 @@ from pathlib import Path
 
 from soda.config import DatasetConfig
 from soda.data.sources.base import SourceError
+from soda.data.sources.split_folders import SplitFolders, find_split_folders, kind_of
 
 _DELIMITERS = (",", ";", "\t")
 _SHOWN = 5  # rows or files that an error names
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}  # folders so called are no labels
 
 
 def folder_labels(config: DatasetConfig, root: Path, names: list[str]) -> dict[str, str]:
     """Label of each picture by its relative path, as `dataset.labels` says; empty when there are no labels.
 
-    auto: as folders if every picture lies in a sub-folder and there are at least two of them, else none; where all are called
-    train, val, test or alike, those below. folders: the first sub-folder's name. none. Anything else: the name of a CSV file in
-    `root`. Raises SourceError naming the file, column or rows.
+    auto: as folders if every picture lies in a sub-folder, and there are at least two of them and fewer than half as many as
+    pictures; else none. folders: the first sub-folder's name. none. Anything else: the name of a CSV file in `root`. Folders
+    called train, val or test are passed over, whether they are the splits or not. Raises SourceError naming the file, column or
+    rows.
     """
     if config.labels == "none":
         return {}
     if config.labels in ("auto", "folders"):
-        loose = [name for name in names if "/" not in name]
-        labels = {name: name.split("/", 1)[0] for name in names if "/" in name}
+        splits = find_split_folders(names)
+        if splits is None and all("/" in name and kind_of(name.split("/", 1)[0]) for name in names):
+            splits = SplitFolders(0)  # train alone, say
+        inner = {name: splits.without(name) if splits else name for name in names}
+        if splits and splits.depth and len({name.split("/", splits.depth)[0] for name in names}) == 1:
+            inner = {
+                name: path.split("/", splits.depth)[-1] for name, path in inner.items()
+            }  # images/train/cat: no label is images
+        loose = [name for name, path in inner.items() if "/" not in path]
+        labels = {name: path.split("/", 1)[0] for name, path in inner.items() if "/" in path}
         if config.labels == "auto":
-            if {label.lower() for label in labels.values()} <= _SPLITS:
-                labels = {name: name.split("/", 2)[1] for name in names if name.count("/") >= 2}
-            return labels if len(labels) == len(names) and len(set(labels.values())) >= 2 else {}
+            kinds = len(set(labels.values()))
+            return labels if len(labels) == len(names) and 2 <= kinds <= max(2, len(names) / 2) else {}
         if loose:
             raise SourceError(f"dataset.labels=folders: {_some(loose, 'pictures')} in no sub-folder of {root}")
         return labels

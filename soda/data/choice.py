@@ -1,0 +1,96 @@
+"""Size of the images, batch and length of training for a person's folder, from how many pictures it holds and how large they are.
+
+Chosen when params.yaml is composed, so that what a run was made with stands there and travels with the model. What somebody names
+is never chosen. All choices train for some ten minutes on two idle CPU cores at most, with the default model.
+"""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from soda.config import from_dict
+from soda.data.sources.base import SourceError
+from soda.data.sources.folder import list_pictures
+
+LENGTHS = ((200, 20_000), (500, 50_000), (2_000, 100_000))
+"""Below so many pictures, so many images: some hundred times each. Steps, so that a folder may grow without a new choice."""
+LONGEST = 200_000
+SMALL, LARGE = 32, 64
+"""Pixels a side of the images. LARGE costs four times the time a picture: for large pictures of which there are few."""
+LARGE_SIDE, LARGE_MOST = 96, 500
+"""LARGE from this median of the shorter side (px) on, below this number of pictures."""
+SMALL_BATCH = (1_000, 32)
+"""Below so many pictures, so many a batch."""
+_SAID = ("dataset.image_size", "train.batch_size", "train.images")
+_MEASURED = 200  # pictures whose size is read
+_PARTS = {"log_every_images": 40, "checkpoint_every_images": 10, "warmup_images": 30}  # of the length, at least
+
+
+def choose(values: dict[str, Any], overrides: Sequence[str]) -> str:
+    """Set `dataset.image_size` and settings of `train` in composed `values` for the source `folder`, in place.
+
+    Args:
+        overrides: what a person said; a setting, a group or an experiment that is named there is left as it is.
+
+    Returns:
+        A line that says what was chosen and from what; "" where there was nothing to choose.
+    """
+    named = {key.lstrip("+"): value for key, _, value in (each.partition("=") for each in overrides)}
+    root = Path(values["dataset"]["path"])
+    if values["dataset"]["name"] != "folder" or named.get("experiment", "folder") != "folder" or not root.is_dir():
+        return ""
+    try:
+        names, _ = list_pictures(root)
+    except (SourceError, OSError):
+        return ""  # fetch says it
+    if not names:
+        return ""
+    side = median_side(root, names)
+    chosen = {key: value for key, value in chosen_for(len(names), side).items() if key not in named}
+    if "train" in named:
+        chosen = {key: value for key, value in chosen.items() if not key.startswith("train.")}
+    if "train.images" in named:
+        chosen = {key: value for key, value in chosen.items() if key == "dataset.image_size" or key == "train.batch_size"}
+    if not chosen:
+        return ""
+    for key, value in chosen.items():
+        group, name = key.split(".")
+        values[group][name] = value
+    from_dict(values)
+    said = " ".join(f"{key}={value}" for key, value in chosen.items() if key in _SAID)
+    size = f", half of them at least {side:,} px a side" if side else ""
+    return f"chosen from {len(names):,} pictures{size}: {said}; name any of them to set it yourself"
+
+
+def chosen_for(count: int, side: int) -> dict[str, int]:
+    """The settings for `count` pictures whose shorter side is `side` px in the median (0: not known), by their full keys."""
+    images = next((length for most, length in LENGTHS if count < most), LONGEST)
+    chosen = {
+        "dataset.image_size": LARGE if side >= LARGE_SIDE and count < LARGE_MOST else SMALL,
+        "train.batch_size": SMALL_BATCH[1] if count < SMALL_BATCH[0] else 64,
+        "train.images": images,
+    }
+    if images < LONGEST:
+        chosen |= {f"train.{name}": images // part for name, part in _PARTS.items()}
+    return chosen
+
+
+def median_side(root: Path, names: Sequence[str]) -> int:
+    """The median of the shorter side, px, by the headers of some pictures spread over the folder; 0 where none can be read."""
+    from PIL import Image
+
+    step = max(1, len(names) // _MEASURED)
+    sides = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names[::step]:
+            try:
+                with Image.open(root / name) as image:
+                    sides.append(min(image.size))
+            except Exception:  # Pillow raises whatever a damaged header leads to; prepare says it
+                continue
+    return int(statistics.median(sides)) if sides else 0

@@ -1,0 +1,75 @@
+"""What the gate expects of comparisons: of pictures with each other, and of a version with the last accepted one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from soda.data.gate.accepted import MANY_TIMES
+from soda.data.gate.expectations import Expectation, Said, between, empty
+
+ENOUGH_JUDGED, MOST_GAINSAID = 50, 0.15
+"""Labels that must be judged before their share says anything; the share above which it is a remark. Fashion-MNIST as it is has
+0.05, with 10,000 of its labels permuted 0.2, with a third 0.32."""
+
+
+def likeness_checks(gainsaid: int, judged: int) -> Iterator[Expectation]:
+    """Of what comparing pictures shows. gainsaid: how many of the `judged` labels the neighbours gainsay."""
+    yield replace(
+        empty("near_copy_elsewhere")(
+            "No picture has a near copy in another split: saved again, resized, or changed in a few places.",
+            "Pictures of which another split has a near copy",
+            "What is judged on them is judged too well. Remove one of each, or, of a folder, draw anew: dataset.splits=content.",
+        ),
+        remark=True,
+    )
+    if judged >= ENOUGH_JUDGED and gainsaid > MOST_GAINSAID * judged:
+        yield replace(
+            empty("label_gainsaid")(
+                f"Of labels that the most alike pictures of train could confirm, at most {MOST_GAINSAID:.0%} are gainsaid.",
+                f"Of {judged:,} labels {gainsaid / judged:.0%} are gainsaid by the pictures most alike",
+                "Look at them; where labels were mixed up, correct them in the raw data.",
+            ),
+            remark=True,
+        )
+
+
+def _larger(first: str, second: str) -> Said:
+    arguments = {"column_A": first, "column_B": second, "or_equal": True, "ignore_row_if": "neither"}
+    return partial(Expectation, "ExpectColumnPairValuesAToBeGreaterThanB", arguments)
+
+
+def change_checks(path: Path) -> Iterator[Expectation]:
+    """Of the statistics beside those of the last accepted version, which `path` holds."""
+    yield _larger("stopped_from", "distance")(
+        "No statistic of train is far from that of the last accepted version.",
+        "Statistics far from those of the last accepted version",
+        f"Were the pictures altered? If it is meant, take {path} away: this version is then the first.",
+    )
+    yield replace(
+        _larger("said_from", "distance")(
+            "Every statistic of train is near that of the last accepted version.",
+            "Statistics that moved since the last accepted version",
+            "The distance is in deviations from image to image; the bound is at least five times what chance explains.",
+        ),
+        remark=True,
+    )
+
+
+def label_change_checks(path: Path) -> Iterator[Expectation]:
+    """Of the labels beside those of the last accepted version, which `path` holds."""
+    yield between("gone", most=0)(
+        "Every label of the last accepted version still occurs in train.",
+        "Labels of the last accepted version that train has no more",
+        f"Add pictures of them. If it is meant, take {path} away: this version is then the first.",
+    )
+    yield replace(
+        between("factor", most=MANY_TIMES)(
+            f"No label's share of train grew or shrank {MANY_TIMES:g} times since the last accepted version.",
+            "Labels whose share of train changed much since the last accepted version",
+            "Look whether pictures were lost, or labelled otherwise.",
+        ),
+        remark=True,
+    )

@@ -1,0 +1,53 @@
+"""Folders called train, val and test: the splits that a person made of their pictures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_NAMES = {"train": "train|training", "val": "val|valid|validation", "test": "test|testing"}
+_AFTER = r"(?:[ _-]?(?:images?|imgs?|set|data|\d{1,4}))?"  # train_images, train2017, test1
+_KINDS = {kind: re.compile(rf"(?:{names}){_AFTER}", re.IGNORECASE) for kind, names in _NAMES.items()}
+_LEAST = 0.5  # share of all pictures that must lie in such folders
+
+
+def kind_of(folder: str) -> str:
+    """The split that a folder's name means: "train", "val", "test", or "" for all other names."""
+    return next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(folder)), "")
+
+
+@dataclass(frozen=True)
+class SplitFolders:
+    """At which depth of the paths the folders are: 0 directly in the folder of pictures."""
+
+    depth: int
+
+    def split(self, path: str) -> str:
+        """The split of a picture by its relative path; "" where it lies beside these folders."""
+        folders = path.split("/")[:-1]
+        return kind_of(folders[self.depth]) if len(folders) > self.depth else ""
+
+    def without(self, path: str) -> str:
+        """The path as it would be if these folders, which say nothing of what a picture shows, were not there."""
+        if not self.split(path):
+            return path
+        parts = path.split("/")
+        return "/".join(parts[: self.depth] + parts[self.depth + 1 :])
+
+
+def find_split_folders(paths: Sequence[str]) -> SplitFolders | None:
+    """The folders called as splits among the relative paths of pictures, None where there are none.
+
+    It takes a train and a val or test at one depth, with half of the pictures in them: a category may be called train, too.
+    """
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for path in paths:
+        for depth, folder in enumerate(path.split("/")[:-1]):
+            if kind := kind_of(folder):
+                counts[depth][kind] += 1
+    for depth, found in sorted(counts.items()):
+        if found["train"] and len(found) > 1 and found.total() >= _LEAST * len(paths):
+            return SplitFolders(depth)
+    return None

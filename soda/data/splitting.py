@@ -1,0 +1,89 @@
+"""Splits drawn by what a picture shows, not by what it is called: copies and near copies go to one split.
+
+A group's place in [0, 1) is the hash of the least content hash in it, so that it stays when other pictures come or go. What
+folders called train, val and test say is kept; only what they leave open is drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from soda.config import DatasetConfig
+
+LEAST = {"test": 2, "val": 2}
+"""Pictures that a drawn split has at least, as far as there are any: of few pictures a tenth may be none."""
+
+
+def place_of(seed: int, group: str) -> float:
+    """The place of a group in [0, 1), from its name alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8], "big") / 2.0**64
+
+
+def split_by_content(
+    config: DatasetConfig, contents: Sequence[str], groups: np.ndarray, official: Sequence[str], labels: Sequence[str]
+) -> np.ndarray:
+    """The split of every picture.
+
+    Args:
+        contents: hash of each picture's pixels.
+        groups: (N,) number of the group of copies that each is in.
+        official: "test", "val" or "train" where a folder says so, "" elsewhere. A kind that no folder is called is drawn from
+            train and from what lies beside.
+        labels: of which each has a picture in train, where one is to be drawn; "" for none.
+
+    Returns:
+        (N,) str.
+    """
+    said = np.asarray(official, dtype="U5")
+    splits = np.where((said == "test") | (said == "val"), said, "train").astype("U5")
+    open_rows = np.flatnonzero(splits == "train")
+    places = _places(config.seed, contents, groups)
+    order = open_rows[np.argsort(places[open_rows], kind="stable")]
+    kept = _kept_in_train(order, groups, labels)
+    shares = {"test": config.test_fraction, "val": config.val_fraction}
+    start = 0.0
+    for name, share in shares.items():
+        if name in said:
+            continue
+        stop = start + share
+        _draw(name, stop, order, places, groups, kept, splits)
+        start = stop
+    return splits
+
+
+def _places(seed: int, contents: Sequence[str], groups: np.ndarray) -> np.ndarray:
+    least: dict[int, str] = {}
+    for group, content in zip(groups.tolist(), contents, strict=True):
+        if group not in least or content < least[group]:
+            least[group] = content
+    place = {group: place_of(seed, name) for group, name in least.items()}
+    return np.asarray([place[group] for group in groups.tolist()])
+
+
+def _kept_in_train(order: np.ndarray, groups: np.ndarray, labels: Sequence[str]) -> set[int]:
+    """For each label the group with the last place, the last of all among them: what train is not left without."""
+    kept: dict[str, int] = {}
+    for row in order[::-1]:
+        kept.setdefault(labels[row], int(groups[row]))
+    return set(kept.values())
+
+
+def _draw(
+    name: str, stop: float, order: np.ndarray, places: np.ndarray, groups: np.ndarray, kept: set[int], splits: np.ndarray
+) -> None:
+    """Give `splits` the split `name` for groups still in train, by place: up to `stop`, and further while it has too few."""
+    count, current, most = 0, -1, max(LEAST[name], len(order) // 2)
+    sizes = np.bincount(groups[order])
+    taken = False
+    for row in order:
+        group = int(groups[row])
+        if group != current:
+            current = group
+            free = splits[row] == "train" and group not in kept and sizes[group] <= most
+            taken = free and (places[row] < stop or count < LEAST[name])
+        if taken:
+            splits[row] = name
+            count += 1
