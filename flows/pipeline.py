@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
@@ -17,16 +16,20 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 
 from flows.artifacts import publish
-from flows.dvc_client import CODE, StageError, StageResult, changed_stages, run_stage, stage_order
+from flows.dvc_client import CODE, Dvc, StageError, StageResult
 from flows.folder import require_hashable
-from flows.lock import workspace_lock
+from flows.lock import settle_ends, workspace_lock
 from flows.params import split_overrides, write_composed
+from flows.processes import clear_dead_locks
+from flows.quiet import calm_logs
 from flows.reconcile import close_abandoned_run
 from flows.server import project_server
+from flows.stopping import stop_by_signal, stopped
 from soda.common.errors import SodaError
+from soda.common.safekeeping import mend
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
 from soda.layout import HTML
 
@@ -42,21 +45,20 @@ def _worth_another_try(_task: object, _run: object, state: State[Any]) -> bool:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_worth_another_try)
-def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) -> StageResult | State[StageResult]:
+def stage_task(stage: str, dvc: Dvc, force: bool) -> StageResult | State[StageResult]:
     """Bring one stage up to date and publish what it left; when it fails, publish what it wrote before it failed."""
     log = get_run_logger()
     started = time.time()
-    if not changed and not force:
-        log.info("%s is up to date", stage)
-        publish(stage, root, log)
-        return StageResult(stage, ran=False, seconds=0.0)
     try:
-        result = run_stage(root, stage, force=force, log=log.info, inherit=[lock])
+        result = dvc.run_stage(stage, force=force, log=log.info)
     except StageError as error:
-        publish(stage, root, log, since=started)
+        publish(stage, dvc.root, log, since=started)
         # Not raised: Prefect would put a page of traceback over the stage's own words.
         return Failed(message=str(error), name="Unreachable" if error.status == UNREACHABLE else "Failed")
-    publish(stage, root, log)
+    except KeyboardInterrupt:  # the stage has saved and is gone
+        return stopped(f"stage {stage} was stopped; the same command goes on from what it saved")
+    if result.changed:
+        publish(stage, dvc.root, log)
     return result
 
 
@@ -69,10 +71,13 @@ def _require_stage(root: Path, name: str | None) -> None:
         raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
 
-def _run_stages(root: Path, stages: list[str], lock: int, force: bool) -> State[Any]:
+def _run_stages(stages: list[str], dvc: Dvc, force: bool) -> State[Any]:
     log = get_run_logger()
-    changed, anything_ran = changed_stages(root), False
+    changed, anything_changed = dvc.changed_stages(log.info), False
     for stage in stages:
+        if not (anything_changed or force or stage in changed):
+            log.info("%s is up to date", stage)
+            continue
         delays = RETRY_DELAYS.get(stage, [])
         run = stage_task.with_options(
             name=stage,
@@ -81,15 +86,25 @@ def _run_stages(root: Path, stages: list[str], lock: int, force: bool) -> State[
             retries=len(delays),
             retry_delay_seconds=delays,
         )
-        state = run(stage, root, lock, anything_ran or stage in changed, force, return_state=True)
+        state = run(stage, dvc, force, return_state=True)
         if not state.is_completed():
             message = state.message or f"ended {state.name}"
-            return Failed(message=message if stage in message else f"stage {stage}: {message}")
+            message = message if stage in message else f"stage {stage}: {message}"
+            return Cancelled(message=message) if state.is_cancelled() else Failed(message=message)
         result: StageResult = state.result()  # type: ignore[assignment]
-        anything_ran = anything_ran or result.ran
+        anything_changed = anything_changed or result.changed
         if result.ran:
             log.info("%s took %.0f s", stage, result.seconds)
-    return Completed(message=f"{len(stages)} stages {'done' if anything_ran else 'were up to date'}")
+    return Completed(message=f"{len(stages)} stages {'done' if anything_changed else 'were up to date'}")
+
+
+def _put_right(root: Path) -> None:
+    """What runs that were killed left behind. The caller holds the workspace."""
+    log = get_run_logger()
+    for said in [*mend(root), *clear_dead_locks(root)]:
+        log.warning("%s", said)
+    for run in settle_ends(root, close_abandoned_run):
+        log.warning("run %s ended without saying so; it is now marked as crashed", run)
 
 
 @flow(name="soda-pipeline", persist_result=False)
@@ -102,12 +117,13 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
         from_stage: leave the stages before this one as they are.
         force: run stages that are up to date, too.
     """
+    calm_logs()
     log = get_run_logger()
     root = Path.cwd()
     try:
-        with workspace_lock(root, str(flow_run.get_id())) as (lock, abandoned_run):
-            if abandoned_run and close_abandoned_run(abandoned_run):
-                log.warning("run %s was killed before it ended; it is now marked as crashed", abandoned_run)
+        with workspace_lock(root, str(flow_run.get_id())) as lock, Dvc(root, inherit=[lock]) as dvc:
+            _put_right(root)
+            dvc.start()  # it loads while the settings are composed
             _require_stage(root, from_stage)
             settings = split_overrides(overrides)
             if settings or not from_stage:
@@ -116,10 +132,12 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
                 if hint := advice(settings, root / CONF_DIR):
                     log.info("params.yaml: %s", hint)
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
-            stages = stage_order(root)
-            return _run_stages(root, stages[stages.index(from_stage) :] if from_stage else stages, lock, force)
+            stages = dvc.stage_order()
+            return _run_stages(stages[stages.index(from_stage) :] if from_stage else stages, dvc, force)
     except SodaError as error:
         return Failed(message=str(error))
+    except KeyboardInterrupt:
+        return stopped("stopped before a stage was at work")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -131,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="run stages that are up to date, too")
     given = parser.parse_args(arguments)
     log = get_logger("flows")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly exit ends the temporary server too
+    stop = stop_by_signal()
     try:
         overrides = [*split_overrides(given.overrides), *given.settings]
         with project_server():
@@ -140,10 +158,11 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("%s", error)
         return 2
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        log.error("stopped")
+        return stop.status
     if not state.is_completed():
         log.error("%s", state.message)
-        return 1
+        return stop.status if state.is_cancelled() else 1
     log.info("%s: %s", state.message, (Path.cwd() / HTML).as_uri())
     return 0
 
