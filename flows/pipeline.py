@@ -26,6 +26,7 @@ from flows.params import split_overrides, write_composed
 from flows.processes import clear_dead_locks
 from flows.quiet import calm_logs
 from flows.reconcile import close_abandoned_run
+from flows.run_name import name_run
 from flows.server import project_server
 from flows.stopping import stop_by_signal, stopped
 from soda.common.errors import SodaError
@@ -113,7 +114,8 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
 
     Args:
         overrides: Hydra settings (`experiment=emoji model.latent_dim=64`; quote values with spaces). params.yaml becomes conf/
-            with these on top, and conf/ alone without any, as `soda compose` does it; with `from_stage` and none it stays.
+            with these on top, as `soda compose` does it. Without any the project stays with those of the run before; with
+            `from_stage` and none params.yaml stays as it is.
         from_stage: leave the stages before this one as they are.
         force: run stages that are up to date, too.
     """
@@ -131,6 +133,7 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
                     log.info("params.yaml: %s", change)
                 if hint := advice(settings, root / CONF_DIR):
                     log.info("params.yaml: %s", hint)
+            name_run(root, from_stage)
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
             stages = dvc.stage_order()
             return _run_stages(stages[stages.index(from_stage) :] if from_stage else stages, dvc, force)

@@ -53,8 +53,10 @@ def main(argv: list[str] | None = None) -> None:
             args.action(args)
         elif args.command == "compose":
             from soda.config import advice, compose, write_params
+            from soda.config.chosen import remember_overrides
 
             write_params(compose(args.overrides))
+            remember_overrides(args.overrides)
             if hint := advice(args.overrides):
                 print(hint, file=sys.stderr)
         elif args.command == "code":

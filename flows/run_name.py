@@ -1,0 +1,44 @@
+"""What a run is called: its data set, its experiment, the version of the code, and where it began."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+
+from soda.config import PARAMS_FILE, load
+from soda.config.chosen import chosen_overrides
+
+
+def run_name(root: Path, from_stage: str | None = None) -> str:
+    """For example "fashion_mnist, fashion_mnist_long, 3f2c1ab, from evaluate".
+
+    The experiment is "settings of its own" where params.yaml was made in another way than by overrides, or by others than
+    `experiment=` alone.
+    """
+    overrides = chosen_overrides(root)
+    experiments = [each.partition("=")[2] for each in overrides or [] if each.startswith("experiment=")]
+    further = len(overrides or []) - len(experiments)
+    experiment = experiments[-1] if experiments else "default" if overrides == [] else "settings of its own"
+    parts = [load(root / PARAMS_FILE).dataset.name, experiment + (f" and {further} more" if experiments and further else "")]
+    parts += [_version(root)] + ([f"from {from_stage}"] if from_stage else [])
+    return ", ".join(part for part in parts if part)
+
+
+def _version(root: Path) -> str:
+    """Git's short name of the commit; "" outside a repository."""
+    describe = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        answer = subprocess.run(describe, cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def name_run(root: Path, from_stage: str | None) -> None:
+    """Call the run that this is by what it works on, in place of a name drawn by lot."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_name(UUID(str(flow_run.get_id())), run_name(root, from_stage))
