@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import yaml
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_logger
+from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed, State
 
@@ -26,9 +26,9 @@ from flows.params import split_overrides, write_composed
 from flows.processes import clear_dead_locks
 from flows.quiet import calm_logs
 from flows.reconcile import close_abandoned_run
-from flows.run_name import name_run
+from flows.run_name import name_of_start, name_run
 from flows.server import project_server
-from flows.stopping import stop_by_signal, stopped
+from flows.stopping import leave, stop_by_signal, stopped
 from soda.common.errors import SodaError
 from soda.common.safekeeping import mend
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
@@ -108,7 +108,7 @@ def _put_right(root: Path) -> None:
         log.warning("run %s ended without saying so; it is now marked as crashed", run)
 
 
-@flow(name="soda-pipeline", persist_result=False)
+@flow(name="soda-pipeline", flow_run_name=name_of_start, persist_result=False)
 def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, force: bool = False) -> State[Any]:
     """Raw pictures to encoder.onnx and a report, in the project whose folder is the working directory.
 
@@ -133,7 +133,7 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
                     log.info("params.yaml: %s", change)
                 if hint := advice(settings, root / CONF_DIR):
                     log.info("params.yaml: %s", hint)
-            name_run(root, from_stage)
+            name_run(root, from_stage)  # the data set is known now
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
             stages = dvc.stage_order()
             return _run_stages(stages[stages.index(from_stage) :] if from_stage else stages, dvc, force)
@@ -157,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
         overrides = [*split_overrides(given.overrides), *given.settings]
         with project_server():
             state = pipeline(overrides, given.from_stage or None, given.force, return_state=True)
+            APILogWorker.drain_all(timeout=5)  # while there is a server to take what was logged
     except SodaError as error:
         log.error("%s", error)
         return 2
@@ -171,4 +172,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -28,6 +28,14 @@ def run_name(root: Path, from_stage: str | None = None) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def name_of_start() -> str:
+    """What the run that begins is called until its settings are composed."""
+    given, root = flow_run.get_parameters() or {}, Path.cwd()
+    asked = given.get("overrides") or chosen_overrides(root) or ["settings as they are"]
+    parts = [asked if isinstance(asked, str) else " ".join(asked), _version(root)]
+    return ", ".join(filter(None, [*parts, f"from {given['from_stage']}" if given.get("from_stage") else ""]))
+
+
 def _version(root: Path) -> str:
     """Git's short name of the commit; "" outside a repository."""
     describe = ["git", "rev-parse", "--short", "HEAD"]

@@ -34,7 +34,8 @@ def answers_for(url: str, home: Path) -> bool:
             theirs = json.load(answer).get("home", "")
     except (OSError, ValueError, AttributeError, urllib.error.URLError):
         return False
-    return Path(theirs).resolve() == home.resolve()
+    # A server that was started by hand may say ".prefect" alone, as that of any clone does.
+    return Path(theirs).is_absolute() and Path(theirs).resolve() == home.resolve()
 
 
 def project_url() -> str | None:
@@ -87,14 +88,16 @@ def choose_port(wanted: int | None) -> int:
 
 
 def _start(wanted: int | None) -> None:
-    home = PREFECT_HOME.value()
+    home = PREFECT_HOME.value().resolve()
     if url := None if os.environ.get("PREFECT_API_URL") else project_url():
         raise ServerError(f"this project's server is up already: {url.removesuffix('/api')}")
     port = choose_port(wanted)
     url = f"http://127.0.0.1:{port}/api"
     write_json(home / "server.json", {"url": url})
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    os.execvpe(sys.executable, [sys.executable, "-m", *command], {**os.environ, "PREFECT_API_URL": url})
+    os.execvpe(
+        sys.executable, [sys.executable, "-m", *command], {**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(home)}
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, State
@@ -47,16 +47,23 @@ def stop_by_signal() -> Stop:
     return _stop
 
 
+def leave(status: int) -> NoReturn:
+    """End the process now. At an ordinary exit Prefect tries for a minute to send what it has left to a server that may be gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def stopped(message: str) -> State[Any]:
     """The state of a run that was asked to stop and has stopped.
 
     When no server answers any more, the process of a run by hand ends here: Prefect would try for minutes to tell it. The record
     of the workspace keeps the run, and the next one reports its end.
     """
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # each would say it once more
     url = PREFECT_API_URL.value()
     if _stop.by_hand and url and not healthy(url, seconds=2.0):
         sys.stderr.write(f"{message} (Prefect's server is gone, too: the next run tells it)\n")
-        logging.shutdown()
-        sys.stderr.flush()
-        os._exit(_stop.status)
+        leave(_stop.status)
     return Cancelled(message=message)

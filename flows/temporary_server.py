@@ -20,6 +20,7 @@ from pathlib import Path
 
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_HOME,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     get_current_settings,
     temporary_settings,
@@ -27,6 +28,13 @@ from prefect.settings import (
 
 from soda.common.errors import SodaError
 
+LOG = "temporary-server.log"
+_MODES = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
 _SERVER = "import sys; sys.path.insert(0, sys.argv[1]); from flows.temporary_server import serve; serve(int(sys.argv[2]))"
 
 
@@ -56,19 +64,22 @@ def temporary_server() -> Iterator[None]:
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
-    modes = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _SERVER, str(Path(__file__).parents[1]), str(port)],
-        env={**os.environ, **settings, **modes},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    home = PREFECT_HOME.value()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / LOG).open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _SERVER, str(Path(__file__).parents[1]), str(port)],
+            env={**os.environ, **settings, **_MODES},
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         deadline = time.monotonic() + PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
         while not healthy(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise ServerError("no temporary Prefect server came up; `make server` starts one and shows why")
+                raise ServerError(f"no temporary Prefect server came up; {home / LOG} says why")
             time.sleep(0.1)
         with temporary_settings(updates={PREFECT_API_URL: url}):
             yield
