@@ -6,6 +6,7 @@ PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that i
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
 FROM ?=# leave the stages before this one as they are
 FORCE ?=# 1: run stages that are up to date, too
+PORT ?=# of `make server`; empty: 4200 or the next free one
 MODEL ?= zoo/fashion_mnist# the model that `make web` puts into the page
 ARGS ?=# further arguments of pytest and of the benchmarks
 
@@ -65,15 +66,16 @@ ablations: setup ## The paper's claims at small scale (2 to 3 hours; stop and re
 architecture: setup ## Draw docs/images/architecture.png from the imports
 	@python docs/architecture.py
 
-server: setup ## Prefect's server and pages on http://127.0.0.1:4200
-	@prefect server start --host 127.0.0.1 --port 4200
+server: setup ## Prefect's server and pages on http://127.0.0.1:4200 (PORT; else the next free one)
+	@python -m flows.server start $(PORT)
 
-worker: setup ## A worker that carries out deployment runs on this machine
-	@prefect worker start --pool local --type process
+worker: setup ## A worker that carries out deployment runs on this machine, for this project's server
+	@PREFECT_API_URL=$$(python -m flows.server url) && export PREFECT_API_URL && prefect worker start --pool local --type process
 
-deploy: setup ## Register the pipeline with the server
-	@prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process
-	@prefect --no-prompt deploy --all
+deploy: setup ## Register the pipeline with this project's server
+	@PREFECT_API_URL=$$(python -m flows.server url) && export PREFECT_API_URL && \
+	{ prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process; } && \
+	prefect work-pool set-concurrency-limit local 1 && prefect --no-prompt deploy --all
 
 web: setup browser-tools ## The browser page in apps/web/dist, with MODEL (zoo/fashion_mnist) inside
 	@python apps/web/bundle_model.py $(MODEL)

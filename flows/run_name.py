@@ -31,8 +31,9 @@ def run_name(root: Path, from_stage: str | None = None) -> str:
 def name_of_start() -> str:
     """What the run that begins is called until its settings are composed."""
     given, root = flow_run.get_parameters() or {}, Path.cwd()
-    asked = given.get("overrides") or chosen_overrides(root) or ["settings as they are"]
-    parts = [asked if isinstance(asked, str) else " ".join(asked), _version(root)]
+    asked = given.get("overrides") or chosen_overrides(root)
+    words = asked if isinstance(asked, str) else " ".join(asked or [])
+    parts = [words or ("settings of its own" if asked is None else "default"), _version(root)]
     return ", ".join(filter(None, [*parts, f"from {given['from_stage']}" if given.get("from_stage") else ""]))
 
 

@@ -48,7 +48,7 @@ def stop_by_signal() -> Stop:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process now. At an ordinary exit Prefect tries for a minute to send what it has left to a server that may be gone."""
+    """End the process now: at an ordinary exit Prefect tries for a minute to send what it has left to a server that is gone."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
