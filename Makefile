@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test lint bench ablations architecture server worker deploy web browser-tools system-tools clean
+.PHONY: help setup pipeline test lint bench ablations architecture server worker deploy tidy web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
@@ -76,6 +76,9 @@ deploy: setup ## Register the pipeline with this project's server
 	@PREFECT_API_URL=$$(python -m flows.server url) && export PREFECT_API_URL && \
 	{ prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process; } && \
 	prefect work-pool set-concurrency-limit local 1 && prefect --no-prompt deploy --all
+
+tidy: setup ## What nobody needs any more: old runs, artifacts (ARGS="--days 30 --cache --delete"; without --delete a list)
+	@python -m flows.tidy $(ARGS)
 
 web: setup browser-tools ## The browser page in apps/web/dist, with MODEL (zoo/fashion_mnist) inside
 	@python apps/web/bundle_model.py $(MODEL)

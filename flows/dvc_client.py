@@ -136,6 +136,14 @@ class Dvc:
             raise StageError(stage, words or f"its command ended with status {status}", status)
         return StageResult(stage, answer["ran"], answer["changed"], time.monotonic() - started)
 
+    def collect_garbage(self, sharers: list[Path], *, dry: bool) -> int:
+        """Let go of what DVC's cache has and neither files nor a commit need, of this project and of those that share it.
+
+        Returns how many objects go, or would go.
+        """
+        answer = self._ask({"do": "collect", "sharers": [str(each) for each in sharers], "dry": dry})
+        return int(answer["removed"])
+
     def close(self) -> None:
         """End the process. A stage that is at work is asked to stop first."""
         if self._process is None:
@@ -181,7 +189,7 @@ class Dvc:
                 stage, f"DVC's process was {f'killed by {sign.name}' if sign else f'ended ({status})'}\n{said}".strip()
             )
         answer: dict[str, Any] = json.loads(line)
-        if "stages" not in answer and not stage:
+        if "error" in answer and not stage:
             raise StageError("", "\n".join(filter(None, [f"dvc: {answer['error']}", *relay.last])))
         return answer
 

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import sys
@@ -22,6 +23,7 @@ from dvc.exceptions import DvcException
 from dvc.fs import LocalFileSystem
 from dvc.repo import Repo, locked
 from dvc.repo.reproduce import plan_repro
+from dvc.scm import NoSCM
 from dvc.stage.exceptions import StageCmdFailedError
 
 from flows.killed import kernel_kills
@@ -52,9 +54,13 @@ class _Ear(logging.Handler):
     """Prints what a person should read, and notes whether a stage really ran."""
 
     ran = False
+    removed = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        if record.name == "dvc.repo.gc":
+            self.removed += int(next(iter(re.findall(r"Removed (\d+) objects", text)), 0))
+            return
         if record.name == "dvc.stage.run" and text.startswith(_RUNNING):
             self.ran = True
         if text and (record.levelno >= logging.WARNING or not record.name.startswith(_UNHEARD)):
@@ -89,6 +95,13 @@ def _run(repo: Repo, ear: _Ear, stage: str, force: bool) -> dict[str, Any]:
     ear.ran = False
     done = repo.reproduce(targets=[stage], single_item=True, force=force)
     return {"changed": bool(done), "ran": ear.ran}
+
+
+def _collect_garbage(repo: Repo, ear: _Ear, sharers: list[str], dry: bool) -> dict[str, Any]:
+    ear.removed = 0
+    in_git = not isinstance(repo.scm, NoSCM)
+    repo.gc(workspace=True, all_commits=in_git, repos=sharers, dry=dry, force=True)
+    return {"removed": ear.removed}
 
 
 def _reasons(error: BaseException | None) -> Iterator[BaseException]:
@@ -139,6 +152,8 @@ def main(descriptor: int) -> None:
                 answer = _order(repo)
             elif request["do"] == "changed":
                 answer = _changed(repo)
+            elif request["do"] == "collect":
+                answer = _collect_garbage(repo, ear, request["sharers"], request["dry"])
             else:
                 answer = _run(repo, ear, request["stage"], request["force"])
         except DvcException as error:

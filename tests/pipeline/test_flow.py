@@ -211,11 +211,13 @@ def run_by_hand(project: Path, prefect_server: str) -> Iterator[subprocess.Popen
     _misbehave(project, "train", "hang")
     command = [sys.executable, "-P", "-m", "flows.pipeline", "--from-stage", "train", "--force"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "PREFECT_HOME": str(project / ".prefect")}
+    environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     environment.pop("PREFECT_API_URL", None)
     run = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (project / "pid").exists() and time.monotonic() < deadline and run.poll() is None:
         time.sleep(0.1)
+    assert run.poll() is None, run.communicate()[1]
     yield run
     run.kill()
     run.communicate()

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import socket
 import subprocess
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from dvc.repo import Repo
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.lock import LOCK_FILE
 from flows.server import choose_port, project_url
 from flows.temporary_server import ServerError
+from flows.tidy import tidy
 from flows.workspace import WORKSPACE, own_workspace
 from tests.support.scratch_project import PROJECT
 
@@ -117,3 +124,34 @@ def test_a_deployment_works_in_a_workspace_of_its_own_and_its_output_outlives_th
     assert steps == ["flows.workspace.own_workspace", "prefect.deployments.steps.set_working_directory"]
     for deployment in declared["deployments"]:
         assert deployment["work_pool"]["job_variables"]["stream_output"] is False
+
+
+def test_retention_lists_first_and_lets_go_only_when_asked(project: Path, prefect_server: str) -> None:
+    for name, days in (("fresh", 1), ("old", 40)):
+        (project / "runs" / name).mkdir(parents=True)
+        (project / "runs" / name / "checkpoint.pt").touch()
+        then = time.time() - days * 86400
+        for path in ((project / "runs" / name / "checkpoint.pt"), project / "runs" / name):
+            os.utime(path, (then, then))
+    (project / ".gitignore").write_text((PROJECT / ".gitignore").read_text())
+    unused = project / ".dvc/cache/files/md5/00" / ("0" * 30)
+    unused.parent.mkdir(exist_ok=True)
+    unused.write_text("of no commit")
+    used = {path for path in (project / ".dvc/cache/files").rglob("*") if path.is_file()} - {unused}
+    key = f"retention-{uuid.uuid4().hex[:8]}"
+    with get_client(sync_client=True) as client:
+        for version in range(4):
+            client.create_artifact(ArtifactCreate(key=key, type="markdown", data=str(version)))
+
+        def versions() -> list[str]:
+            wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+            return sorted(str(each.data) for each in client.read_artifacts(artifact_filter=wanted))
+
+        state = tidy(artifacts=2, cache=True, return_state=True)
+        assert state.is_completed(), state.message
+        assert "delete=true" in state.message and len(versions()) == 4 and unused.exists() and (project / "runs/old").exists()
+        state = tidy(artifacts=2, cache=True, delete=True, return_state=True)
+        assert state.is_completed(), state.message
+        assert versions() == ["2", "3"]
+    assert not (project / "runs/old").exists() and (project / "runs/fresh/checkpoint.pt").exists()
+    assert not unused.exists() and all(path.exists() for path in used)
