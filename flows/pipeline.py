@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import TerminationSignal
 from prefect.logging import get_logger
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
@@ -56,8 +57,8 @@ def stage_task(stage: str, dvc: Dvc, force: bool) -> StageResult | State[StageRe
         publish(stage, dvc.root, log, since=started)
         # Not raised: Prefect would put a page of traceback over the stage's own words.
         return Failed(message=str(error), name="Unreachable" if error.status == UNREACHABLE else "Failed")
-    except KeyboardInterrupt:  # the stage has saved and is gone
-        return stopped(f"stage {stage} was stopped; the same command goes on from what it saved")
+    except (KeyboardInterrupt, TerminationSignal) as signalled:  # the stage has saved and is gone
+        return stopped(signalled, f"stage {stage} was stopped; the same command goes on from what it saved")
     if result.changed:
         publish(stage, dvc.root, log)
     return result
@@ -139,8 +140,8 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
             return _run_stages(stages[stages.index(from_stage) :] if from_stage else stages, dvc, force)
     except SodaError as error:
         return Failed(message=str(error))
-    except KeyboardInterrupt:
-        return stopped("stopped before a stage was at work")
+    except (KeyboardInterrupt, TerminationSignal) as signalled:
+        return stopped(signalled, "stopped before a stage was at work")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -161,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SodaError as error:
         log.error("%s", error)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TerminationSignal):
         log.error("stopped")
         return stop.status
     if not state.is_completed():

@@ -12,20 +12,22 @@ from prefect.runtime import flow_run
 from soda.config import PARAMS_FILE, load
 from soda.config.chosen import chosen_overrides
 
+_LONGEST = 60  # characters of further overrides
+
 
 def run_name(root: Path, from_stage: str | None = None) -> str:
     """For example "fashion_mnist, fashion_mnist_long, 3f2c1ab, from evaluate".
 
-    The experiment is "settings of its own" where params.yaml was made in another way than by overrides, or by others than
-    `experiment=` alone.
+    The experiment is "settings of its own" where params.yaml was made in another way than by overrides.
     """
     overrides = chosen_overrides(root)
     experiments = [each.partition("=")[2] for each in overrides or [] if each.startswith("experiment=")]
-    further = len(overrides or []) - len(experiments)
-    experiment = experiments[-1] if experiments else "default" if overrides == [] else "settings of its own"
-    parts = [load(root / PARAMS_FILE).dataset.name, experiment + (f" and {further} more" if experiments and further else "")]
-    parts += [_version(root)] + ([f"from {from_stage}"] if from_stage else [])
-    return ", ".join(part for part in parts if part)
+    further = [each for each in overrides or [] if not each.startswith(("experiment=", "dataset"))]
+    experiment = (
+        experiments[-1] if experiments else "settings of its own" if overrides is None else "" if overrides else "default"
+    )
+    parts = [load(root / PARAMS_FILE).dataset.name, experiment, " ".join(further)[:_LONGEST], _version(root)]
+    return ", ".join(filter(None, [*parts, f"from {from_stage}" if from_stage else ""]))
 
 
 def name_of_start() -> str:

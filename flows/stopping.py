@@ -12,6 +12,7 @@ import sys
 from types import FrameType
 from typing import Any, NoReturn
 
+from prefect.exceptions import TerminationSignal
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, State
 
@@ -54,16 +55,22 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def stopped(message: str) -> State[Any]:
-    """The state of a run that was asked to stop and has stopped.
+def stopped(signalled: BaseException, message: str) -> State[Any]:
+    """The state of a run by hand that was asked to stop and has stopped; a worker's run passes the signal on to Prefect.
+
+    signalled: KeyboardInterrupt, or what Prefect makes of SIGTERM while a flow is at work.
 
     When no server answers any more, the process of a run by hand ends here: Prefect would try for minutes to tell it. The record
     of the workspace keeps the run, and the next one reports its end.
     """
+    if not _stop.by_hand:
+        raise signalled
+    if isinstance(signalled, TerminationSignal):
+        _stop.signum = signal.SIGTERM
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # each would say it once more
     url = PREFECT_API_URL.value()
-    if _stop.by_hand and url and not healthy(url, seconds=2.0):
+    if url and not healthy(url, seconds=2.0):
         sys.stderr.write(f"{message} (Prefect's server is gone, too: the next run tells it)\n")
         leave(_stop.status)
     return Cancelled(message=message)

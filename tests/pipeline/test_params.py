@@ -32,7 +32,7 @@ def test_a_run_without_overrides_stays_with_the_experiment_and_follows_conf(proj
     assert write_composed(project, []) == []
     write_composed(project, ["experiment=avatars", "train=smoke"])
     assert write_composed(project, []) == [] and _params(project)["dataset"]["name"] == "avatars"
-    assert run_name(project) == "avatars, avatars and 1 more"
+    assert run_name(project) == "avatars, avatars, train=smoke"
     base = project / "conf/export/default.yaml"
     base.write_text(base.read_text().replace("parity_images: 512", "parity_images: 256"))
     assert write_composed(project, []) == ["export.parity_images 512 -> 256"]
