@@ -23,9 +23,8 @@ def run_name(root: Path, from_stage: str | None = None) -> str:
     overrides = chosen_overrides(root)
     experiments = [each.partition("=")[2] for each in overrides or [] if each.startswith("experiment=")]
     further = [each for each in overrides or [] if not each.startswith(("experiment=", "dataset"))]
-    experiment = (
-        experiments[-1] if experiments else "settings of its own" if overrides is None else "" if overrides else "default"
-    )
+    unnamed = "settings of its own" if overrides is None else "" if overrides else "default"
+    experiment = experiments[-1] if experiments else unnamed
     parts = [load(root / PARAMS_FILE).dataset.name, experiment, " ".join(further)[:_LONGEST], _version(root)]
     return ", ".join(filter(None, [*parts, f"from {from_stage}" if from_stage else ""]))
 
