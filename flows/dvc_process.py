@@ -63,6 +63,7 @@ class _Ear(logging.Handler):
             return
         if record.name == "dvc.stage.run" and text.startswith(_RUNNING):
             self.ran = True
+            return
         if text and (record.levelno >= logging.WARNING or not record.name.startswith(_UNHEARD)):
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
@@ -140,7 +141,7 @@ def main(descriptor: int) -> None:
     for name in ("dvc", "dvc_objects", "dvc_data"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
-        logger.addHandler(ear)
+        logger.handlers = [ear]  # in place of DVC's own
         logger.propagate = False
     repo: Repo | None = None
     for line in requests:

@@ -10,14 +10,14 @@ _LOGGERS = ("prefect.engine", "prefect.flow_runs", "prefect.task_runs")
 
 
 class _NoTraceback(logging.Filter):
-    """Takes the traceback from records about a run that ended as it said; what is a bug keeps its own."""
+    """Leaves out what says once more, with a traceback, how a run ended; a bug keeps its own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if isinstance(error, (FailedRun, CancelledRun, CrashedRun)):
-            record.exc_info, record.exc_text = None, None
-            record.msg, record.args = "the run ended: %s", (str(error),)
-        return True
+        if not isinstance(record.exc_info, tuple):
+            return True
+        if record.exc_info[1] is None:  # Prefect asks for a traceback where there is none
+            record.exc_info = None
+        return not isinstance(record.exc_info and record.exc_info[1], (FailedRun, CancelledRun, CrashedRun))
 
 
 def calm_logs() -> None:

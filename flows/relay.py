@@ -12,7 +12,6 @@ from collections.abc import Callable
 PROGRESS_SECONDS = 30.0  # between two lines of a progress bar in the log
 _LAST_LINES = 12
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_SHELL = "> "  # DVC shows the command of a stage after this
 
 
 class Relay:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -18,11 +19,13 @@ import yaml
 from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.exceptions import FailedRun
 from prefect.states import Running
 
 from flows import pipeline as flow_module
 from flows.lock import WorkspaceBusyError, settle_ends, workspace_lock
 from flows.pipeline import pipeline
+from flows.quiet import calm_logs
 from soda.common.safekeeping import keep_copies
 from tests.support.scratch_project import ORDER, PROJECT
 
@@ -241,3 +244,22 @@ def test_a_run_that_is_stopped_lets_its_stage_save_and_ends_in_one_line(
     with workspace_lock(project, "next"):
         unreported = json.loads((project / ".dvc/tmp/pipeline.json").read_text())["unreported"]
     assert len(unreported) == 1  # the next run asks for it, and reports its end where the server did not hear of it
+
+
+def test_logs_tell_a_failed_run_once_and_keep_the_traceback_of_a_bug(caplog: pytest.LogCaptureFixture) -> None:
+    calm_logs()
+    calm_logs()
+    engine = logging.getLogger("prefect.engine")
+    caplog.handler.setFormatter(logging.Formatter())
+    engine.addHandler(caplog.handler)
+    try:
+        for error in (FailedRun("stage validate failed: 3 rows"), ZeroDivisionError("a bug")):
+            try:
+                raise error
+            except Exception:
+                engine.error("unexpected", exc_info=True)
+        engine.error("no traceback here", exc_info=(None, None, None))
+    finally:
+        engine.removeHandler(caplog.handler)
+    assert "FailedRun" not in caplog.text and caplog.text.count("Traceback") >= 1 and "a bug" in caplog.text
+    assert "NoneType: None" not in caplog.text
