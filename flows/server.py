@@ -30,7 +30,7 @@ FIRST_PORT, PORTS = 4200, 100
 def answers_for(url: str, home: Path) -> bool:
     """Whether a Prefect server answers at `url` (http://host:port/api) and keeps its database in `home`."""
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/admin/settings", timeout=2) as answer:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/admin/settings", timeout=10) as answer:
             theirs = json.load(answer).get("home", "")
     except (OSError, ValueError, AttributeError, urllib.error.URLError):
         return False
