@@ -1,11 +1,12 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test test-oldest lint bench ablations architecture server worker deploy web browser-tools system-tools clean
+.PHONY: help setup pipeline test test-oldest lint bench ablations architecture server worker deploy tidy web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
 FROM ?=# leave the stages before this one as they are
 FORCE ?=# 1: run stages that are up to date, too
+PORT ?=# of `make server`; empty: 4200 or the next free one
 MODEL ?= zoo/fashion_mnist# the model that `make web` puts into the page
 ARGS ?=# further arguments of pytest and of the benchmarks
 
@@ -71,15 +72,19 @@ ablations: setup ## The paper's claims, decided by runs (hours; stop and repeat 
 architecture: setup ## Draw docs/images/architecture.png from the imports
 	@python docs/architecture.py
 
-server: setup ## Prefect's server and pages on http://127.0.0.1:4200
-	@prefect server start --host 127.0.0.1 --port 4200
+server: setup ## Prefect's server and pages on http://127.0.0.1:4200 (PORT; else the next free one)
+	@python -m flows.server start $(PORT)
 
-worker: setup ## A worker that carries out deployment runs on this machine
-	@prefect worker start --pool local --type process
+worker: setup ## A worker that carries out deployment runs on this machine, for this project's server
+	@PREFECT_API_URL=$$(python -m flows.server url) && export PREFECT_API_URL && prefect worker start --pool local --type process
 
-deploy: setup ## Register the pipeline with the server
-	@prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process
-	@prefect --no-prompt deploy --all
+deploy: setup ## Register the pipeline with this project's server
+	@PREFECT_API_URL=$$(python -m flows.server url) && export PREFECT_API_URL && \
+	{ prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process; } && \
+	prefect work-pool set-concurrency-limit local 1 && prefect --no-prompt deploy --all
+
+tidy: setup ## What nobody needs any more: old runs, artifacts (ARGS="--days 30 --cache --delete"; without --delete a list)
+	@python -m flows.tidy $(ARGS)
 
 web: setup browser-tools ## The browser page in apps/web/dist, with MODEL (zoo/fashion_mnist) inside
 	@python apps/web/bundle_model.py $(MODEL)

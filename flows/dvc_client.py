@@ -1,54 +1,40 @@
 """The DVC client: which stages there are, in which order, which of them changed, and running one of them.
 
-Everything goes through the command line of the DVC that is installed beside this Python: its API prints log lines twice inside
-Prefect, and a subprocess can be stopped.
+DVC runs in a process of its own (flows.dvc_process), one for all stages of a run: inside Prefect its API prints lines twice, and
+a process can be stopped.
 """
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import json
 import logging
-import math
 import os
-import re
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
+from flows.killed import describe, signal_of
+from flows.relay import Relay
 from soda.common.errors import SodaError
+from soda.common.safekeeping import keep_copies
 
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 60.0  # between asking a stage to stop (training then saves its checkpoint) and ending it
-PROGRESS_SECONDS = 30.0  # between two lines of a progress bar in the log
-_LAST_LINES = 12
+
+# With -P and without PYTHONPATH: the project's own folder may hold another `flows`, and its stages get the environment as it is.
+_PROCESS = "import sys; sys.path.insert(0, sys.argv[1]); from flows.dvc_process import main; main(int(sys.argv[2]))"
 
 CODE = "code"
 """The stage that takes the fingerprints of the others' code. DVC runs it always, and so it is none of the flow's."""
-
-_NODE = re.compile(r'^"(?P<name>[^"]+)";$')
-_EDGE = re.compile(r'^"(?P<before>[^"]+)" -> "(?P<after>[^"]+)";$')
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_EXITED = re.compile(r"failed to run: .*, exited with (-?\d+)")
-# What DVC says around a stage's own words, which are what a person wants to see.
-_DVC_REMARKS = (
-    "> ",
-    "ERROR: failed to reproduce",
-    "Updating lock file",
-    "Use `dvc",
-    "To track the",
-    "To enable auto",
-    "\tgit add",
-)
 
 
 class StageError(SodaError, RuntimeError):
@@ -64,23 +50,13 @@ class StageError(SodaError, RuntimeError):
 class StageResult:
     stage: str
     ran: bool  # False: it was up to date, or came out of the cache
+    changed: bool  # False: it was up to date
     seconds: float
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "dvc", *arguments]
 
 
 def _environment() -> dict[str, str]:
     quiet = {"DVC_NO_ANALYTICS": "1", "GX_ANALYTICS_ENABLED": "false", "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **quiet, "SODA_PYTHON": sys.executable}
-
-
-def _ask(root: Path, *arguments: str) -> str:
-    answer = subprocess.run(_command(*arguments), cwd=root, env=_environment(), capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        raise StageError("", f"dvc {arguments[0]}: {(answer.stderr or answer.stdout).strip()}")
-    return answer.stdout
 
 
 def allow_without_git(root: Path) -> bool:
@@ -96,149 +72,180 @@ def allow_without_git(root: Path) -> bool:
     return True
 
 
-def stage_order(root: Path) -> list[str]:
-    """The names of all stages but CODE, each after those that it depends on, as DVC's graph has them.
+class Dvc:
+    """DVC at work in the project `root`; a context manager, which ends its process.
 
-    Raises StageError with DVC's words when dvc.yaml cannot be read, holds a cycle, or has no stages.
+    inherit: descriptors that the process keeps open (the workspace lock, which so outlives a killed flow).
     """
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    nodes = 0
-    for line in _ask(root, "dag", "--dot").splitlines():
-        if node := _NODE.match(line):
-            sorter.add(node["name"])
-            nodes += 1
-        elif edge := _EDGE.match(line):
-            sorter.add(edge["after"], edge["before"])
-    if not nodes:
-        raise StageError("", f"{root / 'dvc.yaml'}: DVC finds no stages there")
-    return [stage for stage in sorter.static_order() if stage != CODE]
 
+    def __init__(self, root: Path, inherit: Iterable[int] = ()) -> None:
+        self.root = root
+        self._inherit = tuple(inherit)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers = -1
 
-def changed_stages(root: Path) -> set[str]:
-    """The stages that DVC would run again because their own code, dependencies, params, outputs or command changed.
+    def __enter__(self) -> Self:
+        return self
 
-    A stage missing here is up to date as long as no stage before it runs.
-    """
-    run_stage(root, CODE, log=logger.debug)
-    return set(json.loads(_ask(root, "status", "--json") or "{}")) - {CODE}
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
-
-def _pieces(descriptor: int, deadline: float = math.inf) -> Iterator[tuple[str, bool]]:
-    """Lines of a pipe as they come, until it closes or the deadline (of time.monotonic) passes.
-
-    Yields (text, whether it is a progress bar, that is, ended by a carriage return).
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    rest = ""
-    while True:
-        left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([descriptor], [], [], left)
-        chunk = os.read(descriptor, 65536) if ready else b""
-        if not chunk:
-            break
-        rest += decoder.decode(chunk)
-        while (end := _LINE_END.search(rest)) and (end.end() < len(rest) or end.group() != "\r"):
-            yield rest[: end.start()], end.group() == "\r"
-            rest = rest[end.end() :]
-    if rest.strip():
-        yield rest, False
-
-
-class _Relay:
-    """Passes a stage's output on: whole lines to the log, a progress bar to the terminal, and now and then to the log."""
-
-    def __init__(self, log: Callable[[str], None]) -> None:
-        self.log = log
-        self.last: deque[str] = deque(maxlen=_LAST_LINES)
-        self.ran = False
-        self.exit_code: int | None = None
-        self._terminal = sys.stderr if sys.stderr.isatty() else None
-        self._bar_width = 0
-        self._logged = time.monotonic()
-
-    def _clear_bar(self) -> None:
-        if self._terminal and self._bar_width:
-            self._terminal.write("\r" + " " * self._bar_width + "\r")
-            self._terminal.flush()
-        self._bar_width = 0
-
-    def _bar(self, text: str) -> None:
-        if self._terminal:
-            self._terminal.write("\r" + text.ljust(self._bar_width))
-            self._terminal.flush()
-            self._bar_width = len(text)
-        elif time.monotonic() - self._logged >= PROGRESS_SECONDS:
-            self._logged = time.monotonic()
-            self.log(text)
-
-    def take(self, text: str, progress: bool) -> None:
-        text = text.rstrip()
-        if not text.strip():
+    def start(self) -> None:
+        """Start the process, which takes DVC a second or two to load, and come back at once."""
+        if self._process is not None:
             return
-        if progress:
-            self._bar(text)
-            return
-        self._clear_bar()
-        if exited := _EXITED.search(text):
-            self.exit_code = int(exited[1])
-        if text.startswith("Running stage "):
-            self.ran = True
-        elif not (self.ran and text.startswith(_DVC_REMARKS)):
-            self.last.append(text)
-            self.log(text)
-
-
-def _stop(process: subprocess.Popen[bytes], relay: _Relay) -> None:
-    """Ask the whole group to stop, pass on what it still says, and end it when it does not listen."""
-    assert process.stdout is not None
-    group, deadline = process.pid, time.monotonic() + GRACE_SECONDS
-    try:
-        os.killpg(group, signal.SIGTERM)
-        for text, progress in _pieces(process.stdout.fileno(), deadline):
-            relay.take(text, progress)
-        while time.monotonic() < deadline:
-            process.poll()  # reaps DVC, which leaves before the stage does
-            os.killpg(group, 0)
-            time.sleep(0.05)
-    except ProcessLookupError:
-        return
-    finally:  # out of patience, or a second Ctrl-C
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-        process.wait()
-
-
-def run_stage(
-    root: Path, stage: str, *, force: bool = False, log: Callable[[str], None] = logger.info, inherit: Iterable[int] = ()
-) -> StageResult:
-    """Bring one stage up to date (`dvc repro --single-item`), sending each line that it prints to `log` as it comes.
-
-    `inherit` are descriptors that the stage keeps open (the workspace lock, which so outlives a killed flow). Whatever interrupts
-    this call - a time-out, a cancelled run, Ctrl-C - first stops the stage and all it started with SIGTERM, and with SIGKILL only
-    after GRACE_SECONDS. Raises StageError when the stage fails.
-    """
-    command = _command("repro", "--single-item", *(["--force"] if force else []), stage)
-    relay = _Relay(log)
-    started = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        cwd=root,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        pass_fds=tuple(inherit),
-    )
-    assert process.stdout is not None
-    with process.stdout:
+        self._answers, writing = os.pipe()
         try:
-            for text, progress in _pieces(process.stdout.fileno()):
-                relay.take(text, progress)
-            code = process.wait()
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROCESS, str(Path(__file__).parents[1]), str(writing)],
+                cwd=self.root,
+                env=_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(*self._inherit, writing),
+            )
+        finally:
+            os.close(writing)
+
+    def stage_order(self) -> list[str]:
+        """The names of all stages but CODE, each after those that it depends on, as DVC's graph has them.
+
+        Raises StageError with DVC's words when dvc.yaml cannot be read, holds a cycle, or has no stages.
+        """
+        stages = self._ask({"do": "order"})["stages"]
+        if not stages:
+            raise StageError("", f"{self.root / 'dvc.yaml'}: DVC finds no stages there")
+        return [stage for stage in stages if stage != CODE]
+
+    def changed_stages(self, log: Callable[[str], None] = logger.info) -> set[str]:
+        """The stages that DVC would run again because their own code, dependencies, params, outputs or command changed.
+
+        A stage missing here is up to date as long as no stage before it runs. Outputs that are whole here and missing in DVC's
+        cache are put there first; they are no change.
+        """
+        self.run_stage(CODE, log=logger.debug)
+        answer = self._ask({"do": "changed"})
+        if answer["refilled"]:
+            log(f"put into DVC's cache again: {', '.join(answer['refilled'])}")
+        return set(answer["stages"]) - {CODE}
+
+    def run_stage(self, stage: str, *, force: bool = False, log: Callable[[str], None] = logger.info) -> StageResult:
+        """Bring one stage up to date (`dvc repro --single-item`), sending each line that it prints to `log` as it comes.
+
+        Whatever interrupts this call - a time-out, a cancelled run, Ctrl-C - first stops the stage and all it started with
+        SIGTERM, and with SIGKILL only after GRACE_SECONDS. Raises StageError when the stage fails.
+        """
+        keep_copies(self.root)
+        started, since = time.monotonic(), time.time()
+        relay = Relay(log)
+        answer = self._ask({"do": "run", "stage": stage, "force": force}, stage, relay)
+        if "status" in answer:
+            words, status = "\n".join([*relay.last, *filter(None, [answer["error"]])]), answer["status"]
+            if sign := signal_of(status):
+                facts = {"starved": answer["starved"], "peak_bytes": answer["peak_bytes"], "since": since}
+                words = f"{describe(sign, self.root, **facts)}\nIts last words:\n{words}"
+            raise StageError(stage, words or f"its command ended with status {status}", status)
+        return StageResult(stage, answer["ran"], answer["changed"], time.monotonic() - started)
+
+    def collect_garbage(self, sharers: list[Path], *, dry: bool) -> int:
+        """Let go of what DVC's cache has and neither files nor a commit need, of this project and of those that share it.
+
+        Returns how many objects go, or would go.
+        """
+        answer = self._ask({"do": "collect", "sharers": [str(each) for each in sharers], "dry": dry})
+        return int(answer["removed"])
+
+    def close(self) -> None:
+        """End the process. A stage that is at work is asked to stop first."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # at work on nothing, it ends at this
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._stop(Relay(logger.info))
+        self._forget()
+
+    def _forget(self) -> None:
+        assert self._process is not None
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        os.close(self._answers)
+        self._process = None
+
+    def _ask(self, request: dict[str, Any], stage: str = "", relay: Relay | None = None) -> dict[str, Any]:
+        self.start()
+        process, relay = self._process, relay or Relay(logger.debug)
+        assert process is not None and process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            line = self._hear(relay)
+        except BrokenPipeError:
+            line = b""
         except BaseException:
-            _stop(process, relay)
+            self._stop(relay)
+            self._forget()
             raise
-    if code != 0:
-        raise StageError(stage, "\n".join(relay.last) or f"dvc repro exited with {code}", relay.exit_code)
-    return StageResult(stage, relay.ran, time.monotonic() - started)
+        if not line:  # the process is gone; what it started may not be
+            self._stop(relay)
+            status = process.returncode
+            self._forget()
+            sign = signal_of(status)
+            said = "\n".join(relay.last)
+            raise StageError(
+                stage, f"DVC's process was {f'killed by {sign.name}' if sign else f'ended ({status})'}\n{said}".strip()
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer and not stage:
+            raise StageError("", "\n".join(filter(None, [f"dvc: {answer['error']}", *relay.last])))
+        return answer
+
+    def _hear(self, relay: Relay) -> bytes:
+        """Pass on what is printed until the answer is there; b"" when the process ended without one."""
+        assert self._process is not None and self._process.stdout is not None
+        output, line = self._process.stdout.fileno(), b""
+        open_pipes = {output, self._answers}
+        while not line.endswith(b"\n") and open_pipes:
+            for pipe in select.select(list(open_pipes), [], [])[0]:
+                chunk = os.read(pipe, 65536)
+                if not chunk:
+                    open_pipes.discard(pipe)
+                    if pipe == self._answers:
+                        return b""
+                elif pipe == output:
+                    relay.feed(chunk)
+                else:
+                    line += chunk
+        while output in open_pipes and select.select([output], [], [], 0)[0] and (chunk := os.read(output, 65536)):
+            relay.feed(chunk)  # printed before the answer was given
+        relay.flush()
+        return line
+
+    def _stop(self, relay: Relay) -> None:
+        """Ask the whole group to stop, pass on what it still says, and end it when it does not listen."""
+        process = self._process
+        assert process is not None and process.stdout is not None
+        group, output, deadline = process.pid, process.stdout.fileno(), time.monotonic() + GRACE_SECONDS
+        try:
+            os.killpg(group, signal.SIGTERM)
+            while (left := deadline - time.monotonic()) > 0:
+                if not select.select([output], [], [], left)[0] or not (chunk := os.read(output, 65536)):
+                    break
+                relay.feed(chunk)
+            relay.flush()
+            while time.monotonic() < deadline:
+                process.poll()  # reaps DVC, which leaves before the stage does
+                os.killpg(group, 0)
+                time.sleep(0.05)
+        except ProcessLookupError:
+            return
+        finally:  # out of patience, or a second Ctrl-C
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+            process.wait()

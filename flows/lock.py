@@ -1,48 +1,44 @@
-"""One run at a time in a workspace: a lock file that the operating system frees when its holders are gone."""
+"""One run at a time in a workspace: a lock file that the operating system frees when its holders are gone.
+
+Beside it lies a record of the runs that worked here and whose end no server is known to have heard of: the next run in the
+workspace, which knows that they are over, reports it.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from flows.processes import is_same, start_of
 from soda.common.errors import SodaError
+from soda.common.files import write_json
 
 LOCK_FILE = Path(".dvc/tmp/pipeline.lock")
+RECORD = Path(".dvc/tmp/pipeline.json")
+_MOST_RUNS = 20  # of other servers, perhaps, that never come back
 
 
 class WorkspaceBusyError(SodaError, RuntimeError):
     """Another run, or a stage that a killed run left behind, works in this workspace; the message names its process."""
 
 
-def _read(handle: IO[str]) -> dict[str, Any]:
-    handle.seek(0)
+def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.load(handle)
-    except ValueError:  # empty: given back in good order
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
 
 
-def _alive(pid: object) -> bool:
-    if not isinstance(pid, int):
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _busy(path: Path, record: dict[str, Any]) -> WorkspaceBusyError:
+def _busy(root: Path) -> WorkspaceBusyError:
+    record, path = _read(root / RECORD), root / LOCK_FILE
     pid, run = record.get("pid"), record.get("run")
-    if pid is None or _alive(pid):
+    if pid is None or is_same(pid, record.get("start")):
         return WorkspaceBusyError(f"another run is at work here (process {pid}, run {run}); wait for it or cancel it ({path})")
     return WorkspaceBusyError(
         f"the run {run} (process {pid}) is gone, but the stage that it started still works here; "
@@ -51,11 +47,10 @@ def _busy(path: Path, record: dict[str, Any]) -> WorkspaceBusyError:
 
 
 @contextmanager
-def workspace_lock(root: Path, run: str) -> Iterator[tuple[int, str | None]]:
+def workspace_lock(root: Path, run: str) -> Iterator[int]:
     """Hold the workspace `root` for the run with the id `run`. Raises WorkspaceBusyError at once when it is taken.
 
-    Yields the lock's descriptor, which a stage inherits, so that it is held for as long as the stage lives; and the id of the run
-    that held it before and never gave it back, None when there is none.
+    Yields the lock's descriptor, which DVC's process inherits, so that it is held for as long as a stage is at work.
     """
     path = root / LOCK_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,12 +58,21 @@ def workspace_lock(root: Path, run: str) -> Iterator[tuple[int, str | None]]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _busy(path, _read(handle)) from None
-        before = _read(handle)
-        handle.truncate(0)
-        json.dump({"pid": os.getpid(), "run": run}, handle)
-        handle.flush()
-        try:
-            yield handle.fileno(), before.get("run")
-        finally:
-            handle.truncate(0)
+            raise _busy(root) from None
+        before = _read(root / RECORD)
+        open_ends = [each for each in [*before.get("unreported", []), before.get("run")] if isinstance(each, str)]
+        record = {"pid": os.getpid(), "start": start_of(os.getpid()), "run": run}
+        write_json(root / RECORD, {**record, "unreported": list(dict.fromkeys(open_ends))[-_MOST_RUNS:]})
+        yield handle.fileno()
+
+
+def settle_ends(root: Path, settle: Callable[[str], bool | None]) -> list[str]:
+    """See to the runs that worked in this workspace before. The caller holds its lock, so all of them are over.
+
+    settle: is called with a run's id and says whether it had to report its end; None when the server does not know it, which
+        leaves it to another. Returns the ids of those whose end was reported now.
+    """
+    record = _read(root / RECORD)
+    heard = {run: settle(run) for run in record.get("unreported", []) if run != record.get("run")}
+    write_json(root / RECORD, {**record, "unreported": [run for run, answer in heard.items() if answer is None]})
+    return [run for run, answer in heard.items() if answer]

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, compose, write_params
+from soda.config.chosen import chosen_overrides, remember_overrides
 from soda.data.choice import choose
 from soda.evaluation.registry import flatten
 
@@ -23,23 +24,29 @@ def split_overrides(overrides: list[str] | str) -> list[str]:
 def write_composed(root: Path, overrides: list[str]) -> list[str]:
     """Compose `root`/conf with the overrides into `root`/params.yaml and return what changed, a line a key.
 
-    What was chosen from a person's folder is said before.
-
-    The file is left untouched when nothing changes. Raises ConfigError naming the override or the key that is wrong, and then
-    leaves it untouched as well.
+    Without overrides a project stays with its own: those that params.yaml was composed with last. Where these are not known - it
+    was edited, or came with `git pull` or `dvc exp apply` - it stays as it is. What was chosen from a person's folder is said
+    before. The file is left untouched when nothing changes. Raises ConfigError naming the override or the key that is wrong, and
+    then leaves it untouched as well.
     """
     import yaml
 
-    composed, path = compose(overrides, root / CONF_DIR), root / PARAMS_FILE
-    chosen = choose(composed, overrides)
+    path = root / PARAMS_FILE
+    known = overrides or chosen_overrides(root)
+    composed = compose(known or [], root / CONF_DIR)
+    chosen = choose(composed, known or [])
     said = [chosen] if chosen else []
     try:
         present = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         present = None
+    if present != composed and known is None and isinstance(present, dict):
+        return ["it is not what conf/ alone composes and stays as it is; `soda compose` makes it of the defaults"]
+    if present != composed:
+        write_params(composed, path)
+    remember_overrides(known or [], root)
     if present == composed:
         return said
-    write_params(composed, path)
     if not isinstance(present, dict):
         return ["composed anew", *said]
     before, after = flatten(present), flatten(composed)

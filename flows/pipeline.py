@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,18 +13,25 @@ from typing import Any
 import yaml
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import TerminationSignal
 from prefect.logging import get_logger
+from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 
 from flows.artifacts import publish
-from flows.dvc_client import CODE, StageError, StageResult, allow_without_git, changed_stages, run_stage, stage_order
+from flows.dvc_client import CODE, Dvc, StageError, StageResult, allow_without_git
 from flows.folder import require_hashable
-from flows.lock import workspace_lock
+from flows.lock import settle_ends, workspace_lock
 from flows.params import split_overrides, write_composed
+from flows.processes import clear_dead_locks
+from flows.quiet import calm_logs
 from flows.reconcile import close_abandoned_run
+from flows.run_name import name_of_start, name_run
 from flows.server import project_server
+from flows.stopping import leave, stop_by_signal, stopped
 from soda.common.errors import SodaError
+from soda.common.safekeeping import mend
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
 from soda.layout import HTML
 
@@ -42,21 +47,20 @@ def _worth_another_try(_task: object, _run: object, state: State[Any]) -> bool:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_worth_another_try)
-def stage_task(stage: str, root: Path, lock: int, changed: bool, force: bool) -> StageResult | State[StageResult]:
+def stage_task(stage: str, dvc: Dvc, force: bool) -> StageResult | State[StageResult]:
     """Bring one stage up to date and publish what it left; when it fails, publish what it wrote before it failed."""
     log = get_run_logger()
     started = time.time()
-    if not changed and not force:
-        log.info("%s is up to date", stage)
-        publish(stage, root, log)
-        return StageResult(stage, ran=False, seconds=0.0)
     try:
-        result = run_stage(root, stage, force=force, log=log.info, inherit=[lock])
+        result = dvc.run_stage(stage, force=force, log=log.info)
     except StageError as error:
-        publish(stage, root, log, since=started)
+        publish(stage, dvc.root, log, since=started)
         # Not raised: Prefect would put a page of traceback over the stage's own words.
         return Failed(message=str(error), name="Unreachable" if error.status == UNREACHABLE else "Failed")
-    publish(stage, root, log)
+    except (KeyboardInterrupt, TerminationSignal) as signalled:  # the stage has saved and is gone
+        return stopped(signalled, f"stage {stage} was stopped; the same command goes on from what it saved")
+    if result.changed:
+        publish(stage, dvc.root, log)
     return result
 
 
@@ -69,10 +73,13 @@ def _require_stage(root: Path, name: str | None) -> None:
         raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
 
 
-def _run_stages(root: Path, stages: list[str], lock: int, force: bool) -> State[Any]:
+def _run_stages(stages: list[str], dvc: Dvc, force: bool) -> State[Any]:
     log = get_run_logger()
-    changed, anything_ran = changed_stages(root), False
+    changed, anything_changed = dvc.changed_stages(log.info), False
     for stage in stages:
+        if not (anything_changed or force or stage in changed):
+            log.info("%s is up to date", stage)
+            continue
         delays = RETRY_DELAYS.get(stage, [])
         run = stage_task.with_options(
             name=stage,
@@ -81,33 +88,49 @@ def _run_stages(root: Path, stages: list[str], lock: int, force: bool) -> State[
             retries=len(delays),
             retry_delay_seconds=delays,
         )
-        state = run(stage, root, lock, anything_ran or stage in changed, force, return_state=True)
+        state = run(stage, dvc, force, return_state=True)
         if not state.is_completed():
             message = state.message or f"ended {state.name}"
-            return Failed(message=message if stage in message else f"stage {stage}: {message}")
+            message = message if stage in message else f"stage {stage}: {message}"
+            return Cancelled(message=message) if state.is_cancelled() else Failed(message=message)
         result: StageResult = state.result()  # type: ignore[assignment]
-        anything_ran = anything_ran or result.ran
+        anything_changed = anything_changed or result.changed
         if result.ran:
             log.info("%s took %.0f s", stage, result.seconds)
-    return Completed(message=f"{len(stages)} stages {'done' if anything_ran else 'were up to date'}")
+    return Completed(message=f"{len(stages)} stages {'done' if anything_changed else 'were up to date'}")
 
 
-@flow(name="soda-pipeline", persist_result=False)
+def _put_right(root: Path) -> None:
+    """What runs that were killed left behind. The caller holds the workspace."""
+    log = get_run_logger()
+    for said in [*mend(root), *clear_dead_locks(root)]:
+        log.warning("%s", said)
+    for run in settle_ends(root, close_abandoned_run):
+        log.warning("run %s ended without saying so; it is now marked as crashed", run)
+
+
+@flow(name="soda-pipeline", flow_run_name=name_of_start, persist_result=False)
 def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, force: bool = False) -> State[Any]:
     """Raw pictures to encoder.onnx and a report, in the project whose folder is the working directory.
 
     Args:
         overrides: Hydra settings (`experiment=emoji model.latent_dim=64`; quote values with spaces). params.yaml becomes conf/
-            with these on top, and conf/ alone without any, as `soda compose` does it; with `from_stage` and none it stays.
+            with these on top, as `soda compose` does it. Without any the project stays with those of the run before; with
+            `from_stage` and none params.yaml stays as it is.
         from_stage: leave the stages before this one as they are.
         force: run stages that are up to date, too.
     """
+    calm_logs()
     log = get_run_logger()
     root = Path.cwd()
     try:
-        with workspace_lock(root, str(flow_run.get_id())) as (lock, abandoned_run):
-            if abandoned_run and close_abandoned_run(abandoned_run):
-                log.warning("run %s was killed before it ended; it is now marked as crashed", abandoned_run)
+        with workspace_lock(root, str(flow_run.get_id())) as lock, Dvc(root, inherit=[lock]) as dvc:
+            _put_right(root)
+            if allow_without_git(root):
+                log.info(
+                    "there is no Git here: DVC runs without it (.dvc/config.local), and `dvc exp` and `metrics diff` need it"
+                )
+            dvc.start()  # it loads while the settings are composed
             _require_stage(root, from_stage)
             settings = split_overrides(overrides)
             if settings or not from_stage:
@@ -115,15 +138,14 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
                     log.info("params.yaml: %s", change)
                 if hint := advice(settings, root / CONF_DIR):
                     log.info("params.yaml: %s", hint)
+            name_run(root, from_stage)  # the data set is known now
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
-            if allow_without_git(root):
-                log.info(
-                    "there is no Git here: DVC runs without it (.dvc/config.local), and `dvc exp` and `metrics diff` need it"
-                )
-            stages = stage_order(root)
-            return _run_stages(root, stages[stages.index(from_stage) :] if from_stage else stages, lock, force)
+            stages = dvc.stage_order()
+            return _run_stages(stages[stages.index(from_stage) :] if from_stage else stages, dvc, force)
     except SodaError as error:
         return Failed(message=str(error))
+    except (KeyboardInterrupt, TerminationSignal) as signalled:
+        return stopped(signalled, "stopped before a stage was at work")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -135,22 +157,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="run stages that are up to date, too")
     given = parser.parse_args(arguments)
     log = get_logger("flows")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an orderly exit ends the temporary server too
+    stop = stop_by_signal()
     try:
         overrides = [*split_overrides(given.overrides), *given.settings]
         with project_server():
             state = pipeline(overrides, given.from_stage or None, given.force, return_state=True)
+            APILogWorker.drain_all(timeout=5)  # while there is a server to take what was logged
     except SodaError as error:
         log.error("%s", error)
         return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except (KeyboardInterrupt, TerminationSignal):
+        log.error("stopped")
+        return stop.status
     if not state.is_completed():
         log.error("%s", state.message)
-        return 1
+        return stop.status if state.is_cancelled() else 1
     log.info("%s: %s", state.message, (Path.cwd() / HTML).as_uri())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

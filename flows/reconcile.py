@@ -11,18 +11,20 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, State
 
 
-def close_abandoned_run(run: str) -> bool:
-    """Mark the run with this id Crashed, with its tasks, unless it ended by itself or this server never knew it.
+def close_abandoned_run(run: str) -> bool | None:
+    """Mark the run with this id Crashed, with its tasks, unless it ended by itself. None: this server does not know it.
 
-    The caller holds the workspace lock that the run never gave back, so that its process is known to be gone.
+    The caller holds the workspace lock, so that the run's process is known to be gone.
     """
-    state: State[Any] = Crashed(message="The process of this run was killed; found by the next run in its workspace.")
+    state: State[Any] = Crashed(
+        message="The process of this run ended without saying so; found by the next run in its workspace."
+    )
     with get_client(sync_client=True) as client:
         try:
             known = client.read_flow_run(UUID(run))
         except (ObjectNotFound, ValueError):
-            return False
-        if known.state is not None and known.state.is_final():
+            return None
+        if known.state is not None and (known.state.is_final() or known.state.is_scheduled()):
             return False
         for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[known.id]))):
             if task.state is None or not task.state.is_final():

@@ -1,19 +1,30 @@
-"""Which Prefect server a run that is started by hand reports to."""
+"""Which Prefect server this project has, and which one a run that is started by hand reports to.
+
+python -m flows.server start [PORT]   serve it, on 4200 or the next free port, and note the address in .prefect/server.json
+python -m flows.server url            print its address; fails when it does not answer
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
 from prefect.logging import get_logger
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from flows.temporary_server import ServerError, temporary_server
+from soda.common.files import write_json
+
 logger = get_logger("flows")
+
+FIRST_PORT, PORTS = 4200, 100
 
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -32,28 +43,91 @@ def bypass_proxy() -> None:
 def answers_for(url: str, home: Path) -> bool:
     """Whether a Prefect server answers at `url` (http://host:port/api) and keeps its database in `home`."""
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/admin/settings", timeout=2) as answer:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/admin/settings", timeout=10) as answer:
             theirs = json.loads(answer.read(_MOST))["home"]
-        return Path(theirs).resolve() == home.resolve()
+        # A server that was started by hand may say ".prefect" alone, as that of any clone does.
+        return Path(theirs).is_absolute() and Path(theirs).resolve() == home.resolve()
     except (OSError, ValueError, TypeError, LookupError, RecursionError, http.client.HTTPException):
         return False  # another service, or none
 
 
-@contextmanager
-def project_server() -> Iterator[None]:
-    """Report to this project's own server (`make server`) when it is up, else to a temporary one with the same database.
+def project_url() -> str | None:
+    """The address of this project's own server (`make server`) when it is up, or the one that a person named in PREFECT_API_URL.
 
-    A server that the person named in the environment (PREFECT_API_URL) is used as it is. Another project's server that happens to
-    listen at the same address is not.
+    Another project's server that happens to listen at the usual port is not this project's.
     """
     bypass_proxy()
-    url = PREFECT_API_URL.value()
-    if os.environ.get("PREFECT_API_URL") or not url:
-        yield
-    elif answers_for(url, PREFECT_HOME.value()):
-        logger.info("reporting to the Prefect server at %s", url)
-        yield
-    else:
-        logger.info("no Prefect server of this project at %s: starting a temporary one, which takes up to half a minute", url)
-        with temporary_settings(restore_defaults={PREFECT_API_URL}):
+    if named := os.environ.get("PREFECT_API_URL"):
+        return named
+    home = PREFECT_HOME.value()
+    try:
+        noted = json.loads((home / "server.json").read_text(encoding="utf-8"))["url"]
+    except (OSError, ValueError, KeyError, TypeError):
+        noted = None
+    return next((url for url in (noted, PREFECT_API_URL.value()) if url and answers_for(url, home)), None)
+
+
+@contextmanager
+def project_server() -> Iterator[None]:
+    """Report to this project's own server when it is up, else to a temporary one with the same database."""
+    if url := project_url():
+        if not os.environ.get("PREFECT_API_URL"):
+            logger.info("reporting to the Prefect server at %s", url)
+        with temporary_settings(updates={PREFECT_API_URL: url}):
             yield
+    else:
+        logger.info("no Prefect server of this project is up: starting a temporary one, which takes up to half a minute")
+        with temporary_server():
+            yield
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket(AF_INET, SOCK_STREAM)) as probe:
+        probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # as the server does: a port that was left a moment ago is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def choose_port(wanted: int | None) -> int:
+    """The port that was asked for, else the first free one from 4200 on. Raises ServerError when there is none."""
+    for port in [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + PORTS):
+        if _is_free(port):
+            return port
+    if wanted:
+        raise ServerError(f"port {wanted} is taken; make server PORT=... takes another, and without PORT the first that is free")
+    raise ServerError(f"none of the ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} is free; name one: make server PORT=...")
+
+
+def _start(wanted: int | None) -> None:
+    home = PREFECT_HOME.value().resolve()
+    if url := None if os.environ.get("PREFECT_API_URL") else project_url():
+        raise ServerError(f"this project's server is up already: {url.removesuffix('/api')}")
+    port = choose_port(wanted)
+    url = f"http://127.0.0.1:{port}/api"
+    write_json(home / "server.json", {"url": url})
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    os.execvpe(
+        sys.executable, [sys.executable, "-m", *command], {**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(home)}
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit status."""
+    try:
+        if arguments[:1] == ["start"]:
+            _start(int(arguments[1]) if len(arguments) > 1 else None)
+        url = project_url()
+        if url is None:
+            raise ServerError("no Prefect server of this project answers; start it with: make server")
+    except ServerError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{url}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

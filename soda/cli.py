@@ -57,12 +57,14 @@ def main(argv: list[str] | None = None) -> None:
             args.action(args)
         elif args.command == "compose":
             from soda.config import advice, compose, write_params
+            from soda.config.chosen import remember_overrides
             from soda.data.choice import choose
 
             values = compose(args.overrides)
             if chosen := choose(values, args.overrides):
                 print(chosen, file=sys.stderr)
             write_params(values)
+            remember_overrides(args.overrides)
             if hint := advice(args.overrides):
                 print(hint, file=sys.stderr)
         elif args.command == "code":

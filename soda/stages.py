@@ -6,14 +6,18 @@ on are dvc.yaml's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soda import layout as at
 from soda.common.files import whole_file
 from soda.common.fingerprint import code_fingerprint
+from soda.common.safekeeping import LOCK, keep_copies
+from soda.training.finished import drop_recorded
 
 if TYPE_CHECKING:  # the base package, which embeds and searches, has no YAML
     from soda.config import Config
@@ -30,6 +34,7 @@ class Stage:
 
     def run(self, config: Config) -> dict[str, Any]:
         """Run it. Returns the figures worth printing."""
+        keep_safe()
         result: dict[str, Any] = getattr(import_module(self.module), self.function)(*self.arguments(config))
         return result
 
@@ -75,8 +80,16 @@ STAGES = {
 }  # fmt: skip
 
 
+def keep_safe() -> None:
+    """Before a stage: copies of what DVC rewrites after it, and away with trainings whose result DVC has."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        keep_copies(Path())
+        drop_recorded(at.RUNS, LOCK)
+
+
 def write_fingerprints() -> None:
     """Write the fingerprint of each stage's code to `.code/<stage>`, which is what dvc.yaml's stages depend on."""
+    keep_safe()
     for name, stage in STAGES.items():
         with whole_file(at.CODE / name) as temporary:
             temporary.write_text(code_fingerprint(stage.module) + "\n", encoding="ascii")

@@ -1,9 +1,15 @@
-"""Two kinds of file: a run's resume state (runs/<key>/checkpoint.pt) and the finished model that others read (models/soda/)."""
+"""A run's resume state (runs/<key>/checkpoint.pt, and the one before it) and the finished model that others read (models/soda/).
+
+Both carry checksums: what is read is what was written.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +26,18 @@ from soda.common.tensors import tensors_sha256
 from soda.config import Config, ConfigError, from_dict, migrate, to_dict
 from soda.model.network import SodaNetwork, build_model
 
-FORMAT = 1
+log = logging.getLogger(__name__)
+
+FORMAT = 2
 _NOT_PART_OF_A_RUN = ("device", "processes", "threads", "tune", "log_every_images", "checkpoint_every_images")
 
 
 class CheckpointError(SodaError, ValueError):
     """A checkpoint or model that cannot be written or read, or is of another run; the message names the file."""
+
+
+class _DamagedError(CheckpointError):
+    """A checkpoint whose content is not what was written."""
 
 
 def run_key(config: Config, data_version: str) -> str:
@@ -44,26 +56,61 @@ def train_settings(config: Config) -> dict[str, Any]:
     return {k: v for k, v in to_dict(config)["train"].items() if k not in _NOT_PART_OF_A_RUN}
 
 
+def previous(path: Path) -> Path:
+    """Where the checkpoint before `path` is."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a resume state, whole or not at all. Raises CheckpointError when the disk is full or refuses."""
+    """Write a resume state, whole or not at all, and keep the one before it. Raises CheckpointError when the disk refuses."""
     try:
         with whole_file(path) as temporary:
-            torch.save({"format": FORMAT, **state}, temporary)
+            torch.save({"format": FORMAT, "sha256": _sha256(state), **state}, temporary)
+            if path.exists():
+                _put(path, previous(path))
     except (OSError, RuntimeError) as error:
         kept = "; the one before it is untouched" if path.exists() else ""
         raise CheckpointError(f"{path}: the checkpoint could not be written ({error}){kept}") from error
 
 
 def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
-    """Read a resume state of the run `key`. Raises CheckpointError when it is corrupt, foreign or of another run."""
+    """Read a resume state of the run `key`; where its file is damaged, the one before it, which then takes its place.
+
+    Raises CheckpointError when both are damaged, or when it is of another run.
+    """
+    try:
+        return _read(path, key)
+    except _DamagedError as error:
+        earlier = previous(path)
+        if not earlier.exists():
+            raise CheckpointError(f"{error}; there is none before it; remove it to start this run anew") from error
+        try:
+            state = _read(earlier, key)
+        except CheckpointError as worse:
+            raise CheckpointError(f"{error}; nor is the one before it: {worse}; remove both to start this run anew") from worse
+        log.warning("%s; going on from the one before it, %s", error, earlier.name)
+        _put(earlier, path)
+        return state
+
+
+def _put(source: Path, target: Path) -> None:
+    """Give a file a second name, which may be taken: there is no moment in which either is missing."""
+    with whole_file(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # a disk without links
+            temporary.write_bytes(source.read_bytes())
+
+
+def _read(path: Path, key: str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        raise CheckpointError(
-            f"{path}: not a readable checkpoint ({_first_line(error)}); remove it to start this run anew"
-        ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint of this program; remove it to start this run anew")
+        raise _DamagedError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
+    if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
+        raise _DamagedError(f"{path}: not a checkpoint of this program")
+    if state.pop("sha256", None) != _sha256(state):
+        raise _DamagedError(f"{path}: not what was written: its checksum is another")
     if state["key"] != key:
         raise CheckpointError(
             f"{path}: belongs to run {state['key']}, not to {key}: other settings, data or code; remove it to start anew"
@@ -73,6 +120,30 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _sha256(state: dict[str, Any]) -> str:
+    """Over all tensors and all plain values of a state, by where they are in it."""
+    tensors: dict[str, Tensor] = {}
+    plain = hashlib.sha256()
+    for place, value in _leaves(state, ""):
+        if isinstance(value, Tensor):
+            tensors[place] = value.detach().cpu()
+        else:
+            plain.update(f"{place}={value!r}\n".encode())
+    plain.update(tensors_sha256(tensors).encode())
+    return plain.hexdigest()
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _leaves(part, f"{place}/{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, part in enumerate(value):
+            yield from _leaves(part, f"{place}/{number}")
+    else:
+        yield place, value
 
 
 def save_model(folder: Path, model: SodaNetwork, config: Config, *, data_version: str, images: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import shutil
 import time
 from pathlib import Path
 from statistics import fmean
@@ -26,6 +25,7 @@ from soda.training.batches import Reader
 from soda.training.checkpoint import load_checkpoint, run_key, save_checkpoint, save_model
 from soda.training.curves import Curves, Row
 from soda.training.distributed import LostProcessError, Processes, Rendezvous, processes
+from soda.training.finished import mark_finished
 from soda.training.held_out import read_held_out
 from soda.training.interrupt import Interrupted, stop_flag
 from soda.training.optim import learning_rate
@@ -206,6 +206,5 @@ def train(
         if team.leads:
             save_model(model_dir, run.ema, config, data_version=data.version, images=images)
             write_json(metrics, result)
-            # The result is the model folder from here on; a finished run left here would be taken for one to go on from.
-            shutil.rmtree(checkpoint.parent)
+            mark_finished(checkpoint.parent, metrics)  # it stays until DVC has recorded the result (drop_recorded)
     return result

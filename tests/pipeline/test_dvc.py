@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -15,10 +14,10 @@ import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import compose_and_dump
 
-from flows.dvc_client import CODE, StageError, changed_stages, run_stage, stage_order
+from flows.dvc_client import CODE, Dvc, StageError
 from soda.config import compose, write_params
 from soda.stages import STAGES
-from tests.support.scratch_project import ORDER, PROJECT, repro
+from tests.support.scratch_project import ORDER, PROJECT, changed_stages, repro
 from tests.support.settings import experiment_overrides
 
 
@@ -54,7 +53,8 @@ def test_every_output_stays_until_its_stage_replaces_it_and_git_keeps_the_figure
 
 
 def test_the_order_is_the_one_in_which_dvc_runs_the_stages(finished: Path) -> None:
-    assert (finished / "ran.log").read_text().split() == stage_order(finished) == ORDER
+    with Dvc(finished) as dvc:
+        assert (finished / "ran.log").read_text().split() == dvc.stage_order() == ORDER
 
 
 def test_a_second_repro_runs_nothing_within_5_s(project: Path, ran: Callable[[], list[str]]) -> None:
@@ -116,8 +116,8 @@ def test_a_folder_that_is_not_there_is_named(project: Path) -> None:
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["dataset"]["path"] = "/no/such/folder"
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-    with pytest.raises(StageError, match="/no/such/folder") as caught:
-        run_stage(project, "fetch")
+    with Dvc(project) as dvc, pytest.raises(StageError, match="/no/such/folder") as caught:
+        dvc.run_stage("fetch")
     assert caught.value.status is None
 
 
@@ -171,31 +171,3 @@ def test_dvc_exp_run_composes_runs_and_leaves_the_settings_in_params_yaml(projec
     assert (params["model"]["latent_dim"], params["model"]["channels"]) == (64, 24)
     assert params["train"]["images"] == yaml.safe_load((PROJECT / "conf/train/long.yaml").read_text())["images"]
     assert ran() == ["train", "report"]  # what evaluate and export read did not change
-
-
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, TimeoutError])
-def test_whatever_interrupts_a_stage_lets_it_save_and_leaves_nothing_running(
-    interruption: type[BaseException], project: Path
-) -> None:
-    (project / "misbehave").mkdir()
-    (project / "misbehave/export").write_text("hang")
-    said = []
-
-    def interrupt(line: str) -> None:
-        said.append(line)
-        if line == "working":
-            raise interruption
-
-    with pytest.raises(interruption):
-        run_stage(project, "export", force=True, log=interrupt)
-    assert (project / "saved").exists() and said[-1] == "saved the checkpoint"
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((project / "pid").read_text()), 0)
-
-
-def test_a_progress_bar_does_not_flood_the_log(project: Path) -> None:
-    (project / "misbehave").mkdir()
-    (project / "misbehave/export").write_text("progress")
-    said: list[str] = []
-    assert run_stage(project, "export", force=True, log=said.append).ran
-    assert "step 0" not in said and "step 999" in said and "done" in said

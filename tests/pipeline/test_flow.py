@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.exceptions import FailedRun
 from prefect.states import Running
 
 from flows import pipeline as flow_module
-from flows.lock import WorkspaceBusyError, workspace_lock
+from flows.lock import WorkspaceBusyError, settle_ends, workspace_lock
 from flows.pipeline import pipeline
+from flows.quiet import calm_logs
+from soda.common.safekeeping import keep_copies
 from tests.support.scratch_project import ORDER, PROJECT
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -159,7 +164,7 @@ def test_a_second_run_in_the_workspace_is_refused_at_once(project: Path, ran: Ra
 
 
 def test_a_stage_that_outlives_its_run_keeps_the_workspace(project: Path) -> None:
-    with workspace_lock(project, "run") as (lock, _):
+    with workspace_lock(project, "run") as lock:
         left_behind = subprocess.Popen(["sleep", "30"], pass_fds=[lock])
     try:
         with pytest.raises(WorkspaceBusyError), workspace_lock(project, "next"):
@@ -171,33 +176,90 @@ def test_a_stage_that_outlives_its_run_keeps_the_workspace(project: Path) -> Non
         pass
 
 
-def test_an_up_to_date_project_runs_nothing_shows_what_it_has_and_closes_the_run_that_was_killed(project: Path, ran: Ran) -> None:
+def test_an_up_to_date_project_runs_nothing_publishes_nothing_and_closes_the_run_that_was_killed(project: Path, ran: Ran) -> None:
     before = (project / "params.yaml").stat().st_mtime_ns
     with get_client(sync_client=True) as client:
         killed = client.create_flow_run(pipeline, state=Running())
-        (project / ".dvc/tmp/pipeline.lock").write_text(json.dumps({"pid": 2**22 + 1, "run": str(killed.id)}))
+        (project / ".dvc/tmp/pipeline.json").write_text(json.dumps({"pid": 2**22 + 1, "run": str(killed.id)}))
         state = _run()
         assert client.read_flow_run(killed.id).state_name == "Crashed"
     assert state.is_completed() and ran() == []
     assert (project / "params.yaml").stat().st_mtime_ns == before
-    assert "verdict" in _artifacts(state)
+    assert _artifacts(state) == {} and _tasks(state) == {}  # what an earlier run published is there still
 
 
-def test_a_run_that_is_stopped_stops_its_stage_which_saves_first(project: Path, prefect_server: str) -> None:
+def test_a_run_is_remembered_until_a_server_has_heard_of_its_end(project: Path) -> None:
+    with workspace_lock(project, "first"):
+        assert settle_ends(project, lambda run: True) == []  # none before it
+    with workspace_lock(project, "second"):
+        assert settle_ends(project, lambda run: None) == []  # another server, which does not know it
+    with workspace_lock(project, "third"):
+        assert settle_ends(project, {"first": True, "second": False}.__getitem__) == ["first"]
+    with workspace_lock(project, "fourth"):
+        assert settle_ends(project, {"third": False}.__getitem__) == []
+
+
+def test_a_run_after_a_kill_goes_by_the_lock_file_that_was_put_back(project: Path, ran: Ran) -> None:
+    keep_copies(project)
+    (project / "dvc.lock").write_text("")
+    (project / ".dvc/tmp/rwlock").write_text('{"write": {"models')
+    state = _run()
+    assert state.is_completed(), state.message
+    assert ran() == []
+
+
+@pytest.fixture
+def run_by_hand(project: Path, prefect_server: str) -> Iterator[subprocess.Popen[str]]:
+    """`make pipeline` at work on a stage that hangs, for a server of its own that the test may end."""
     _misbehave(project, "train", "hang")
     command = [sys.executable, "-P", "-m", "flows.pipeline", "--from-stage", "train", "--force"]
-    environment = {**os.environ, "PREFECT_API_URL": prefect_server, "PYTHONPATH": str(PROJECT)}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "PREFECT_HOME": str(project / ".prefect")}
+    environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
+    environment.pop("PREFECT_API_URL", None)
     run = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        deadline = time.monotonic() + 60
-        while not (project / "pid").exists() and time.monotonic() < deadline and run.poll() is None:
-            time.sleep(0.1)
-        run.send_signal(signal.SIGTERM)
-        _, words = run.communicate(timeout=30)
-    finally:
-        run.kill()
+    deadline = time.monotonic() + 120
+    while not (project / "pid").exists() and time.monotonic() < deadline and run.poll() is None:
+        time.sleep(0.1)
+    assert run.poll() is None, run.communicate()[1]
+    yield run
+    run.kill()
+    run.communicate()
+
+
+@pytest.mark.parametrize(("sign", "server_dies"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+def test_a_run_that_is_stopped_lets_its_stage_save_and_ends_in_one_line(
+    sign: signal.Signals, server_dies: bool, project: Path, run_by_hand: subprocess.Popen[str]
+) -> None:
+    (server,) = [each for each in psutil.Process(run_by_hand.pid).children() if "temporary_server" in " ".join(each.cmdline())]
+    if server_dies:
+        server.kill()
+    run_by_hand.send_signal(sign)
+    _, words = run_by_hand.communicate(timeout=30)
     assert (project / "saved").exists(), words
-    assert "saved the checkpoint" in words
-    assert run.returncode == 128 + signal.SIGTERM
-    with workspace_lock(project, "next") as (_, abandoned_run):
-        assert abandoned_run is None
+    assert run_by_hand.returncode == 128 + sign
+    after = words.partition("saved the checkpoint\n")[2]
+    assert "Traceback" not in words and "stage train was stopped; the same command goes on" in after
+    assert after.count("\n") <= 4, after
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    with workspace_lock(project, "next"):
+        unreported = json.loads((project / ".dvc/tmp/pipeline.json").read_text())["unreported"]
+    assert len(unreported) == 1  # the next run asks for it, and reports its end where the server did not hear of it
+
+
+def test_logs_tell_a_failed_run_once_and_keep_the_traceback_of_a_bug(caplog: pytest.LogCaptureFixture) -> None:
+    calm_logs()
+    calm_logs()
+    engine = logging.getLogger("prefect.engine")
+    caplog.handler.setFormatter(logging.Formatter())
+    engine.addHandler(caplog.handler)
+    try:
+        for error in (FailedRun("stage validate failed: 3 rows"), ZeroDivisionError("a bug")):
+            try:
+                raise error
+            except Exception:
+                engine.error("unexpected", exc_info=True)
+        engine.error("no traceback here", exc_info=(None, None, None))
+    finally:
+        engine.removeHandler(caplog.handler)
+    assert "FailedRun" not in caplog.text and caplog.text.count("Traceback") >= 1 and "a bug" in caplog.text
+    assert "NoneType: None" not in caplog.text

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
+from flows.dvc_client import Dvc
 from soda.config import compose, write_params
 
 PROJECT = Path(__file__).parents[2]
@@ -18,6 +19,11 @@ def repro(root: Path, *targets: str) -> None:
     """What `dvc repro [--single-item targets]` does, without the second that the command line takes to start."""
     with chdir(root), Repo() as repo:
         repo.reproduce(targets=list(targets) or None, single_item=bool(targets))
+
+
+def changed_stages(root: Path) -> set[str]:
+    with Dvc(root) as dvc:
+        return dvc.changed_stages()
 
 
 def lay_out(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import resource
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from soda.training.checkpoint import (
 )
 from soda.training.distributed import Processes, choose_device
 from soda.training.ema import ema_copy, update_ema
+from soda.training.finished import drop_recorded, mark_finished
 from soda.training.optim import build_optimizer, learning_rate
 from soda.training.step import optimise, start_run
 from soda.training.usage import measure_use
@@ -161,6 +163,45 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_by_name(tmp_path: Path, dama
         torch.save({"format": 1, "key": "k", "model": Path("x")}, path)
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
         load_checkpoint(path, "another" if damage == "other run" else "k")
+
+
+@pytest.mark.parametrize("damage", ["a byte", "truncated", "empty"])
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before_it(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    for step in (1, 2):
+        save_checkpoint(path, {"key": "k", "step": step, "rows": [{"loss": 0.1 * step}], "model": {"w": torch.ones(1000) * step}})
+    assert load_checkpoint(path, "k")["step"] == 2 and not caplog.messages
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.ones(4).mul(2).numpy().tobytes()) + 400  # within the weights
+    content[place] ^= 1
+    path.write_bytes({"a byte": bytes(content), "truncated": bytes(content[:-500]), "empty": b""}[damage])
+    state = load_checkpoint(path, "k")
+    assert state["step"] == 1 and state["model"]["w"].eq(1).all()
+    assert "checkpoint.pt" in caplog.text and "going on from the one before it" in caplog.text
+    save_checkpoint(path, {"key": "k", "step": 3})  # the damaged one is not kept for the next time
+    path.write_bytes(b"")
+    assert load_checkpoint(path, "k")["step"] == 1
+    path.write_bytes(b"")
+    path.with_name("checkpoint.previous.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"nor is the one before it.*remove both"):
+        load_checkpoint(path, "k")
+
+
+def test_a_finished_run_stays_until_dvc_has_recorded_it(tmp_path: Path) -> None:
+    run, figures, lock = tmp_path / "runs/key", tmp_path / "train.json", tmp_path / "dvc.lock"
+    run.mkdir(parents=True)
+    figures.write_text("{}")
+    mark_finished(run, figures)
+    out = {"path": figures.as_posix(), "md5": hashlib.md5(b"an earlier result").hexdigest()}
+    for content in (None, "", yaml.safe_dump({"stages": {"train": {"outs": [out]}}})):
+        if content is not None:
+            lock.write_text(content)
+        assert drop_recorded(tmp_path / "runs", lock) == [] and run.exists()
+    out["md5"] = hashlib.md5(b"{}").hexdigest()
+    lock.write_text(yaml.safe_dump({"stages": {"train": {"outs": [out]}}}))
+    assert drop_recorded(tmp_path / "runs", lock) == [run] and not run.exists()
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:

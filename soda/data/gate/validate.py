@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from soda.data.gate.data_docs import write_docs
 from soda.data.gate.reading import PreparedReading, read_prepared
 from soda.data.gate.run_suite import TableResult, run
 from soda.data.gate.suite import tables
-from soda.data.gate.verdict import GateError
+from soda.data.gate.verdict import GateError, sealed
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
 
 def _verdict(config: GateConfig, reading: PreparedReading, results: list[TableResult]) -> dict[str, Any]:
     failures = [line for result in results for line in result.failures]
-    return {
+    document = {
         "success": not failures,
         "allowed": config.allow_failure,
         "dataset": reading.summary["dataset"] if reading.summary else "",
@@ -65,7 +67,15 @@ def _verdict(config: GateConfig, reading: PreparedReading, results: list[TableRe
         "failures": failures,
         "remarks": [*reading.remarks, *(line for result in results for line in result.remarks)],
         "notes": reading.notes,
+        "suite_sha256": _suite_sha256(results),
     }
+    return sealed(document)
+
+
+def _suite_sha256(results: list[TableResult]) -> str:
+    """Of all that was expected, with its bounds: another suite is another verdict."""
+    suite = [[result.table.name, [[each.expectation, each.arguments] for each in result.table.checks]] for result in results]
+    return hashlib.sha256(json.dumps(suite, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _refuse(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path, failures: list[str]) -> None:

@@ -1,10 +1,13 @@
 """The gate's verdict as others read it: training asks `require_verdict` first, so nothing gets round the gate.
 
+A verdict is bound to what it judged: it names the manifest, the summary and the suite by their hashes, and carries a seal over
+all that it says. The seal shows that a file was edited, by hand or by a damaged disk; it does not keep out who writes a new one.
 Does not import Great Expectations.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,17 @@ from soda.common.errors import SodaError
 from soda.common.files import file_sha256
 
 _KEYS = {"success": bool, "allowed": bool, "data_version": str, "rows": int, "checks": list, "failures": list}
+SEAL = "seal"
 
 
 class GateError(SodaError, ValueError):
     """Prepared data that did not pass the gate, or a verdict that is missing or of other data. The message names the files."""
+
+
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The verdict with a seal: the SHA-256 over all else that it says."""
+    said = json.loads(json.dumps({key: value for key, value in document.items() if key != SEAL}))  # as it will be read
+    return {**said, SEAL: hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}
 
 
 def read_verdict(path: Path) -> dict[str, Any]:
@@ -39,11 +49,13 @@ def require_verdict(prepared: Path, verdict: Path, *, allow_failure: bool) -> di
 
     allow_failure: what the configuration says of it now; a permission of the day of the verdict alone is none.
 
-    Raises GateError unless the verdict is a success or an allowed failure, was given on these very files, and manifest and shards
-    are byte for byte what summary.json says. Damage is never allowed: `gate.allow_failure` is about the data, not its files.
+    Raises GateError unless the verdict is as the gate wrote it, is a success (which its checks bear out) or an allowed failure,
+    was given on these very files, and manifest and shards are byte for byte what summary.json says. Damage is never allowed:
+    `gate.allow_failure` is about the data, not its files.
     """
     prepared, verdict = Path(prepared), Path(verdict)
     found = read_verdict(verdict)
+    _require_unedited(found, verdict)
     if not found["success"] and not (found["allowed"] and allow_failure):
         reasons = "\n".join(f"- {line}" for line in found["failures"])
         raise GateError(
@@ -57,11 +69,25 @@ def require_verdict(prepared: Path, verdict: Path, *, allow_failure: bool) -> di
             f"{manifest}: its SHA-256 is {version}, but the verdict {verdict} is about {found['data_version']}; "
             "the data is another than the gate saw: run `soda validate` again"
         )
-    judged = found.get("summary_sha256")
-    if judged is not None and _sha256(summary_path) != judged:
+    if _sha256(summary_path) != found.get("summary_sha256"):
         raise GateError(f"{summary_path}: changed since the verdict {verdict} was given; run `soda validate` again")
     _require_unaltered(prepared, summary_path, version)
     return found
+
+
+def _require_unedited(found: dict[str, Any], verdict: Path) -> None:
+    failed = sum(not isinstance(check, dict) or check.get("success") is not True for check in found["checks"])
+    if found["success"] and (failed or found["failures"]):
+        raise GateError(
+            f"{verdict}: says that the data passed, and yet {failed} of its checks failed and it lists {len(found['failures'])} "
+            "failures: it was edited; run `soda validate` again"
+        )
+    if found.get(SEAL) != sealed(found)[SEAL]:
+        raise GateError(f"{verdict}: not as the gate wrote it: its seal is {_what(found.get(SEAL))}; run `soda validate` again")
+
+
+def _what(seal: Any) -> str:
+    return "missing (it is of an older version, or was edited)" if seal is None else "of another text (it was edited)"
 
 
 def _require_unaltered(prepared: Path, summary_path: Path, version: str) -> None:

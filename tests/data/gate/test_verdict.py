@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from soda.data.gate.verdict import GateError, read_verdict, require_verdict
+from soda.data.gate.verdict import GateError, read_verdict, require_verdict, sealed
 from tests.support.prepared_factory import make_prepared, read_manifest, sha256_of, write_manifest
 
 
@@ -25,7 +25,7 @@ def write_verdict(path: Path, prepared: Path, **changes: Any) -> Path:
         "checks": [],
         "failures": [],
     }
-    path.write_text(json.dumps(verdict | changes))
+    path.write_text(json.dumps(sealed(verdict | changes)))
     return path
 
 
@@ -54,6 +54,28 @@ def test_an_allowed_failure_may_be_trained_on(prepared: Path, tmp_path: Path) ->
     assert require_verdict(prepared, verdict, allow_failure=True)["allowed"] is True
     with pytest.raises(GateError, match=r"gate\.allow_failure=true"):  # a permission that was taken back
         require_verdict(prepared, verdict, allow_failure=False)
+
+
+@pytest.mark.parametrize("edit", ["success", "check", "failures", "rows", "suite", "no seal"])
+def test_an_edited_verdict_is_refused(prepared: Path, tmp_path: Path, edit: str) -> None:
+    checks = [{"name": "unique", "success": False}, {"name": "labels", "success": True}]
+    path = write_verdict(tmp_path / "v.json", prepared, success=False, failures=["x"], checks=checks, suite_sha256="a")
+    told = json.loads(path.read_text()) | {"success": True}
+    if edit != "success":  # somebody who edits more than the one word
+        told["checks"][0]["success"], told["failures"] = True, []
+    if edit == "check":
+        told["checks"][0]["success"] = "true"
+    elif edit == "failures":
+        told["failures"] = ["x"]
+    elif edit == "rows":
+        told["rows"] += 1
+    elif edit == "suite":
+        told["suite_sha256"] = "b"
+    elif edit == "no seal":
+        del told["seal"]
+    path.write_text(json.dumps(told))
+    with pytest.raises(GateError, match=r"v\.json.*`soda validate` again"):
+        require_verdict(prepared, path, allow_failure=True)
 
 
 @pytest.mark.parametrize("allowed", [False, True])
