@@ -151,11 +151,12 @@ def test_a_section_of_zeros_is_not_guided_by_its_weight(model: SodaNetwork) -> N
 
 def test_guidance_by_section_asks_for_what_training_shows(model: SodaNetwork) -> None:
     x, t, _ = inputs(model)
-    z, rates, seen = torch.randn(3, model.latent_dim), (0.02, 0.05), []
+    z, seen = torch.randn(3, model.latent_dim), []
     model.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2]))
     guided = {k: model.denoise_with(z, section_scales={k: 0.0})(x, t)[1] for k in range(model.sections)}
     asked = {tuple((cut_sections(each, model.sections)[0] != 0).any(1).tolist()) for each in seen}
-    drawn = draw_keep(200_000, model.sections, *rates, torch.Generator().manual_seed(0)).bool()
+    rates = replace(SMALL, section_drop=0.02, latent_drop=0.05)
+    drawn = draw_keep(200_000, rates, torch.Generator().manual_seed(0)).bool()
     for mask in asked:  # model=tiny shows each of them in more than 1 % of its draws
         assert (drawn == torch.tensor(mask)).all(1).double().mean() > 0.01, mask
     for k, eps in guided.items():  # a weight of 0 leaves the section out

@@ -148,17 +148,18 @@ def data(config: Config, tmp_path: Path) -> PreparedData:
     return PreparedData(make_prepared(tmp_path / "prepared", edit=of_objects, **sizes))
 
 
-def reader(config: Config, data: PreparedData, batch_size: int = 4, share: slice = slice(None)) -> Reader:
+def reader(config: Config, data: PreparedData, batch_size: int = 4) -> Reader:
     split = data.split("train")
     partners = find_partners(data, split, config.views.pairs)
     assert partners is not None
-    return Reader(split, partners, dataclasses.replace(config.train, batch_size=batch_size), share=share, posed=True)
+    return Reader(split, partners, dataclasses.replace(config.train, batch_size=batch_size), posed=True)
 
 
 def test_every_image_of_a_batch_comes_with_its_own_camera(config: Config, data: PreparedData) -> None:
     split = data.split("train")
     places = {image.tobytes(): k for k, image in enumerate(split.gather(np.arange(len(split))))}
-    for batch in reader(several(config, 2), data, batch_size=8, share=slice(2, 8)).stream(0, 7):
+    for whole in reader(several(config, 2), data, batch_size=8).stream(0, 7):
+        batch = whole[2:8]  # the share of a process
         assert batch.source_cameras is not None and batch.target_cameras is not None
         assert (batch.source_cameras.shape, batch.target_cameras.shape) == ((6, 2, 16), (6, 16))
         views = [(batch.target, batch.target_cameras), *zip(batch.sources.unbind(1), batch.source_cameras.unbind(1), strict=True)]
