@@ -92,7 +92,7 @@ def _unshadowed(shape: str, radius: float, place: np.ndarray) -> np.ndarray:
     steps = np.linspace(-_LAMP_SPREAD, _LAMP_SPREAD, _SHADOW_RAYS)
     for x in steps:
         for y in steps:
-            towards = _LAMP + (x, y, 0) - asked
+            towards = _LAMP + np.array([x, y, 0]) - asked
             towards /= np.linalg.norm(towards, axis=1, keepdims=True)
             free[near] -= (_hit(shape, radius, asked + 1e-4 * towards, towards)[0] < _FAR) / _SHADOW_RAYS**2
     return free
@@ -124,7 +124,9 @@ def _hit_shape(shape: str, radius: float, start: np.ndarray, rays: np.ndarray) -
     if shape == "sphere":
         return _hit_sphere(radius, radius, start, rays)
     if shape == "cylinder":
-        return _nearest(_hit_side(radius * 0.85, 0, 1.7 * radius, start, rays), _hit_lid(radius * 0.85, 1.7 * radius, start, rays))
+        return _nearest(
+            _hit_side(radius * 0.85, 0, 1.7 * radius, start, rays), _hit_lid(radius * 0.85, 1.7 * radius, start, rays)
+        )
     width = 0.7 * radius  # capsule
     side = _hit_side(width, width, 2 * width, start, rays)
     return _nearest(side, _hit_sphere(width, width, start, rays), _hit_sphere(width, 2 * width, start, rays))

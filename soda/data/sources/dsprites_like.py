@@ -1,7 +1,7 @@
 """White sprites on black, after dSprites (Matthey et al. 2017), drawn here: the same five factors with as many values each.
 
-It is not that set. Outlines are ours, edges are antialiased, and the 40 orientations are steps of a whole turn, none twice; a square
-looks alike after a quarter of it, an ellipse after a half, as there.
+It is not that set. Outlines are ours, edges are antialiased, and the 40 orientations are steps of a whole turn, none twice. As
+there, a square looks alike after a quarter of it, an ellipse after a half.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def draw(values: tuple[int, ...], size: int) -> np.ndarray:
     return sprite(shape, scale, orientation, x, y, size)
 
 
-_GRID = Grid(
+GRID = Grid(
     "sprites after dSprites, drawn here",
     {
         "shape": SHAPES,
@@ -35,4 +35,4 @@ _GRID = Grid(
     },
     draw,
 )
-origin, fetch, factor_names, count, items = _GRID.origin, _GRID.fetch, _GRID.factor_names, _GRID.count, _GRID.items
+origin, fetch, factor_names, count, items = GRID.origin, GRID.fetch, GRID.factor_names, GRID.count, GRID.items

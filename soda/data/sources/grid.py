@@ -26,7 +26,7 @@ TABLE = "cells.parquet"
 _BATCH = 5000
 
 Draw = Callable[[tuple[int, ...], int], np.ndarray]
-"""(the value of each factor, image side) -> (side, side, 3) or (side, side) uint8; at the top of a module, so that it can be sent."""
+"""(the value of each factor, image side) -> (side, side, 3) or (side, side) uint8; at the top of a module, for the workers."""
 
 
 @settings("")
@@ -69,7 +69,9 @@ class Grid:
         if wanted > self.cells:
             raise SourceError(f"{config.path}: images is {wanted:,}; {config.name} has {self.cells:,} cells")
         chosen = np.random.default_rng(config.seed).choice(self.cells, wanted, replace=False)
-        table = pa.table({"cell": np.sort(chosen)}).replace_schema_metadata(fetched_as(made_with(config, "seed"), [*self.factors]))
+        table = pa.table({"cell": np.sort(chosen)}).replace_schema_metadata(
+            fetched_as(made_with(config, "seed"), [*self.factors])
+        )
         pq.write_table(table, raw / TABLE, compression="zstd")
         return {"images": wanted, "cells": self.cells}
 

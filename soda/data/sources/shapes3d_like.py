@@ -24,7 +24,7 @@ def draw(values: tuple[int, ...], size: int) -> np.ndarray:
     return room(shape, scale, orientation, (floor, wall, thing), size)
 
 
-_GRID = Grid(
+GRID = Grid(
     "rooms after 3D Shapes, drawn here",
     {
         "floor_hue": _HUE,
@@ -36,4 +36,4 @@ _GRID = Grid(
     },
     draw,
 )
-origin, fetch, factor_names, count, items = _GRID.origin, _GRID.fetch, _GRID.factor_names, _GRID.count, _GRID.items
+origin, fetch, factor_names, count, items = GRID.origin, GRID.fetch, GRID.factor_names, GRID.count, GRID.items

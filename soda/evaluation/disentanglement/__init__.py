@@ -1,1 +1,1 @@
-"""The published protocols of disentanglement, one file a score; `protocol.py` computes all of them, `points.py` draws what they see."""
+"""The published protocols of disentanglement, one file a score; `protocol.py` computes all of them."""

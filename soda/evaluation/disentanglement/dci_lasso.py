@@ -1,7 +1,7 @@
 """DCI with Lasso, the linear one of the two regressors of Eastwood & Williams 2018.
 
-They regress a factor's number; ours may be names, so each value has an indicator of its own, and a component's importance for a factor
-is the sum of its weights' sizes over the factor's values. Components and indicators are standardised.
+They regress a factor's number; ours may be names, so each value has an indicator of its own, and a component's importance for a
+factor is the sum of its weights' sizes over the factor's values. Components and indicators are standardised.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The FactorVAE score (Kim & Mnih 2018, section 4), from labelled points in place of a simulator.
 
 A vote: points that share one value of one factor; the component that varies least among them, by its variance over that of all
-points. A component is taken to stand for the factor that it gets most votes for; the score is how often this is right on fresh votes.
+points. A component is taken to stand for the factor that it gets most votes for; the score is how often this is right on
+fresh votes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SAP, the separated attribute predictability (Kumar et al. 2018, section 3), for factors that are categories.
 
-Each component alone tells each factor by a linear classifier; the score is how far the best component is ahead of the second. The
-classifier is that of disentanglement_lib: one-against-all support vector machines with squared hinge, C = 0.01 and balanced weights
+Each component alone tells each factor by a linear classifier; the score is how far the best component is ahead of the second. It
+is that of disentanglement_lib: one-against-all support vector machines with squared hinge, C = 0.01 and balanced weights
 (scikit-learn's LinearSVC). It has two numbers a component and value, so that all are fitted here at once by Newton's method.
 Components are standardised first, so that their scale does not matter (theirs are as they come, near unit variance in a VAE).
 """
