@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from soda.common.errors import InputError
-from soda.evaluation.disentanglement.information import BINS, information_table
+from soda.evaluation.disentanglement.information import information_table
 from soda.evaluation.linear_probe import fit_logistic, standardise
 
 TREES = 10

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from soda.config import DatasetConfig
-from soda.config.validated import Count, settings
+from soda.config.validated import Count
+from soda.config.validated import settings as described
 from soda.data.pixels import PixelSettings
 from soda.data.sources.base import Item, SourceError, fetched_as, open_fetched, read_described, require_label
 from soda.data.sources.places import made_with
@@ -29,7 +30,7 @@ Draw = Callable[[tuple[int, ...], int], np.ndarray]
 """(the value of each factor, image side) -> (side, side, 3) or (side, side) uint8; at the top of a module, for the workers."""
 
 
-@settings("")
+@described("")
 class GridPlan:
     """What `dataset.path` says."""
 
@@ -43,8 +44,8 @@ class Cell:
     draw: Draw
     values: tuple[int, ...]
 
-    def __call__(self, asked: PixelSettings) -> Image.Image:
-        return Image.fromarray(self.draw(self.values, asked.image_size))
+    def __call__(self, settings: PixelSettings) -> Image.Image:
+        return Image.fromarray(self.draw(self.values, settings.image_size))
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ def component_accuracies(data: FactorData, factor: str) -> np.ndarray:
 def _fit(x: Tensor, signs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Minimise (w^2 + b^2) / 2 + sum of weight * max(0, 1 - sign (w x + b))^2 for each component and value.
 
-    x: (N, d); signs, weights: (N, K) -> w and b, (d, K). The objective is piecewise quadratic: a Newton step solves two equations in
-    two unknowns over the points within the margin, and is halved until it gains.
+    x: (N, d); signs, weights: (N, K) -> w and b, (d, K). The objective is piecewise quadratic: a Newton step solves two equations
+    in two unknowns over the points within the margin, and is halved until it gains.
     """
     slope, shift = torch.zeros(x.shape[1], signs.shape[1]), torch.zeros(x.shape[1], signs.shape[1])
 

@@ -17,7 +17,7 @@ from soda.data.sources.published.records import Contents, MissingError, Record
 PARTS = {"train": "smallnorb-5x46789x9x18x6x2x96x96-training", "test": "smallnorb-5x01235x9x18x6x2x96x96-testing"}
 FACTORS = ("category", "instance", "elevation", "azimuth", "lighting")
 _CATEGORIES = ("animal", "human", "plane", "truck", "car")
-_TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
+_TYPES: dict[int, np.dtype] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 
 
 def read_smallnorb(root: Path) -> Contents:

@@ -89,7 +89,7 @@ class Published:
             return int(table.metadata.num_rows)
 
     def items(self, config: DatasetConfig, raw: Path) -> Iterator[Item]:
-        """Every picture, in its official split if any. Raises SourceError when there is no table, or one of another set or folder."""
+        """Every picture, in its official split if any. Raises SourceError without a table, or with one of another set."""
         root = Path(config.path)
         table, names = _open(config, raw)
         with table:
