@@ -81,7 +81,7 @@ def _chances(scores: np.ndarray) -> np.ndarray:
 
 
 def _walk(nodes: np.ndarray, columns: np.ndarray, residuals: np.ndarray, step: np.ndarray, gains: np.ndarray) -> None:
-    """Send all points down a tree: splits add what they take off the squared error to `gains` (D,), leaves their value to `step`."""
+    """Send all points down a tree: splits add what they take off the squared error to `gains` (D,), leaves fill `step` (N,)."""
     waiting = [(0, np.arange(len(residuals)))]
     while waiting:
         at, rows = waiting.pop()
