@@ -16,9 +16,9 @@ from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.evaluation.baselines import factor_reader, supervised
 from soda.evaluation.baselines.beta_vae import BetaVAE, images_of_equal_compute, train_beta_vae
-from soda.evaluation.baselines.total_correlation import total_correlation
 from soda.evaluation.baselines.factor_reader import read, train_reader
 from soda.evaluation.baselines.supervised import accuracy, train_supervised
+from soda.evaluation.baselines.total_correlation import total_correlation
 from soda.evaluation.baselines.untrained import calibrate_batchnorm, initial_encoder
 from soda.evaluation.frozen import weights_hash
 from soda.evaluation.mix_scores import (
