@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,10 +37,6 @@ class Points:
     train: int = 10_000
     val: int = 1_000
     test: int = 5_000
-
-
-Draw = Callable[[int], FactorData]
-"""The points of a seed."""
 
 
 def score_once(data: FactorData, *, seed: int, exact: bool = False) -> dict[str, float]:
