@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from soda.common.errors import InputError
+from soda.evaluation.disentanglement.information import information_table
 from soda.evaluation.linear_probe import fit_logistic, standardise
 
 TREES = 10
 DEPTHS = (4, 8, 12)
-BINS = 20
 L2 = 1e-3  # of explicitness's logistic regressions
 
 
@@ -100,17 +100,9 @@ def modularity(x: np.ndarray, y: dict[str, np.ndarray]) -> float:
     Mean over components of 1 - sum of the squared information about other factors than its best / (best^2 (F - 1)). Components
     that say nothing are left out. 1 with a single factor; 0 when no component says anything.
     """
-    from sklearn.metrics import mutual_info_score
-
     if len(y) < 2:
         return 1.0
-    information = np.zeros((x.shape[1], len(y)))
-    for i, column in enumerate(x.T):
-        edges = np.linspace(column.min(), column.max(), BINS + 1)[1:-1]
-        binned = np.digitize(column, edges)
-        for k, values in enumerate(y.values()):
-            has = values >= 0
-            information[i, k] = max(0.0, mutual_info_score(values[has], binned[has]))
+    information = information_table(x, y)
     best = information.max(1)
     information, best = information[best > 0], best[best > 0]
     if not len(best):

@@ -18,6 +18,7 @@ from soda.evaluation.baselines import factor_reader, supervised
 from soda.evaluation.baselines.beta_vae import BetaVAE, images_of_equal_compute, train_beta_vae
 from soda.evaluation.baselines.factor_reader import read, train_reader
 from soda.evaluation.baselines.supervised import accuracy, train_supervised
+from soda.evaluation.baselines.total_correlation import total_correlation
 from soda.evaluation.baselines.untrained import calibrate_batchnorm, initial_encoder
 from soda.evaluation.frozen import weights_hash
 from soda.evaluation.mix_scores import (
@@ -162,3 +163,17 @@ def test_equal_computation_counts_every_view_that_training_encodes() -> None:
     assert images_of_equal_compute(pair) == one  # one view is encoded, the other one denoised
     for more in ("views.pairs.sources=3", "views.pairs.style_sections=1"):
         assert images_of_equal_compute(make_config("dataset.channels=3", "views=content", more)) > 1.1 * one
+
+
+def test_a_beta_tcvae_differs_from_a_beta_vae_by_the_total_correlation_alone() -> None:
+    config = make_config("dataset.channels=3")
+    torch.manual_seed(0)
+    vae, size = BetaVAE(config), config.dataset.image_size
+    images, noise = torch.rand(32, 3, size, size) * 2 - 1, torch.randn(32, config.model.latent_dim)
+    with torch.no_grad():
+        plain = vae(images, noise, 1.0)
+        assert float(vae(images, noise, 1.0, points=1000)) == pytest.approx(float(plain))  # beta 1 weighs nothing more
+        mean, log_variance = vae.encoder(images).chunk(2, dim=1)
+        z = mean + (0.5 * log_variance).exp() * noise
+        extra = 3 * total_correlation(z, mean, log_variance, 1000) / images[0].numel()
+        assert float(vae(images, noise, 4.0, points=1000)) == pytest.approx(float(plain + extra), rel=1e-5)

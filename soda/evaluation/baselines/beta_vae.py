@@ -1,7 +1,7 @@
-"""A beta-VAE with SODA's encoder, the baseline of disentanglement: same data, as many operations, another objective.
+"""A beta-VAE with SODA's encoder, or a beta-TCVAE: same data, as many operations, another objective than SODA's.
 
 Higgins et al. 2017 (ICLR): minimise -log p(x | z) + beta KL(q(z | x) || N(0, I)), summed over pixels and components; pixels are
-Bernoulli, as in Locatello et al. 2019.
+Bernoulli, as in Locatello et al. 2019. beta-TCVAE (Chen et al. 2018) weighs by beta the total correlation alone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from soda.common.images import to_float
 from soda.common.seeds import seed_of
 from soda.config import Config
+from soda.evaluation.baselines.total_correlation import total_correlation
 from soda.evaluation.samples import Sample
 from soda.model.batch import ViewBatch
 from soda.model.encoder import build_encoder
@@ -49,13 +50,22 @@ class BetaVAE(nn.Module):
         self.decoder = nn.Sequential(*layers, nn.Conv2d(here, channels, 3, padding=1))
         self.size = size
 
-    def forward(self, images: Tensor, noise: Tensor, beta: float) -> Tensor:
-        """The loss per picture, divided by the number of pixels. images: (B, C, S, S) in [-1, 1]; noise: (B, D)."""
+    def forward(self, images: Tensor, noise: Tensor, beta: float, points: int = 0) -> Tensor:
+        """The loss per picture, divided by the number of pixels. images: (B, C, S, S) in [-1, 1]; noise: (B, D).
+
+        points: how many images are trained on, for a beta-TCVAE; 0 for a beta-VAE.
+        """
         mean, log_variance = self.encoder(images).chunk(2, dim=1)  # (B, D) each
-        drawn = self.decoder(mean + (0.5 * log_variance).exp() * noise)[..., : self.size, : self.size]
-        error = F.binary_cross_entropy_with_logits(drawn, (images + 1) / 2, reduction="none").flatten(1).sum(1)
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
-        return (error + beta * divergence).mean() / images[0].numel()
+        z = mean + (0.5 * log_variance).exp() * noise
+        drawn = self.decoder(z)[..., : self.size, : self.size]
+        error = F.binary_cross_entropy_with_logits(drawn, (images + 1) / 2, reduction="none").flatten(1).sum(1).mean()
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        if points:
+            # The divergence is total correlation, information and the components' own divergences: one more of the first each.
+            regular = divergence + (beta - 1) * total_correlation(z, mean, log_variance, points)
+        else:
+            regular = beta * divergence
+        return (error + regular) / images[0].numel()
 
 
 class Means(nn.Module):
@@ -102,9 +112,16 @@ def images_of_equal_compute(config: Config, share: float = 1.0) -> int:
 
 
 def train_beta_vae(
-    config: Config, train: Sample, *, images: int, beta: float, device: torch.device, keeping: Keeping | None = None
+    config: Config,
+    train: Sample,
+    *,
+    images: int,
+    beta: float,
+    device: torch.device,
+    tc: bool = False,
+    keeping: Keeping | None = None,
 ) -> nn.Module:
-    """Train on `images` images of `train` and return the encoder of the means, in eval mode.
+    """Train on `images` images of `train` and return the encoder of the means, in eval mode. tc: a beta-TCVAE.
 
     Batch size, rates, warm-up, weight decay, clipping and seed are the SODA run's, with cosine decay; the last weights count;
     nothing is tuned. keeping: as `fit` has it.
@@ -118,9 +135,10 @@ def train_beta_vae(
     def loss_at(step: int) -> Tensor:
         batch = to_float(train.gather(order.indices(step * size, size))).to(device)
         generator = torch.Generator().manual_seed(seed_of("beta-vae", seed, step))
-        return network(batch, torch.randn(size, config.model.latent_dim, generator=generator).to(device), beta)
+        noise = torch.randn(size, config.model.latent_dim, generator=generator).to(device)
+        return network(batch, noise, beta, len(train) if tc else 0)
 
-    about = (hashlib.sha256(train.indices.tobytes()).hexdigest(), beta)
+    about = (hashlib.sha256(train.indices.tobytes()).hexdigest(), beta, *(["tc"] if tc else []))
     recipe = Recipe.of_run(config, -(-images // size) * size)  # whole batches
     fit("beta-vae", network, loss_at, recipe, keeping=keeping, module=__name__, about=about)
     return Means(network).eval()

@@ -66,7 +66,8 @@ def _beta_vae(context: EvaluationContext) -> tuple[nn.Module | None, int]:
 
 
 def _notes(context: EvaluationContext, factors: int, counts: tuple[int, ...], seen: int) -> list[str]:
-    from soda.evaluation.dci import BINS, DEPTHS, TREES
+    from soda.evaluation.dci import DEPTHS, TREES
+    from soda.evaluation.disentanglement.information import BINS
 
     config = context.config
     return [

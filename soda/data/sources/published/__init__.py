@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from soda.data.sources.published import celeba, cifar, flowers, imagenet, posed, svhn
+from soda.data.sources.published import (
+    cars3d,
+    celeba,
+    cifar,
+    dsprites,
+    flowers,
+    imagenet,
+    mpi3d,
+    posed,
+    shapes3d,
+    smallnorb,
+    svhn,
+)
 from soda.data.sources.published.source import Published
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
@@ -53,4 +65,21 @@ PUBLISHED: dict[str, Published] = {
         COLUMNS=_CAMERAS,
     ),
     "imagenet": Published("https://www.image-net.org", "non-commercial research only; Deng et al. 2009", imagenet.read_imagenet),
+    "shapes3d": Published(
+        "https://github.com/google-deepmind/3d-shapes", "Apache-2.0; Burgess and Kim 2018", shapes3d.read_shapes3d
+    ),
+    "dsprites": Published(
+        "https://github.com/google-deepmind/dsprites-dataset", "Apache-2.0; Matthey et al. 2017", dsprites.read_dsprites
+    ),
+    "mpi3d": Published(
+        "https://github.com/rr-learning/disentanglement_dataset", "CC-BY-4.0; Gondal et al. 2019", mpi3d.read_mpi3d
+    ),
+    "smallnorb": Published(
+        "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/",
+        "research only; LeCun, Huang and Bottou 2004",
+        smallnorb.read_smallnorb,
+    ),
+    "cars3d": Published(
+        "http://www.scottreed.info/files/nips2015-analogy-data.tar.gz", "not stated; Reed et al. 2015", cars3d.read_cars3d
+    ),
 }

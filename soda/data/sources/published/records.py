@@ -21,10 +21,10 @@ class Record:
     """One picture: its pixels, or the file that it is in."""
 
     id: str
-    split: str  # as Item has it
+    split: str  # as Item has it; "" where there is no official one
     label: str = ""
     path: str = ""  # of its file, relative to dataset.path
-    pixels: np.ndarray | None = None  # (H, W, 3) uint8, where a file holds many pictures
+    pixels: np.ndarray | None = None  # (H, W, 3) or grey (H, W) uint8, where a file holds many pictures
     file: str = ""  # what a person is told it comes from; "": `path`
     factors: Mapping[str, str] = field(default_factory=dict)
     camera: Camera | None = None  # of all pictures of a set, or of none

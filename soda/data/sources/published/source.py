@@ -27,7 +27,7 @@ from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
 TABLE, PIXELS = "pictures.parquet", "pixels.bin"
 _TEXT = ("id", "split", "label", "path", "file", "sha256", "problem")
-_NUMBERS = ("offset", "height", "width")  # of pictures in PIXELS; height is 0 for those in files
+_NUMBERS = ("offset", "height", "width", "depth")  # of pictures in PIXELS; height is 0 for those in files, depth 1 or 3
 _BATCH = 5000
 
 
@@ -80,7 +80,7 @@ class Published:
         return {"pictures": total, "unreadable": broken, "factors": len(contents.factors)}
 
     def opened(self, config: DatasetConfig, raw: Path) -> Opened:
-        """Every picture in its official split. Raises SourceError when there is no table, or one of another set or folder."""
+        """Every picture, in its official split if any. Raises SourceError without a table, or with one of another set."""
         root = Path(config.path)
         table, names = open_fetched(raw / TABLE, settings_of(config, "name", "path"))
         require_label(config, names, others=("official", "auto", "none"))
@@ -91,7 +91,7 @@ class Published:
                     factors = dict(zip(names, row["factors"], strict=True))
                     label = "" if config.labels == "none" else factors.get(config.labels, row["label"])
                     extra = dict(zip(CAMERA_COLUMNS, row["camera"], strict=True)) if self.COLUMNS else {}
-                    yield Item(row["id"], row["file"], _loader(root, raw, row), label, row["split"], extra, factors)
+                    yield Item(row["id"], row["file"], _loader(root, raw, row), label, row["split"] or None, extra, factors)
 
         return Opened(names, int(table.metadata.num_rows), items)
 
@@ -109,12 +109,14 @@ def _row(record: Record, pixels: BinaryIO, factors: Sequence[str]) -> dict[str, 
         row["camera"] = record.camera.numbers
     row |= {"file": record.file or record.path, "factors": [record.factors.get(name, "") for name in factors]}
     if record.pixels is not None:
-        row |= {"offset": pixels.tell(), "height": record.pixels.shape[0], "width": record.pixels.shape[1]}
+        height, width, *colours = record.pixels.shape
+        row |= {"offset": pixels.tell(), "height": height, "width": width, "depth": colours[0] if colours else 1}
         pixels.write(np.ascontiguousarray(record.pixels).data)
     return row
 
 
 def _loader(root: Path, raw: Path, row: Mapping[str, Any]) -> Loader:
     if row["height"]:
-        return PixelsInFile(raw / PIXELS, row["offset"], (row["height"], row["width"], 3))
+        shape = (row["height"], row["width"], 3) if row["depth"] == 3 else (row["height"], row["width"])
+        return PixelsInFile(raw / PIXELS, row["offset"], shape)
     return FilePicture(root / row["path"], row["path"], row["sha256"], row["problem"])

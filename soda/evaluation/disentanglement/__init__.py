@@ -1,0 +1,1 @@
+"""The published protocols of disentanglement, one file a score; `protocol.py` computes all of them."""
