@@ -88,6 +88,8 @@ def median_side(root: Path, names: Sequence[str]) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in names[::step]:
+            if not (root / name).is_file():  # a pipe would wait for somebody to write
+                continue
             try:
                 with Image.open(root / name) as image:
                     sides.append(min(image.size))

@@ -30,7 +30,7 @@ def dataset_config() -> MakeConfig:
             "csv_file_column": "file",
             "csv_label_column": "label",
             "duplicates": "keep",
-            "splits": "auto",
+            "splits": "auto" if settings.get("name", "folder") == "folder" else "official",
             "val_fraction": 0.2,
             "test_fraction": 0.2,
             "max_unreadable": 0.5,

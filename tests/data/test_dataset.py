@@ -68,7 +68,7 @@ def test_pictures_without_labels_have_label_minus_one(tmp_path: Path, dataset_co
 
 
 def test_an_empty_split_can_be_used(tmp_path: Path, dataset_config: MakeConfig, album: Path) -> None:
-    config = dataset_config(path=str(album), test_fraction=1e-9)
+    config = dataset_config(path=str(album), splits="official", test_fraction=1e-9)
     fetch(config, tmp_path / "raw")
     prepare(config, tmp_path / "raw", tmp_path / "prepared")
     split = PreparedData(tmp_path / "prepared").split("test")
