@@ -35,6 +35,7 @@ def add_commands(commands: Any) -> None:
     )
     command.add_argument("--normalize", choices=("none", "stats", "l2", "stats+l2"), default="none", help="the vectors (none)")
     _add_encoder(command)
+    _add_vectors(command, "z")
     command.set_defaults(action=_embed)
 
     command = commands.add_parser("search", help="the pictures most like others")
@@ -97,13 +98,14 @@ def _search(args: argparse.Namespace) -> None:
     from soda.vectors import VectorsError
     from soda.vectors.search import search
     from soda.vectors.sheet import Section, Shown
-    from soda.vectors.store import on_disk
+    from soda.vectors.store import on_disk, read_origin
 
     sheet_of(args)
-    encoder = _encoder(args)
+    origin = None if args.target.is_dir() else read_origin(args.target)
+    encoder = _encoder(args, origin)
     looked_for = [str(path) for path in args.queries]
     queries = encoder.embed_all(looked_for, normalize=COMPARED, batch_size=args.batch_size, **pixel_limit(args)).z
-    origin, blocks = _blocks(args, encoder)
+    origin, blocks = _blocks(args, encoder, origin)
     sections, rows = [], []
     for path, hits in zip(args.queries, search(queries, blocks, args.k), strict=True):
         rows += [(f"{cosine:.4f}", str(path), file) for file, cosine in hits]
@@ -175,12 +177,25 @@ def _outliers(args: argparse.Namespace) -> None:
     show(args, "Outliers", about, [section], lines)
 
 
-def _encoder(args: argparse.Namespace) -> Encoder:
+def _encoder(args: argparse.Namespace, origin: Origin | None = None) -> Encoder:
+    """The encoder of the options. origin: of the table that it is used on, whose vectors it gives then."""
     from soda.runtime import Encoder
     from soda.runtime.stream import default_workers, threads_beside
 
     workers = default_workers() if args.workers is None else args.workers
-    return Encoder(args.encoder, providers=args.provider, threads=args.threads or threads_beside(workers))
+    about: dict[str, Any] = {"providers": args.provider, "threads": args.threads or threads_beside(workers)}
+    return Encoder(args.encoder, output=_vectors_of(args, origin), **about)
+
+
+def _vectors_of(args: argparse.Namespace, origin: Origin | None) -> str:
+    """The output that is asked for. Raises VectorsError for another than a table holds."""
+    from soda.vectors import VectorsError
+
+    if origin is None:
+        return str(args.vectors or args.usual_vectors)
+    if args.vectors not in (None, "search", origin.vectors):
+        raise VectorsError(f"{args.target}: it holds {origin.vectors}, not {args.vectors}; embed the folder anew, or leave --vectors out")
+    return origin.vectors
 
 
 def _vectors(args: argparse.Namespace) -> Vectors:
@@ -189,7 +204,9 @@ def _vectors(args: argparse.Namespace) -> Vectors:
     from soda.vectors.store import Vectors, read_vectors
 
     if not args.target.is_dir():
-        return read_vectors(args.target)
+        found_vectors = read_vectors(args.target)
+        _vectors_of(args, found_vectors.origin)
+        return found_vectors
     encoder = _encoder(args)
     found = encoder.embed_all(args.target, **_streaming(args))
     return Vectors(found.names, found.z, Origin.of(encoder, args.target, COMPARED))
@@ -200,16 +217,17 @@ def _streaming(args: argparse.Namespace) -> dict[str, Any]:
     return {**settings, **pixel_limit(args)}
 
 
-def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterator[tuple[list[str], np.ndarray]]]:
-    """Names and latents of the target a block at a time. Raises VectorsError when another encoder made them."""
+def _blocks(
+    args: argparse.Namespace, encoder: Encoder, origin: Origin | None
+) -> tuple[Origin, Iterator[tuple[list[str], np.ndarray]]]:
+    """Names and latents of the target a block at a time; origin: of a table, None of a folder. Raises VectorsError when another encoder made them."""
     from soda.vectors import VectorsError
     from soda.vectors.origin import Origin
-    from soda.vectors.store import comparable_blocks, read_origin
+    from soda.vectors.store import comparable_blocks
 
-    if args.target.is_dir():
+    if origin is None:
         batches = encoder.stream(args.target, **_streaming(args))
         return Origin.of(encoder, args.target, COMPARED), ((batch.names, batch.z) for batch in batches if batch.names)
-    origin = read_origin(args.target)
     if origin.encoder_sha256 != Origin.of(encoder, Path(origin.folder), None).encoder_sha256:
         raise VectorsError(f"{args.target}: another encoder than {args.encoder} made these vectors; name that one with --encoder")
     if origin.normalize == "l2":
@@ -232,6 +250,7 @@ def _how(args: argparse.Namespace, vectors: Vectors) -> str:
 def _add_target(command: argparse.ArgumentParser) -> None:
     command.add_argument("target", type=Path, metavar="FOLDER|VECTORS", help="pictures, or what `soda embed` made of them")
     _add_encoder(command)
+    _add_vectors(command, "search")
 
 
 def _add_encoder(command: argparse.ArgumentParser) -> None:
@@ -250,6 +269,16 @@ def _add_encoder(command: argparse.ArgumentParser) -> None:
         help="of a file; larger ones are left out (100 million; a JPEG may have four times as many, decoded at half its sides)",
     )
     command.add_argument("--batch-size", type=int, default=64, help="pictures encoded at once (64)")
+
+
+def _add_vectors(command: argparse.ArgumentParser, usual: str) -> None:
+    command.add_argument(
+        "--vectors",
+        choices=("z", "features", "search"),
+        help="z; the longer features before it; or search, the one of them that finds better, as the encoder's file says "
+        f"({usual}; of a table its own)",
+    )
+    command.set_defaults(usual_vectors=usual)
 
 
 def _add_method(command: argparse.ArgumentParser) -> None:
