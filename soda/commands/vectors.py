@@ -184,6 +184,11 @@ def _encoder(args: argparse.Namespace, origin: Origin | None = None) -> Encoder:
 
     workers = default_workers() if args.workers is None else args.workers
     about: dict[str, Any] = {"providers": args.provider, "threads": args.threads or threads_beside(workers)}
+    if args.preprocess:
+        from soda.runtime.foreign import ForeignEncoder
+        from soda.runtime.foreign_settings import read_preprocessing
+
+        return ForeignEncoder(args.encoder, read_preprocessing(args.preprocess), **about)
     return Encoder(args.encoder, output=_vectors_of(args, origin), **about)
 
 
@@ -255,6 +260,7 @@ def _add_target(command: argparse.ArgumentParser) -> None:
 
 def _add_encoder(command: argparse.ArgumentParser) -> None:
     command.add_argument("--encoder", type=Path, default=ENCODER, help=f"{ENCODER} by default")
+    command.add_argument("--preprocess", type=Path, metavar="YAML", help="of an encoder of others: what `soda describe` wrote")
     command.add_argument(
         "--threads", type=int, default=0, help="of the model (0: one for each core that decodes nothing, at least one)"
     )
