@@ -199,7 +199,9 @@ def _vectors_of(args: argparse.Namespace, origin: Origin | None) -> str:
     if origin is None:
         return str(args.vectors or args.usual_vectors)
     if args.vectors not in (None, "search", origin.vectors):
-        raise VectorsError(f"{args.target}: it holds {origin.vectors}, not {args.vectors}; embed the folder anew, or leave --vectors out")
+        raise VectorsError(
+            f"{args.target}: it holds {origin.vectors}, not {args.vectors}; embed the folder anew, or leave --vectors out"
+        )
     return origin.vectors
 
 
@@ -225,7 +227,10 @@ def _streaming(args: argparse.Namespace) -> dict[str, Any]:
 def _blocks(
     args: argparse.Namespace, encoder: Encoder, origin: Origin | None
 ) -> tuple[Origin, Iterator[tuple[list[str], np.ndarray]]]:
-    """Names and latents of the target a block at a time; origin: of a table, None of a folder. Raises VectorsError when another encoder made them."""
+    """Names and vectors of the target a block at a time; origin: of a table, None of a folder.
+
+    Raises VectorsError when another encoder made them.
+    """
     from soda.vectors import VectorsError
     from soda.vectors.origin import Origin
     from soda.vectors.store import comparable_blocks

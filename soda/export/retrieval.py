@@ -74,9 +74,7 @@ def _by_copies(encoder: Encoder, val: Split) -> dict[str, float]:
         for images in (gather_rgb(val, rows), pixels.repeat(3, axis=3) if pixels.shape[3] == 1 else pixels)
     )
     own = torch.arange(len(rows))[:, None]
-    return {
-        name: float((neighbours(asked[name], searched[name], 1)[0] == own).float().mean()) for name in encoder.widths
-    }
+    return {name: float((neighbours(asked[name], searched[name], 1)[0] == own).float().mean()) for name in encoder.widths}
 
 
 def _vectors(encoder: Encoder, images: np.ndarray) -> dict[str, torch.Tensor]:

@@ -97,14 +97,18 @@ class ForeignEncoder(Encoder):
             (found,) = self._session.run([self._wanted], {self._input: given})
         except Exception as error:  # onnxruntime's errors share no base class
             why = " ".join(str(error).split())[:200]
-            raise EncoderError(f"{self.path}: it failed at {self._input} {given.shape}; does the preprocessing suit? {why}") from None
+            raise EncoderError(
+                f"{self.path}: it failed at {self._input} {given.shape}; does the preprocessing suit? {why}"
+            ) from None
         found = np.asarray(found, np.float32)
         if found.ndim == 4:
             found = found.mean((2, 3) if self.preprocessing.layout == "nchw" else (1, 2))
         elif found.ndim == 3:
             found = found.mean(1)
         if found.ndim != 2 or len(found) != len(squares) or not np.isfinite(found).all():
-            raise EncoderError(f"{self.path}: its output {self._wanted} is {found.shape}, or not finite: no vectors of {len(squares)}")
+            raise EncoderError(
+                f"{self.path}: its output {self._wanted} is {found.shape}, or not finite: no vectors of {len(squares)}"
+            )
         return found
 
 

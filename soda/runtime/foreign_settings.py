@@ -1,7 +1,7 @@
 """How pictures are prepared for somebody else's ONNX file: what its maker's README says, in a file of a few lines.
 
-The file is plain YAML, a line `key: value` for each setting, `#` before a remark. It is read here without a YAML parser, which the
-base install does not have: a value is a word, a number or a list of numbers in brackets.
+The file is plain YAML, a line `key: value` for each setting, `#` before a remark. It is read here without a YAML parser, which
+the base install does not have: a value is a word, a number or a list of numbers in brackets.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Preprocessing:
     def tensor(self, squares: np.ndarray) -> np.ndarray:
         """uint8 RGB (N, size, size, 3) as the graph takes it: float32, (N, 3, size, size) or (N, size, size, 3)."""
         low, high = self.range
-        x = squares.astype(np.float32) * ((high - low) / 255) + low
+        x: np.ndarray = squares.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
         x = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.layout == "nchw" else x)
 

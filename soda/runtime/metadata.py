@@ -5,8 +5,8 @@ Each key has the prefix `soda.`. Values of TEXT_KEYS are plain text, all others 
 Of both: format, latent_dim, image_size, channels, sections, dataset, data_version, data_licence, data_source, code_version,
 sha256 (of the file's bytes with zeros in its place; `soda.runtime.session`).
 Of the encoder: resize, z_mean and z_std (per component, over the train split), z_pictures (how many these were taken over),
-labels, probe (figures of the evaluation; empty without labels), precision (fp32, int8 or fp16); where it has the output `features`
-also features_dim, features_mean and features_std, and search_vectors (z or features: which of them finds what is alike better).
+labels, probe (figures of the evaluation; empty without labels), precision (fp32, int8 or fp16); where it has the output
+`features` also features_dim, features_mean and features_std, and search_vectors (z or features: which finds what is like it).
 Of the denoiser: num_timesteps T, alphas_cumprod (T + 1 numbers; entry 0 is the clean picture), schedule, prediction (what the
 network puts out; the graph turns it into x_0 and eps), sampling_steps, spacing, timesteps (the table entries that sampling_steps
 steps visit, from T to 0), guidance_scale, directions (those that change pictures most first: number, name, kind, section, sigma,

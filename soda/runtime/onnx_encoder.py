@@ -86,7 +86,8 @@ class Encoder(OnnxModel):
             raise EncoderError(f"{self.path}: it has no output {self.output}, only {OUTPUT}; {cure}")
         self._check_nodes()
         self.statistics = {
-            name: tuple(np.asarray(self._metadata[f"{name}_{key}"], np.float32) for key in ("mean", "std")) for name in self.widths
+            name: tuple(np.asarray(self._metadata[f"{name}_{key}"], np.float32) for key in ("mean", "std"))
+            for name in self.widths
         }
         self.mean, self.std = self.statistics[self.output]
         for constant in (self.mean, self.std):

@@ -83,9 +83,7 @@ def _open(args: argparse.Namespace) -> Encoder:
     from soda.runtime.foreign import ForeignEncoder
     from soda.runtime.foreign_settings import read_preprocessing
 
-    return ForeignEncoder(
-        args.encoder, read_preprocessing(args.preprocess), providers=args.provider, threads=args.threads
-    )
+    return ForeignEncoder(args.encoder, read_preprocessing(args.preprocess), providers=args.provider, threads=args.threads)
 
 
 def _default_name(path: Path) -> str:

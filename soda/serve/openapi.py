@@ -49,8 +49,8 @@ def path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 INFER: dict[str, Any] = {
-    "description": "Input `images` UINT8 [N, H, W, 3], flat or nested; output `z` FP32 [N, D]; where the model has them `features` "
-    "FP32 [N, F], for who names them in `outputs: [{name: features}]`. With the header "
+    "description": "Input `images` UINT8 [N, H, W, 3], flat or nested; output `z` FP32 [N, D]; where the model has them "
+    "`features` FP32 [N, F], for who names them in `outputs: [{name: features}]`. With the header "
     "Inference-Header-Content-Length the tensors follow the JSON as raw bytes (binary tensor extension); ask for such an answer "
     "with `parameters: {binary_data_output: true}`. `parameters: {normalize: l2}`, `stats` or `stats+l2` normalises z.",
     "requestBody": {

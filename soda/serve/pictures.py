@@ -94,7 +94,9 @@ async def read_files(request: Request, limits: Limits) -> list[UploadFile]:
     return files
 
 
-def answer(files: list[UploadFile], squares: list[np.ndarray | PictureError], found: np.ndarray, output: str) -> list[dict[str, Any]]:
+def answer(
+    files: list[UploadFile], squares: list[np.ndarray | PictureError], found: np.ndarray, output: str
+) -> list[dict[str, Any]]:
     """A row for each file: its name, and `output` (D numbers) or `error`. found: (n, D), of those with a square, in order."""
     rows, vectors = [], iter(found)
     for file, square in zip(files, squares, strict=True):

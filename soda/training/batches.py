@@ -44,8 +44,8 @@ class Order:
 class Reader:
     """The batches of a run, step by step: of single images, or with `partners` of pairs that their anchors are the sources of.
 
-    posed: with cameras, which are read when the first batch is. lessons: (n, T), a teacher's vector of each picture. Several processes read the same batches: a step draws its views
-    for all of a batch and takes this process's share of them.
+    posed: with cameras, which are read when the first batch is. lessons: (n, T), a teacher's vector of each picture. Several
+    processes read the same batches: a step draws its views for all of a batch and takes this process's share of them.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 USE_IMAGES = 128
 """Validation images on which the use of z is measured."""
 WATCHED = ("val_loss", "usage_gap", "z_grad_norm", "view_psnr", "pose_gap", "teacher_cosine")
-"""Of the last row, what goes into the metrics; the last but one two of a model that is told of cameras, the last with a teacher."""
+"""Of the last row, what goes into the metrics: two of a model that is told of cameras, the last of one with a teacher."""
 
 
 class DivergedError(SodaError, RuntimeError):
@@ -105,8 +105,9 @@ def fit(
 ) -> None:
     """Train `run` in place from its step to the last, checkpointing as it goes.
 
-    lessons: (n, T), the teacher's vector of each training picture. What is watched is measured by the leading process, and the others go by it. Raises Interrupted after saving on SIGINT or
-    SIGTERM, LostProcessError, after saving too, when another process is gone, DivergedError, UnusedLatentError, CheckpointError.
+    lessons: (n, T), the teacher's vector of each training picture. What is watched is measured by the leading process, and the
+    others go by it. Raises Interrupted after saving on SIGINT or SIGTERM, LostProcessError, after saving too, when another
+    process is gone, DivergedError, UnusedLatentError, CheckpointError.
     """
     settings, size = config.train, config.train.batch_size
     steps = -(-settings.images // size)

@@ -132,8 +132,9 @@ def step_loss(network: nn.Module, config: Config, batch: ViewBatch, seed: int, t
 
 
 def optimise(run: Run, network: nn.Module, config: Config, batch: ViewBatch, team: Processes = ALONE) -> Tensor:
-    """One step: gradients, clipping, AdamW, EMA. Returns the loss of the whole batch, still on its device; of a run with a teacher
-    the diffusion's part of it, which the loss on validation is like.
+    """One step: gradients, clipping, AdamW, EMA. Returns the loss of the whole batch, still on its device.
+
+    Of a run with a teacher that is the diffusion's part of it, as the loss on validation is.
 
     Raises LostProcessError; weights, averages and optimizer are then those of the step before.
     """

@@ -35,7 +35,7 @@ Teach = Callable[[np.ndarray], np.ndarray]
 
 
 def lessons_of(settings: TeacherConfig, data: PreparedData, runs: Path) -> np.ndarray | None:
-    """For each training picture the teacher's vector, less the mean over all, of length 1: (n, D) float16; None without a teacher.
+    """For each training picture the teacher's vector, less the mean over all, of length 1: (n, D) float16; None without one.
 
     All have the mean in common; it would make all cosines alike. Kept in runs/teachers/KEY.npy; the key is of teacher, data and
     preprocessing. Raises SodaError for a teacher that cannot be had or gives no vectors.
@@ -48,7 +48,9 @@ def lessons_of(settings: TeacherConfig, data: PreparedData, runs: Path) -> np.nd
         vectors -= vectors.mean(0)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not lengths.max() > 0:
-            raise InputError(f"train.teacher.path: {settings.path} says the same of every picture: there is nothing to learn from it")
+            raise InputError(
+                f"train.teacher.path: {settings.path} says the same of every picture: there is nothing to learn from it"
+            )
         vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as temporary, temporary.open("wb") as opened:
@@ -85,9 +87,11 @@ def _preprocessing(settings: TeacherConfig) -> Preprocessing:
 def _asked(settings: TeacherConfig, data: PreparedData) -> np.ndarray:
     """What the teacher says of each training picture: (n, D) float32."""
     split, how = data.split("train"), _preprocessing(settings)
-    teach = _efficientnet(how) if settings.path == EFFICIENTNET else ForeignEncoder(
-        settings.path, how, threads=torch.get_num_threads()
-    ).run
+    teach = (
+        _efficientnet(how)
+        if settings.path == EFFICIENTNET
+        else ForeignEncoder(settings.path, how, threads=torch.get_num_threads()).run
+    )
     log.info("%s looks at %d training pictures at %d px, once", settings.path, len(split), how.size)
     parts = []
     with Bar(total=len(split), initial=0, unit="img", desc="teacher", disable=False) as bar:

@@ -58,7 +58,9 @@ def test_features_cost_no_weights(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"encoder\.onnx: it has no output features, only z; export .*export\.features=true"):
         Encoder(plain, output="features")
     assert Encoder(plain, output="search").output == "z"
-    np.testing.assert_allclose(Encoder(plain).run(noise(2, 16, 16, 3)), Encoder(workspace.encoder).run(noise(2, 16, 16, 3)), atol=1e-6)
+    np.testing.assert_allclose(
+        Encoder(plain).run(noise(2, 16, 16, 3)), Encoder(workspace.encoder).run(noise(2, 16, 16, 3)), atol=1e-6
+    )
 
 
 def test_files_from_before_are_read_and_have_z_alone() -> None:
@@ -98,7 +100,9 @@ class Told(Encoder):
     def run_outputs(self, images: np.ndarray, outputs: Any) -> list[np.ndarray]:
         found = super().run_outputs(images, outputs)
         rng = np.random.default_rng(images.astype(np.int64).sum())
-        return [rng.normal(size=v.shape).astype(np.float32) if n == self.useless else v for n, v in zip(outputs, found, strict=True)]
+        return [
+            rng.normal(size=v.shape).astype(np.float32) if n == self.useless else v for n, v in zip(outputs, found, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("useless", ["z", "features"])

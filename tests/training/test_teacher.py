@@ -181,7 +181,7 @@ def test_a_teacher_that_cannot_be_asked_is_named(folder: Path, overrides: tuple[
 
 
 def test_several_views_have_no_lesson(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"train\.teacher\.path: .*must be empty where an image is encoded from several views"):
+    with pytest.raises(ConfigError, match=r"train\.teacher\.path: .*must be empty where several views are encoded"):
         taught(folder, "views.pairs.by=column", "views.pairs.column=label", "views.pairs.sources=2")
 
 
@@ -194,7 +194,9 @@ def test_a_run_starts_from_another_models_weights(folder: Path, tmp_path: Path, 
     assert all(torch.equal(tensor, given.state_dict()[name]) for name, tensor in run.ema.state_dict().items())
     assert caplog.messages[-1].endswith("tensors fit")
     drawn = start_run(make_config(*SHORT, "model.latent_dim=32"), "key", CPU).model.state_dict()
-    wider = start_run(make_config(*SHORT, "model.latent_dim=32", f"train.init={tmp_path}/zoo/mine"), "key", CPU).model.state_dict()
+    wider = start_run(
+        make_config(*SHORT, "model.latent_dim=32", f"train.init={tmp_path}/zoo/mine"), "key", CPU
+    ).model.state_dict()
     assert torch.equal(wider["encoder.stem.0.0.weight"], given.state_dict()["encoder.stem.0.0.weight"])
     assert torch.equal(wider["encoder.head.weight"], drawn["encoder.head.weight"])
     assert "drawn anew: encoder.head.weight ((32, 128), (16, 128) there)" in caplog.messages[-1]
