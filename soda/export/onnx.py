@@ -84,7 +84,7 @@ def export(
             **parity,
             **sizes,
             "opset": config.opset,
-            **({"search_vectors": chosen, **found_by} if config.features else {}),
+            **(found_by if config.features else {}),
             **speed,
             **decoding,
             **smaller,

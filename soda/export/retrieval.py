@@ -33,7 +33,7 @@ _BATCH = 64
 
 
 def choose_vectors(encoder: Encoder, data: PreparedData) -> tuple[str, dict[str, Any]]:
-    """The output for `search_vectors`, and figures: search_by, and search_z and search_features, shares in [0, 1] of validation.
+    """The output for `search_vectors`, and figures: search_by_labels, and search_z and search_features, shares in [0, 1].
 
     With labels, of two or more kinds in train and some in validation: how often the NEIGHBOURS nearest training pictures, voting,
     have a picture's label. Without: how often the picture nearest to an altered copy is its original. Compared as `soda search`
@@ -46,7 +46,7 @@ def choose_vectors(encoder: Encoder, data: PreparedData) -> tuple[str, dict[str,
         return OUTPUT, {}
     scores = _by_labels(encoder, train, val, len(data.label_names)) if by_labels else _by_copies(encoder, val)
     best = max(scores, key=lambda name: (scores[name], name == OUTPUT))
-    return best, {"search_by": "labels" if by_labels else "copies", **{f"search_{name}": score for name, score in scores.items()}}
+    return best, {"search_by_labels": by_labels, **{f"search_{name}": score for name, score in scores.items()}}
 
 
 def _by_labels(encoder: Encoder, train: Split, val: Split, classes: int) -> dict[str, float]:

