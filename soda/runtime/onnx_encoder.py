@@ -13,7 +13,7 @@ import numpy as np
 from soda.common.checks import one_of, whole_number
 from soda.common.errors import InputError
 from soda.runtime.items import Item, named
-from soda.runtime.metadata import FEATURES, INPUT, OUTPUT, OUTPUTS, from_props
+from soda.runtime.metadata import FEATURES, INPUT, OUTPUT, OUTPUTS, PREFIX, MetadataError, from_props
 from soda.runtime.names import one_line
 from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line, Progress
@@ -95,7 +95,12 @@ class Encoder(OnnxModel):
 
     def _described(self, props: Mapping[str, str]) -> dict[str, Any]:
         """What the file says of itself. Raises MetadataError."""
-        return from_props(props)
+        try:
+            return from_props(props)
+        except MetadataError as error:
+            if PREFIX + "format" in props:
+                raise
+            raise MetadataError(f"{error}; `soda describe` prepares the encoders of others for --preprocess") from None
 
     @property
     def widths(self) -> dict[str, int]:

@@ -83,6 +83,9 @@ def test_a_folder_is_embedded_and_searched_with_it(tmp_path: Path, capsys: Any) 
         Image.fromarray(noise(8, 8, 3, seed=i)).save(pictures / f"{i}.png")
     main(["describe", str(path)])
     said = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["embed", str(pictures), "-o", table, "--encoder", str(path)])
+    assert "not an encoder of this project; `soda describe` prepares" in capsys.readouterr().err
     options = ["--encoder", str(path), "--preprocess", str(tmp_path / "any.yaml")]
     assert f"soda embed FOLDER {' '.join(options)}" in said and "5 numbers a picture" in said
     main(["embed", str(pictures), "-o", table, *options])
