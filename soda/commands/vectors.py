@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soda.commands._encoders import add_encoder, add_vectors, open_encoder, vectors_of
 from soda.commands._sheets import add_sheet, pixel_limit, sheet_of, show
 from soda.common.checks import whole_number
-from soda.layout import ENCODER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +34,8 @@ def add_commands(commands: Any) -> None:
         help="vectors.parquet, or where pyarrow is missing vectors.npz; interrupted, the same command goes on",
     )
     command.add_argument("--normalize", choices=("none", "stats", "l2", "stats+l2"), default="none", help="the vectors (none)")
-    _add_encoder(command)
-    _add_vectors(command, "z")
+    add_encoder(command)
+    add_vectors(command, "z")
     command.set_defaults(action=_embed)
 
     command = commands.add_parser("search", help="the pictures most like others")
@@ -76,7 +76,7 @@ def _embed(args: argparse.Namespace) -> None:
     output = args.output or Path("vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
     try:
         done = embed_folder(
-            _encoder(args),
+            open_encoder(args),
             args.folder,
             output,
             normalize=normalize,
@@ -102,7 +102,7 @@ def _search(args: argparse.Namespace) -> None:
 
     sheet_of(args)
     origin = None if args.target.is_dir() else read_origin(args.target)
-    encoder = _encoder(args, origin)
+    encoder = open_encoder(args, origin)
     looked_for = [str(path) for path in args.queries]
     queries = encoder.embed_all(looked_for, normalize=COMPARED, batch_size=args.batch_size, **pixel_limit(args)).z
     origin, blocks = _blocks(args, encoder, origin)
@@ -177,34 +177,6 @@ def _outliers(args: argparse.Namespace) -> None:
     show(args, "Outliers", about, [section], lines)
 
 
-def _encoder(args: argparse.Namespace, origin: Origin | None = None) -> Encoder:
-    """The encoder of the options. origin: of the table that it is used on, whose vectors it gives then."""
-    from soda.runtime import Encoder
-    from soda.runtime.stream import default_workers, threads_beside
-
-    workers = default_workers() if args.workers is None else args.workers
-    about: dict[str, Any] = {"providers": args.provider, "threads": args.threads or threads_beside(workers)}
-    if args.preprocess:
-        from soda.runtime.foreign import ForeignEncoder
-        from soda.runtime.foreign_settings import read_preprocessing
-
-        return ForeignEncoder(args.encoder, read_preprocessing(args.preprocess), **about)
-    return Encoder(args.encoder, output=_vectors_of(args, origin), **about)
-
-
-def _vectors_of(args: argparse.Namespace, origin: Origin | None) -> str:
-    """The output that is asked for. Raises VectorsError for another than a table holds."""
-    from soda.vectors import VectorsError
-
-    if origin is None:
-        return str(args.vectors or args.usual_vectors)
-    if args.vectors not in (None, "search", origin.vectors):
-        raise VectorsError(
-            f"{args.target}: it holds {origin.vectors}, not {args.vectors}; embed the folder anew, or leave --vectors out"
-        )
-    return origin.vectors
-
-
 def _vectors(args: argparse.Namespace) -> Vectors:
     """All latents of the target in memory, ready to be compared."""
     from soda.vectors.origin import Origin
@@ -212,9 +184,9 @@ def _vectors(args: argparse.Namespace) -> Vectors:
 
     if not args.target.is_dir():
         found_vectors = read_vectors(args.target)
-        _vectors_of(args, found_vectors.origin)
+        vectors_of(args, found_vectors.origin)
         return found_vectors
-    encoder = _encoder(args)
+    encoder = open_encoder(args)
     found = encoder.embed_all(args.target, **_streaming(args))
     return Vectors(found.names, found.z, Origin.of(encoder, args.target, COMPARED))
 
@@ -259,37 +231,8 @@ def _how(args: argparse.Namespace, vectors: Vectors) -> str:
 
 def _add_target(command: argparse.ArgumentParser) -> None:
     command.add_argument("target", type=Path, metavar="FOLDER|VECTORS", help="pictures, or what `soda embed` made of them")
-    _add_encoder(command)
-    _add_vectors(command, "search")
-
-
-def _add_encoder(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--encoder", type=Path, default=ENCODER, help=f"{ENCODER} by default")
-    command.add_argument("--preprocess", type=Path, metavar="YAML", help="of an encoder of others: what `soda describe` wrote")
-    command.add_argument(
-        "--threads", type=int, default=0, help="of the model (0: one for each core that decodes nothing, at least one)"
-    )
-    command.add_argument("--workers", type=int, help="threads that decode pictures (one a core)")
-    command.add_argument(
-        "--provider", action="append", metavar="NAME", help="of onnxruntime, the preferred one first (CPUExecutionProvider)"
-    )
-    command.add_argument(
-        "--max-pixels",
-        type=int,
-        metavar="N",
-        help="of a file; larger ones are left out (100 million; a JPEG may have four times as many, decoded at half its sides)",
-    )
-    command.add_argument("--batch-size", type=int, default=64, help="pictures encoded at once (64)")
-
-
-def _add_vectors(command: argparse.ArgumentParser, usual: str) -> None:
-    command.add_argument(
-        "--vectors",
-        choices=("z", "features", "search"),
-        help="z; the longer features before it; or search, the one of them that finds better, as the encoder's file says "
-        f"({usual}; of a table its own)",
-    )
-    command.set_defaults(usual_vectors=usual)
+    add_encoder(command)
+    add_vectors(command, "search")
 
 
 def _add_method(command: argparse.ArgumentParser) -> None:

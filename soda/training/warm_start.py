@@ -24,14 +24,13 @@ def warm_start(model: SodaNetwork, init: str) -> None:
     What does not fit stays as it was drawn, and is named in one line. Raises CheckpointError for no model folder, InputError
     where not one weight of the encoder fits.
     """
-    given = load_model(Path(init))[0].state_dict()
-    mine = model.state_dict()
+    given, mine = load_model(Path(init))[0].state_dict(), model.state_dict()
     fitting = {name: tensor for name, tensor in given.items() if name in mine and mine[name].shape == tensor.shape}
     if not any(name.startswith("encoder.") and tensor.ndim > 1 for name, tensor in fitting.items()):
         raise InputError(f"train.init: {init!r} is not possible; no layer of its encoder has the shape of this model's")
     for name, tensor in fitting.items():
         mine[name].copy_(tensor)
-    other = [_difference(name, given, mine) for name in mine if name not in fitting and not name.startswith("schedule.")]
+    other = [_difference(name, given, mine) for name in mine if name not in fitting]
     shown = ", ".join(other[:NAMED]) + (f" and {len(other) - NAMED} more" if len(other) > NAMED else "")
     log.info("starting from %s: %d of %d tensors fit%s", init, len(fitting), len(mine), f"; drawn anew: {shown}" if other else "")
 

@@ -195,6 +195,8 @@ def test_a_run_starts_from_another_models_weights(folder: Path, tmp_path: Path, 
     run = start_run(make_config(*SHORT, f"train.init={tmp_path}/zoo/mine"), "key", CPU)
     assert all(torch.equal(tensor, given.state_dict()[name]) for name, tensor in run.ema.state_dict().items())
     assert caplog.messages[-1].endswith("tensors fit")
+    linear = make_config(*SHORT, f"train.init={tmp_path}/zoo/mine", "diffusion.schedule=linear")
+    assert torch.equal(start_run(linear, "key", CPU).model.schedule.alphas_cumprod, build_model(linear).schedule.alphas_cumprod)
     drawn = start_run(make_config(*SHORT, "model.latent_dim=32"), "key", CPU).model.state_dict()
     wider = start_run(
         make_config(*SHORT, "model.latent_dim=32", f"train.init={tmp_path}/zoo/mine"), "key", CPU
