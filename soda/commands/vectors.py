@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soda.commands._encoders import add_encoder, add_vectors, open_encoder, vectors_of
 from soda.commands._sheets import add_sheet, pixel_limit, sheet_of, show
 from soda.common.checks import whole_number
-from soda.layout import ENCODER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,8 @@ def add_commands(commands: Any) -> None:
         help="vectors.parquet, or where pyarrow is missing vectors.npz; interrupted, the same command goes on",
     )
     command.add_argument("--normalize", choices=("none", "stats", "l2", "stats+l2"), default="none", help="the vectors (none)")
-    _add_encoder(command)
+    add_encoder(command)
+    add_vectors(command, "z")
     command.set_defaults(action=_embed)
 
     command = commands.add_parser("search", help="the pictures most like others")
@@ -75,7 +76,7 @@ def _embed(args: argparse.Namespace) -> None:
     output = args.output or Path("vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
     try:
         done = embed_folder(
-            _encoder(args),
+            open_encoder(args),
             args.folder,
             output,
             normalize=normalize,
@@ -97,13 +98,14 @@ def _search(args: argparse.Namespace) -> None:
     from soda.vectors import VectorsError
     from soda.vectors.search import search
     from soda.vectors.sheet import Section, Shown
-    from soda.vectors.store import on_disk
+    from soda.vectors.store import on_disk, read_origin
 
     sheet_of(args)
-    encoder = _encoder(args)
+    origin = None if args.target.is_dir() else read_origin(args.target)
+    encoder = open_encoder(args, origin)
     looked_for = [str(path) for path in args.queries]
     queries = encoder.embed_all(looked_for, normalize=COMPARED, batch_size=args.batch_size, **pixel_limit(args)).z
-    origin, blocks = _blocks(args, encoder)
+    origin, blocks = _blocks(args, encoder, origin)
     sections, rows = [], []
     for path, hits in zip(args.queries, search(queries, blocks, args.k), strict=True):
         rows += [(f"{cosine:.4f}", str(path), file) for file, cosine in hits]
@@ -175,22 +177,16 @@ def _outliers(args: argparse.Namespace) -> None:
     show(args, "Outliers", about, [section], lines)
 
 
-def _encoder(args: argparse.Namespace) -> Encoder:
-    from soda.runtime import Encoder
-    from soda.runtime.stream import default_workers, threads_beside
-
-    workers = default_workers() if args.workers is None else args.workers
-    return Encoder(args.encoder, providers=args.provider, threads=args.threads or threads_beside(workers))
-
-
 def _vectors(args: argparse.Namespace) -> Vectors:
     """All latents of the target in memory, ready to be compared."""
     from soda.vectors.origin import Origin
     from soda.vectors.store import Vectors, read_vectors
 
     if not args.target.is_dir():
-        return read_vectors(args.target)
-    encoder = _encoder(args)
+        found_vectors = read_vectors(args.target)
+        vectors_of(args, found_vectors.origin)
+        return found_vectors
+    encoder = open_encoder(args)
     found = encoder.embed_all(args.target, **_streaming(args))
     return Vectors(found.names, found.z, Origin.of(encoder, args.target, COMPARED))
 
@@ -200,16 +196,20 @@ def _streaming(args: argparse.Namespace) -> dict[str, Any]:
     return {**settings, **pixel_limit(args)}
 
 
-def _blocks(args: argparse.Namespace, encoder: Encoder) -> tuple[Origin, Iterator[tuple[list[str], np.ndarray]]]:
-    """Names and latents of the target a block at a time. Raises VectorsError when another encoder made them."""
+def _blocks(
+    args: argparse.Namespace, encoder: Encoder, origin: Origin | None
+) -> tuple[Origin, Iterator[tuple[list[str], np.ndarray]]]:
+    """Names and vectors of the target a block at a time; origin: of a table, None of a folder.
+
+    Raises VectorsError when another encoder made them.
+    """
     from soda.vectors import VectorsError
     from soda.vectors.origin import Origin
-    from soda.vectors.store import comparable_blocks, read_origin
+    from soda.vectors.store import comparable_blocks
 
-    if args.target.is_dir():
+    if origin is None:
         batches = encoder.stream(args.target, **_streaming(args))
         return Origin.of(encoder, args.target, COMPARED), ((batch.names, batch.z) for batch in batches if batch.names)
-    origin = read_origin(args.target)
     if origin.encoder_sha256 != Origin.of(encoder, Path(origin.folder), None).encoder_sha256:
         raise VectorsError(f"{args.target}: another encoder than {args.encoder} made these vectors; name that one with --encoder")
     if origin.normalize == "l2":
@@ -231,25 +231,8 @@ def _how(args: argparse.Namespace, vectors: Vectors) -> str:
 
 def _add_target(command: argparse.ArgumentParser) -> None:
     command.add_argument("target", type=Path, metavar="FOLDER|VECTORS", help="pictures, or what `soda embed` made of them")
-    _add_encoder(command)
-
-
-def _add_encoder(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--encoder", type=Path, default=ENCODER, help=f"{ENCODER} by default")
-    command.add_argument(
-        "--threads", type=int, default=0, help="of the model (0: one for each core that decodes nothing, at least one)"
-    )
-    command.add_argument("--workers", type=int, help="threads that decode pictures (one a core)")
-    command.add_argument(
-        "--provider", action="append", metavar="NAME", help="of onnxruntime, the preferred one first (CPUExecutionProvider)"
-    )
-    command.add_argument(
-        "--max-pixels",
-        type=int,
-        metavar="N",
-        help="of a file; larger ones are left out (100 million; a JPEG may have four times as many, decoded at half its sides)",
-    )
-    command.add_argument("--batch-size", type=int, default=64, help="pictures encoded at once (64)")
+    add_encoder(command)
+    add_vectors(command, "search")
 
 
 def _add_method(command: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from soda.config.schema import Config, from_dict, to_dict
 from soda.config.schema_data import DatasetConfig, GateConfig
 from soda.config.schema_model import CamerasConfig, ModelConfig
 from soda.config.schema_results import EvaluateConfig, ExportConfig
-from soda.config.schema_training import DiffusionConfig, TrainConfig
+from soda.config.schema_training import DiffusionConfig, TeacherConfig, TrainConfig
 from soda.config.schema_views import AugmentConfig, PairsConfig, ViewsConfig
 from soda.config.validated import ConfigError
 
@@ -29,6 +29,7 @@ __all__ = [
     "GateConfig",
     "ModelConfig",
     "PairsConfig",
+    "TeacherConfig",
     "TrainConfig",
     "ViewsConfig",
     "advice",

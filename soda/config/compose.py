@@ -21,6 +21,9 @@ _NAMES = (
     "dataset.csv_label_column",
     "gate.reference",
     "views.pairs.file",
+    "train.teacher",
+    "train.teacher.path",
+    "train.init",
 )
 """Settings that name people's own files and columns."""
 

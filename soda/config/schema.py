@@ -43,6 +43,14 @@ class Config:
             fine,
             f"less than the model's {self.model.sections} sections, with model.layer_modulation and without cameras",
         )
+        pairs = self.views.pairs
+        check(
+            not self.train.teacher.path
+            or (pairs.sources == 1 and not pairs.style_sections and not self.model.cameras.view_attention),
+            "train.teacher.path",
+            self.train.teacher.path,
+            "empty where several views are encoded (views.pairs.sources, style_sections) or attended to (model.cameras)",
+        )
         for name in ("source", "target") if self.model.cameras.rays else ():
             view = getattr(self.views, name)
             moved = view.crop_prob > 0 or view.flip_prob > 0 or (view.randaugment_prob > 0 and view.randaugment_ops > 0)

@@ -53,3 +53,4 @@ class ExportConfig:
     calibration_images: Annotated[Count, Before(512)]
     probe_images: Annotated[Count, Before(20000)]  # labels of the train split that judge the 8-bit encoders
     fp16: Annotated[Flag, Before(False)]
+    features: Annotated[Flag, Before(False)]  # encoder.onnx also gives what its last layer makes z of

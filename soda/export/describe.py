@@ -12,9 +12,10 @@ import onnx
 
 from soda.data.dataset import PreparedData
 from soda.export import ExportError
-from soda.export.statistics import latent_statistics
+from soda.export.statistics import FEATURE_FLOOR, latent_statistics
 from soda.export.version import code_version
 from soda.inference.directions import load_directions, weights_sha256
+from soda.model.encoder import encode_with_features
 from soda.model.network import SodaNetwork
 from soda.runtime.metadata import FORMAT, to_props
 from soda.runtime.session import with_checksum
@@ -48,11 +49,19 @@ def describe_model(model: SodaNetwork, data: PreparedData, trained_on: str) -> d
     }
 
 
-def describe_encoder(model: SodaNetwork, data: PreparedData, resize: str, evaluation: Path) -> dict[str, Any]:
-    """What only the encoder says; runs it over the train split. Raises ExportError as `latent_statistics` does."""
+def describe_encoder(model: SodaNetwork, data: PreparedData, resize: str, evaluation: Path, *, features: bool) -> dict[str, Any]:
+    """What only the encoder says, with `features` also of these; runs it over the train split.
+
+    Raises ExportError as `latent_statistics` does.
+    """
     probe = _probe_figures(evaluation)
     mean, std, images = latent_statistics(model.encoder, data.split("train"))
-    statistics = {"z_mean": _rounded(mean), "z_std": _rounded(std), "z_pictures": images}
+    statistics: dict[str, Any] = {"z_mean": _rounded(mean), "z_std": _rounded(std), "z_pictures": images}
+    if features:
+        mean, std, _ = latent_statistics(
+            lambda given: encode_with_features(model.encoder, given)[1], data.split("train"), floor=FEATURE_FLOOR, what="features"
+        )
+        statistics |= {"features_dim": len(mean), "features_mean": _rounded(mean), "features_std": _rounded(std)}
     return {"resize": resize, "labels": data.label_names, "probe": probe, "precision": "fp32", **statistics}
 
 

@@ -1,4 +1,4 @@
-"""The graph of encoder.onnx as a torch module: uint8 pictures of any size in, z out, with the preprocessing inside.
+"""The graph of encoder.onnx as a torch module: uint8 pictures of any size in, z and features out, with the preprocessing inside.
 
 The resize reproduces Pillow's bit for bit (Pillow, src/libImaging/Resample.c): a triangle filter in fixed point, along the
 width and then along the height, rounded after each. So z is the same whether Pillow or the graph resizes. It is written as two
@@ -12,6 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from soda.model.encoder import encode_with_features
+from soda.runtime.metadata import OUTPUT, OUTPUTS
+
 FIXED_POINT = float(1 << 22)
 """One, in the fixed point of Pillow's filter weights for 8-bit pictures (PRECISION_BITS)."""
 
@@ -23,24 +26,30 @@ class DeployedEncoder(nn.Module):
     """Preprocessing and encoder in one.
 
     encoder: (N, C, S, S) in [-1, 1] -> (N, D), in eval mode. resize: "crop" takes the centre square first, "stretch" the whole
-    picture.
+    picture. features: give what the encoder's last layer makes z of, too; it must be one of `soda.model.encoder` then.
     """
 
     luma: Tensor
 
-    def __init__(self, encoder: nn.Module, *, image_size: int, channels: int, resize: str) -> None:
+    def __init__(self, encoder: nn.Module, *, image_size: int, channels: int, resize: str, features: bool = False) -> None:
         super().__init__()
         if channels not in (1, 3):
             raise ValueError(f"channels: {channels!r} is not possible; must be 1 or 3")
         if resize not in ("crop", "stretch"):
             raise ValueError(f"resize: {resize!r} is not possible; must be crop or stretch")
-        self.encoder = encoder
+        self.encoder, self.features = encoder, features
         self.image_size, self.channels, self.resize = image_size, channels, resize
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images: (N, H, W, 3) uint8 RGB -> z: (N, D)."""
-        return self.encoder(self.pixels(images) / 127.5 - 1)
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """images: (N, H, W, 3) uint8 RGB -> z: (N, D); with `features` z and they, (N, F)."""
+        squares = self.pixels(images) / 127.5 - 1
+        return encode_with_features(self.encoder, squares) if self.features else self.encoder(squares)
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """What `forward` gives, by the names of the exported graph's outputs."""
+        found = self(images)
+        return dict(zip(OUTPUTS, found, strict=True)) if self.features else {OUTPUT: found}
 
     def pixels(self, images: Tensor) -> Tensor:
         """What `soda.runtime.preprocess.to_square` gives: (N, H, W, 3) uint8 -> (N, C, S, S) float32, whole, from 0 to 255."""

@@ -15,6 +15,7 @@ from soda.export import ExportError
 from soda.export.graph import DeployedEncoder
 from soda.export.statistics import evenly_spaced, gather_rgb
 from soda.runtime import Encoder
+from soda.runtime.metadata import OUTPUT
 from soda.runtime.preprocess import to_square
 
 BATCHES = (1, 3, 17, 64)
@@ -32,35 +33,45 @@ MAX_LEVELS = 1.0
 
 @dataclass(frozen=True)
 class Likeness:
-    """Over all pictures: differences of z standardised by the training statistics, cosines of z itself, picture by picture."""
+    """Over all pictures: differences of z standardised by the training statistics, cosines of z itself, picture by picture; and
+    the same of the features, where there are some."""
 
     images: int
     max_abs_diff: float
     mean_cosine: float
     min_cosine: float
+    features_max_abs_diff: float | None = None
+    features_mean_cosine: float | None = None
+    features_min_cosine: float | None = None
 
 
 @torch.inference_mode()
 def likeness(encoder: Encoder, module: DeployedEncoder, split: Split, count: int, *, most: float = np.inf) -> Likeness:
-    """How near the z of `encoder` are to the torch module's on `count` pictures of the split.
+    """How near the z, and the features, of `encoder` are to the torch module's on `count` pictures of the split.
 
     most: what each difference may be, for the graph that must be equal; its preprocessing is then held to Pillow's, too. Raises
     ExportError naming the picture and the value where it is not, and when there is no picture to compare on.
     """
-    diffs, cosines = [], []
+    diffs: dict[str, list[np.ndarray]] = {name: [] for name in encoder.widths}
+    cosines: dict[str, list[np.ndarray]] = {name: [] for name in encoder.widths}
     for names, images in _batches(split, count):
         tensor = torch.from_numpy(images)
-        z, wanted = encoder.run(images), module(tensor).numpy()
-        diff = np.abs(z - wanted) / encoder.std  # (n, D)
         if most < np.inf:
             _check_pixels(names, images, module.pixels(tensor).numpy(), module)
-            _check_z(names, np.nan_to_num(diff, nan=np.inf), most)
-        diffs.append(diff.max(1))
-        cosines.append(_cosine(z, wanted))
-    if not diffs:
+        found, wanted = dict(zip(diffs, encoder.run_outputs(images, list(diffs)), strict=True)), module.outputs(tensor)
+        for output, vectors in found.items():
+            diff = np.abs(vectors - wanted[output].numpy()) / encoder.statistics[output][1]  # (n, D)
+            if most < np.inf:
+                _check_vectors(names, np.nan_to_num(diff, nan=np.inf), most, output)
+            diffs[output].append(diff.max(1))
+            cosines[output].append(_cosine(vectors, wanted[output].numpy()))
+    if not diffs[OUTPUT]:
         raise ExportError(f"the {split.name} split has no pictures, so the encoder cannot be compared with the torch model")
-    diff, cosine = np.concatenate(diffs), np.concatenate(cosines)
-    return Likeness(len(diff), float(diff.max()), float(cosine.mean()), float(cosine.min()))
+    figures = [
+        (float(np.concatenate(diffs[name]).max()), float(cosine.mean()), float(cosine.min()))
+        for name, cosine in ((name, np.concatenate(parts)) for name, parts in cosines.items())
+    ]
+    return Likeness(sum(map(len, diffs[OUTPUT])), *(value for each in figures for value in each))
 
 
 def comparison_split(data: PreparedData) -> Split:
@@ -88,12 +99,12 @@ def _name(split: Split, index: int) -> str:
     return f"{split.name} picture {split.ids[index]} ({split.files[index]})"
 
 
-def _check_z(names: list[str], diff: np.ndarray, most: float) -> None:
+def _check_vectors(names: list[str], diff: np.ndarray, most: float, output: str) -> None:
     worst = int(diff.max(1).argmax())
     if diff[worst].max() > most:
         raise ExportError(
             f"the exported encoder differs from the torch model by {diff[worst].max():.3g} standard deviations "
-            f"(component {diff[worst].argmax()} of z of {names[worst]}, batch of {len(diff)}); "
+            f"(component {diff[worst].argmax()} of {output} of {names[worst]}, batch of {len(diff)}); "
             f"export.max_abs_diff allows {most:g}"
         )
 

@@ -143,6 +143,8 @@ class _Maker:
         like = self._like(encoder, comparison_split(self.data))
         about = {"bytes": path.stat().st_size, "mean_cosine": like.mean_cosine, "min_cosine": like.min_cosine}
         about |= {"max_abs_diff": like.max_abs_diff, "ms_64": measure_batch(encoder, BATCH)}
+        if like.features_mean_cosine is not None and like.features_min_cosine is not None:
+            about |= {"features_mean_cosine": like.features_mean_cosine, "features_min_cosine": like.features_min_cosine}
         score = self.judge.probe(encoder) if score is None else score
         if self.before is not None and score is not None:
             about |= {"probe_val_top1": score, "probe_val_drop": self.before - score}

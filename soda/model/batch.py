@@ -16,7 +16,8 @@ class ViewBatch:
 
     sources: (B, V, C, S, S), one view or several of a thing; target: (B, C, S, S); style: (B, C, S, S), a view whose latent gives
     the `style_sections` finest sections in place of the source's; source_cameras: (B, V, 16) and target_cameras: (B, 16) in the
-    order of cameras.COLUMNS, rows of zeros where one is not known, None where a model is not told of them.
+    order of cameras.COLUMNS, rows of zeros where one is not known, None where a model is not told of them; lesson: (B, T), what a
+    teacher says of the first source's picture, None without one.
     """
 
     sources: Tensor
@@ -25,6 +26,7 @@ class ViewBatch:
     style_sections: int = 0
     source_cameras: Tensor | None = None
     target_cameras: Tensor | None = None
+    lesson: Tensor | None = None
 
     @staticmethod
     def of(images: Tensor) -> ViewBatch:

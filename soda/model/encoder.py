@@ -96,6 +96,22 @@ def last_layer(encoder: nn.Module) -> nn.Linear:
     return layer
 
 
+def encode_with_features(encoder: nn.Module, images: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """z (B, D) as the encoder gives it, and the features (B, F) that its last layer makes it of.
+
+    images: (B, C, S, S) in [-1, 1]; cameras: (B, 16) of an encoder with rays, or None.
+    """
+    net: Any = encoder
+    if isinstance(encoder, PosedEncoder):
+        net, images = encoder.encoder, encoder.rays(images, cameras)
+    if isinstance(net, TinyEncoder):
+        features = net.squeeze(net.stages(net.stem(images)))
+    else:
+        h = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+        features = net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(h))))).flatten(1)
+    return last_layer(encoder)(features), features
+
+
 def map_channels(model: ModelConfig) -> int:
     """Channels of the feature map that `PosedEncoder.with_map` gives of an encoder of these settings."""
     return {"tiny": 2 * model.encoder_width, "resnet18": 256, "resnet50": 1024}[model.encoder]

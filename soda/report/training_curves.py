@@ -24,6 +24,11 @@ KNOWN: dict[str, tuple[str, str, bool]] = {
     "z_grad_norm": ("Gradient at the latent", "Mean norm of the loss’s gradient at z.", True),
     "view_psnr": ("Expected novel views, dB", "PSNR of what is drawn in one step from pure noise, on validation pairs.", False),
     "pose_gap": ("Use of the pose", "By how many dB that falls with another view’s camera; 0 would mean unused.", True),
+    "teacher_cosine": (
+        "Agreement with the teacher",
+        "Cosine of what the head says with the teacher’s vector, last batch.",
+        False,
+    ),
     "psnr": ("PSNR, dB", "Of reconstructions while training.", False),
     "lr": ("Learning rate", "Of the denoiser.", True),
     "images_per_second": ("Speed", "Images a second.", True),

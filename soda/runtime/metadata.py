@@ -5,7 +5,8 @@ Each key has the prefix `soda.`. Values of TEXT_KEYS are plain text, all others 
 Of both: format, latent_dim, image_size, channels, sections, dataset, data_version, data_licence, data_source, code_version,
 sha256 (of the file's bytes with zeros in its place; `soda.runtime.session`).
 Of the encoder: resize, z_mean and z_std (per component, over the train split), z_pictures (how many these were taken over),
-labels, probe (figures of the evaluation; empty without labels), precision (fp32, int8 or fp16).
+labels, probe (figures of the evaluation; empty without labels), precision (fp32, int8 or fp16); where it has the output
+`features` also features_dim, features_mean and features_std, and search_vectors (z or features: which finds what is like it).
 Of the denoiser: num_timesteps T, alphas_cumprod (T + 1 numbers; entry 0 is the clean picture), schedule, prediction (what the
 network puts out; the graph turns it into x_0 and eps), sampling_steps, spacing, timesteps (the table entries that sampling_steps
 steps visit, from T to 0), guidance_scale, directions (those that change pictures most first: number, name, kind, section, sigma,
@@ -28,12 +29,14 @@ FORMAT = 1
 
 PREFIX = "soda."
 CHECKSUM_KEY = PREFIX + "sha256"
-INPUT, OUTPUT = "images", "z"
+INPUT, OUTPUT, FEATURES = "images", "z", "features"
+OUTPUTS = (OUTPUT, FEATURES)
+"""Of an encoder: z, and what its last layer makes z of. Files exported before there was a choice have z alone."""
 DENOISER_INPUTS, DENOISER_OUTPUTS = ("x_t", "t", "z"), ("x_0", "eps")
 TEXT_KEYS = frozenset(
     {
         "resize", "dataset", "data_version", "data_licence", "data_source", "code_version",
-        "sha256", "precision", "schedule", "prediction", "spacing",
+        "sha256", "precision", "schedule", "prediction", "spacing", "search_vectors",
     }
 )  # fmt: skip
 _COUNTS = ("latent_dim", "image_size", "channels")
@@ -62,7 +65,21 @@ def from_props(props: Mapping[str, str]) -> dict[str, Any]:
     for key, wanted in (("z_mean", "finite numbers"), ("z_std", "numbers above 0")):
         if not are_numbers(values[key], values["latent_dim"], positive=key == "z_std"):
             raise MetadataError(f"{PREFIX}{key} is not a list of {values['latent_dim']} {wanted}")
+    _check_features(values)
     return values
+
+
+def _check_features(values: Mapping[str, Any]) -> None:
+    count = values.get("features_dim")
+    if count is not None:
+        if not _is_count(count):
+            raise MetadataError(f"{PREFIX}features_dim is {count!r}, not a whole number from 1 up")
+        for key in ("features_mean", "features_std"):
+            if not are_numbers(values.get(key), count, positive=key == "features_std"):
+                raise MetadataError(f"{PREFIX}{key} is not a list of {count} numbers, those of a deviation above 0")
+    chosen = values.get("search_vectors", OUTPUT)
+    if chosen not in (OUTPUTS if count else (OUTPUT,)):
+        raise MetadataError(f"{PREFIX}search_vectors is {chosen!r}, not an output of this file")
 
 
 def from_denoiser_props(props: Mapping[str, str]) -> dict[str, Any]:

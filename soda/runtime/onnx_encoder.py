@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from soda.common.checks import one_of, whole_number
 from soda.common.errors import InputError
 from soda.runtime.items import Item, named
-from soda.runtime.metadata import INPUT, OUTPUT, from_props
+from soda.runtime.metadata import FEATURES, INPUT, OUTPUT, OUTPUTS, PREFIX, MetadataError, from_props
 from soda.runtime.names import one_line
 from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line, Progress
@@ -23,6 +23,8 @@ from soda.runtime.walk import Passed, pictures_in
 
 NORMALIZATIONS = (None, "stats", "l2", "stats+l2")
 ERRORS = ("raise", "skip")
+SEARCH = "search"
+"""As an output: the one that the file says finds what is alike better."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +35,8 @@ class EncoderError(ModelError):
 
 @dataclass(frozen=True)
 class Embedded:
-    """Some pictures and their latents. names: of the files, or "item 3"; z: (n, D) float32, a row for each name; indices: their
-    places among what was given; skipped: what could not be read."""
+    """Some pictures and their vectors. names: of the files, or "item 3"; z: (n, D) float32, a row for each name, of the encoder's
+    output; indices: their places among what was given; skipped: what could not be read."""
 
     names: list[str]
     z: np.ndarray
@@ -57,21 +59,59 @@ class Encoder(OnnxModel):
     """A trained encoder: pictures -> z, `latent_dim` numbers each. One object may serve several threads at once, and it can
     be pickled for other processes and machines.
 
-    path: an encoder.onnx. providers: of onnxruntime, in order of preference; by default the CPU. threads: that one call may use;
-    0 leaves it to onnxruntime (one a core). mean, std: of each component of z over the training pictures, (D,) float32.
+    path: an encoder.onnx. output: what all methods give: "z"; "features", the longer vectors that the last layer makes z of;
+    "search", the one of the two that finds what is alike better, as the file says. providers: of onnxruntime, in order of
+    preference; by default the CPU. threads: that one call may use; 0 leaves it to onnxruntime (one a core). mean, std: of each
+    component of the output over the training pictures, (D,) float32; statistics: both of every output.
 
-    Raises EncoderError when the file is missing, damaged or not an encoder of this project, ValueError for a provider that this
-    onnxruntime does not have and for a negative number of threads.
+    Raises EncoderError when the file is missing, damaged or not an encoder of this project, or has no such output, ValueError for
+    a provider that this onnxruntime does not have, for another output and for a negative number of threads.
     """
 
     failure = EncoderError
 
-    def __init__(self, path: str | os.PathLike[str], *, providers: Sequence[str] | None = None, threads: int = 0) -> None:
-        super().__init__(path, providers, threads, from_props)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        output: str = OUTPUT,
+        providers: Sequence[str] | None = None,
+        threads: int = 0,
+    ) -> None:
+        super().__init__(path, providers, threads, self._described)
+        one_of("output", output, (*OUTPUTS, SEARCH))
+        self.output = str(self._metadata.get("search_vectors", OUTPUT)) if output == SEARCH else output
+        if self.output not in self.widths:
+            cure = "export the model again with export.features=true, or take z"
+            raise EncoderError(f"{self.path}: it has no output {self.output}, only {OUTPUT}; {cure}")
         self._check_nodes()
-        self.mean, self.std = (np.asarray(self._metadata[key], np.float32) for key in ("z_mean", "z_std"))
+        self.statistics = {
+            name: tuple(np.asarray(self._metadata[f"{name}_{key}"], np.float32) for key in ("mean", "std"))
+            for name in self.widths
+        }
+        self.mean, self.std = self.statistics[self.output]
         for constant in (self.mean, self.std):
             constant.setflags(write=False)
+
+    def _described(self, props: Mapping[str, str]) -> dict[str, Any]:
+        """What the file says of itself. Raises MetadataError."""
+        try:
+            return from_props(props)
+        except MetadataError as error:
+            if PREFIX + "format" in props:
+                raise
+            raise MetadataError(f"{error}; `soda describe` prepares the encoders of others for --preprocess") from None
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """The outputs that the file has, and how many numbers a picture has of each."""
+        more = {FEATURES: int(self._metadata["features_dim"])} if "features_dim" in self._metadata else {}
+        return {OUTPUT: self.latent_dim, **more}
+
+    @property
+    def width(self) -> int:
+        """How many numbers the output has: `latent_dim` of z."""
+        return self.widths[self.output]
 
     @property
     def image_size(self) -> int:
@@ -152,7 +192,7 @@ class Encoder(OnnxModel):
                 for each in batch.skipped:
                     _log.warning("skipped: %s", one_line(each.reason))
                 # Squared before although the graph could do it: Pillow is as fast, and pictures of several sizes share a batch.
-                z = self.run(batch.pixels) if batch.indices else np.empty((0, self.latent_dim), np.float32)
+                z = self.run(batch.pixels) if batch.indices else np.empty((0, self.width), np.float32)
                 done += len(batch.indices) + len(batch.skipped)
                 if report:
                     report(done)
@@ -163,23 +203,29 @@ class Encoder(OnnxModel):
                 line.close()
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """The graph itself: uint8 RGB (N, H, W, 3), N pictures of one size, whatever it is -> z (N, D) float32.
+        """The graph itself: uint8 RGB (N, H, W, 3), N pictures of one size, whatever it is -> z (N, D) float32, or the features.
 
         What `embed` gives for the same pictures, without a look at each. Raises ValueError for another dtype or shape,
         EncoderError when the model fails at them.
         """
+        return self.run_outputs(images, (self.output,))[0]
+
+    def run_outputs(self, images: np.ndarray, outputs: Sequence[str]) -> list[np.ndarray]:
+        """Several outputs of the file in one run, each as `run` gives it. Raises what `run` raises."""
         shape: tuple[int, ...] = getattr(images, "shape", ())
         if getattr(images, "dtype", None) != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
             given = f"{getattr(images, 'dtype', type(images).__name__)} {shape}"
             raise InputError(f"the encoder takes uint8 (N, H, W, 3), none of them 0, not {given}")
         feeds = {INPUT: np.ascontiguousarray(images)}
-        return self._infer(feeds, {OUTPUT: (len(images), self.latent_dim)})[0]
+        return self._infer(feeds, {name: (len(images), self.widths[name]) for name in outputs})
 
-    def normalized(self, z: np.ndarray, normalize: str | None) -> np.ndarray:
-        """z (n, D) as `embed` normalises it. Raises ValueError for an unknown way."""
+    def normalized(self, z: np.ndarray, normalize: str | None, output: str | None = None) -> np.ndarray:
+        """z (n, D) as `embed` normalises it; output: what it is, where it is not this encoder's. Raises ValueError for an unknown
+        way."""
         one_of("normalize", normalize, NORMALIZATIONS)
         if normalize in ("stats", "stats+l2"):
-            z = (z - self.mean) / self.std
+            mean, std = self.statistics[output or self.output]
+            z = (z - mean) / std
         if normalize in ("l2", "stats+l2"):
             z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return z
@@ -190,9 +236,10 @@ class Encoder(OnnxModel):
         kind, shape = self._inputs[INPUT]
         if kind != "tensor(uint8)" or len(shape) != 4 or shape[3] != 3:
             raise EncoderError(f"{self.path}: its input {INPUT} is {kind} {shape}; an encoder takes uint8 (N, H, W, 3)")
-        if OUTPUT not in self._outputs:
-            raise EncoderError(f"{self.path}: it has no output {OUTPUT}, only {', '.join(self._outputs)}")
-        kind, shape = self._outputs[OUTPUT]
-        if kind != "tensor(float)" or len(shape) != 2 or shape[1] != self.latent_dim:
-            said = f"its metadata says float (N, {self.latent_dim})"
-            raise EncoderError(f"{self.path}: its output {OUTPUT} is {kind} {shape}; {said}")
+        for name, width in self.widths.items():
+            if name not in self._outputs:
+                raise EncoderError(f"{self.path}: it has no output {name}, only {', '.join(self._outputs)}")
+            kind, shape = self._outputs[name]
+            if kind != "tensor(float)" or len(shape) != 2 or shape[1] != width:
+                said = f"its metadata says float (N, {width})"
+                raise EncoderError(f"{self.path}: its output {name} is {kind} {shape}; {said}")

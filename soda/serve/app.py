@@ -42,7 +42,7 @@ class Service:
     def __init__(self, encoder: Encoder, *, name: str, limits: Limits, token: str | None = None) -> None:
         self.encoder, self.name, self.limits, self.state, self.metrics = encoder, name, limits, State(), Metrics()
         self._batcher = Batcher(
-            encoder.run,
+            self._run,
             max_batch=limits.max_batch,
             max_queue=limits.max_queue,
             delay=limits.batch_delay,
@@ -67,6 +67,19 @@ class Service:
         self.app.add_exception_handler(Exception, _unforeseen)
         self._add_routes()
 
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        """All outputs side by side: (N, D + F). The features are made on the way to z and cost nothing."""
+        return np.concatenate(self.encoder.run_outputs(images, list(self.encoder.widths)), axis=1)
+
+    def _output(self, rows: np.ndarray, name: str, normalize: str | None) -> np.ndarray:
+        """One output of what `_run` gave."""
+        start = 0
+        for other, width in self.encoder.widths.items():
+            if other == name:
+                return self.encoder.normalized(rows[:, start : start + width], normalize, name)
+            start += width
+        raise KeyError(name)
+
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         size = self.encoder.image_size
@@ -86,10 +99,10 @@ class Service:
             add(path, answer, methods=["HEAD"], include_in_schema=False)  # some balancers ask so
         for path in (of_model, of_model + "/versions/{version}"):
             infer: dict[str, Any] = {"methods": ["POST"], "openapi_extra": INFER | {"parameters": path_parameters(path)}}
-            add(path, self._model, summary="The model, its input and its output", **tags)
+            add(path, self._model, summary="The model, its input and its outputs", **tags)
             add(path + "/ready", self._model_ready, summary="200 while this model answers", **tags)
             add(path + "/ready", self._model_ready, methods=["HEAD"], include_in_schema=False)
-            add(path + "/infer", self._infer, summary="uint8 pictures of one size to z", **infer, **tags)
+            add(path + "/infer", self._infer, summary="uint8 pictures of one size to z, or features", **infer, **tags)
         add("/embed", self._embed, methods=["POST"], summary="Picture files to z", openapi_extra=EMBED, tags=["Pictures"])
         add("/metrics", self._show_metrics, summary="Figures for Prometheus", tags=["Pages"])
         add("/docs", self._docs, summary="This page", tags=["Pages"])
@@ -107,7 +120,7 @@ class Service:
         self._check(model, version)
         about = {"name": self.name, "versions": [VERSION], "platform": "onnxruntime_onnx"}
         inputs = [{"name": inference.INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
-        outputs = [{"name": inference.OUTPUT, "datatype": "FP32", "shape": [-1, self.encoder.latent_dim]}]
+        outputs = [{"name": name, "datatype": "FP32", "shape": [-1, width]} for name, width in self.encoder.widths.items()]
         return _json(about | {"inputs": inputs, "outputs": outputs, "parameters": self._facts()})
 
     async def _model_ready(self, model: str, version: str = VERSION) -> Response:
@@ -125,16 +138,17 @@ class Service:
                 asked = await self._read(body, request.headers.get(inference.LENGTH_HEADER))
                 self._batcher.reserve(len(asked.images))
                 reserved = len(asked.images)
-                z = await self._batcher.submit(await self._decoder.squares_of(asked.images))
+                rows = await self._batcher.submit(await self._decoder.squares_of(asked.images))
         except TimeoutError:
             raise self._late() from None
         finally:
             self._batcher.release(reserved)
-        content, headers = inference.write_response(self.encoder.normalized(z, asked.normalize), asked, self.name, VERSION)
+        vectors = {name: self._output(rows, name, asked.normalize) for name in asked.outputs}
+        content, headers = inference.write_response(vectors, asked, self.name, VERSION)
         return Response(content, headers=headers)
 
     async def _read(self, body: bytes, json_length: str | None) -> inference.InferRequest:
-        read = partial(inference.read_request, body, json_length, self.limits)
+        read = partial(inference.read_request, body, json_length, self.limits, tuple(self.encoder.widths))
         if len(inference.split(body, json_length)[0]) <= INLINE_BYTES:
             return read()
         async with self._reading:
@@ -147,6 +161,10 @@ class Service:
             normalize = normalize.replace(" ", "+")  # what a plus sign in an address means
         if normalize not in inference.NORMALIZATIONS:
             raise Refusal(400, f"normalize: {normalize[:60]!r} is not possible; it must be l2, stats or stats+l2")
+        output = request.query_params.get("vectors", inference.OUTPUT)
+        if output not in self.encoder.widths:
+            having = " or ".join(self.encoder.widths)
+            raise Refusal(400, f"vectors: {output[:60]!r} is not possible; this model has {having}")
         given = await pictures.read_files(request, self.limits)
         self._batcher.reserve(len(given))
         try:
@@ -155,14 +173,15 @@ class Service:
                 usable = [square for square in squares if not isinstance(square, PictureError)]
                 if not usable:
                     raise Refusal(422, "; ".join(str(square) for square in squares[:5]))
-                z = await self._batcher.submit(np.stack(usable))
+                rows = await self._batcher.submit(np.stack(usable))
         except TimeoutError:
             raise self._late() from None
         finally:
             self._batcher.release(len(given))
             for file in given:
                 await file.close()
-        return _json({"model": self.name, "pictures": pictures.answer(given, squares, self.encoder.normalized(z, normalize))})
+        vectors = self._output(rows, output, normalize)
+        return _json({"model": self.name, "pictures": pictures.answer(given, squares, vectors, output)})
 
     async def _show_metrics(self) -> Response:
         return Response(self.metrics.text(), headers={"content-type": self.metrics.content_type})
@@ -178,7 +197,7 @@ class Service:
             raise Refusal(404, f"version {version[:60]!r} of {self.name!r} does not exist; it has {VERSION!r}")
 
     def _facts(self) -> dict[str, Any]:
-        keys = ("image_size", "channels", "resize", "dataset", "data_version", "code_version")
+        keys = ("image_size", "channels", "resize", "dataset", "data_version", "code_version", "search_vectors")
         return {key: self.encoder.metadata[key] for key in keys if key in self.encoder.metadata}
 
     def _late(self) -> Refusal:

@@ -8,11 +8,14 @@ import re
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soda.common.errors import FileError, InputError, NotInstalledError
 from soda.layout import ENCODER
 from soda.serve.limits import Limits, check_exposure
+
+if TYPE_CHECKING:
+    from soda.runtime import Encoder
 
 TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
 SWITCH_SECONDS = 1e-4
@@ -24,6 +27,7 @@ NEEDS = "soda serve needs more than the base package: pip install '.[serve]'"
 def add_command(commands: Any) -> None:
     command = commands.add_parser("serve", help="encoder.onnx as an HTTP service (Open Inference Protocol v2, and picture files)")
     command.add_argument("encoder", nargs="?", type=Path, default=ENCODER, metavar="ENCODER")
+    command.add_argument("--preprocess", type=Path, metavar="YAML", help="of an encoder of others: what `soda describe` wrote")
     command.add_argument("--name", help="of the model, in its addresses (the folder of a zoo model, else the file's name)")
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); any other needs a token")
     command.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
@@ -57,10 +61,8 @@ def run(args: argparse.Namespace) -> None:
         from soda.serve.server import Server, listen
     except ModuleNotFoundError as error:
         raise NotInstalledError(f"{NEEDS} (no module named {error.name!r})") from None
-    from soda.runtime import Encoder
-
     sys.setswitchinterval(SWITCH_SECONDS)
-    encoder = Encoder(args.encoder, providers=args.provider, threads=args.threads)
+    encoder = _open(args)
     service = Service(encoder, name=name, limits=limits, token=token)
     listener = listen(args.host, args.port)
     host, port = listener.getsockname()[:2]
@@ -71,6 +73,17 @@ def run(args: argparse.Namespace) -> None:
         Server(service).run(sockets=[listener])
     except KeyboardInterrupt:  # raised again by uvicorn after an orderly end
         sys.exit(130)
+
+
+def _open(args: argparse.Namespace) -> Encoder:
+    from soda.runtime import Encoder
+
+    if args.preprocess is None:
+        return Encoder(args.encoder, providers=args.provider, threads=args.threads)
+    from soda.runtime.foreign import ForeignEncoder
+    from soda.runtime.foreign_settings import read_preprocessing
+
+    return ForeignEncoder(args.encoder, read_preprocessing(args.preprocess), providers=args.provider, threads=args.threads)
 
 
 def _default_name(path: Path) -> str:

@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2 over HTTP: a request's body to a tensor, z to a response, as JSON or with binary tensors.
 
-One input, `images` UINT8 [N, H, W, 3], and one output, `z` FP32 [N, D]. The binary tensor extension is that of Triton: the
+One input, `images` UINT8 [N, H, W, 3], and the outputs `z` FP32 [N, D] and, where the file has it, `features` FP32 [N, F];
+z alone for who names none. The binary tensor extension is that of Triton: the
 header Inference-Header-Content-Length says how long the JSON at the beginning of the body is, raw little-endian tensors follow.
 A request parameter `normalize` ("l2", "stats" or "stats+l2") does what it does in `soda.runtime`.
 """
@@ -8,7 +9,7 @@ A request parameter `normalize` ("l2", "stats" or "stats+l2") does what it does 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -31,7 +32,7 @@ class InferRequest:
     images: np.ndarray
     id: str | None
     normalize: str | None
-    binary: bool
+    outputs: dict[str, bool]  # the outputs asked for, in their order, and whether each is wanted as a raw tensor
 
 
 def check_content_type(headers: Mapping[str, str]) -> None:
@@ -42,8 +43,8 @@ def check_content_type(headers: Mapping[str, str]) -> None:
         raise Refusal(415, f"content type {given!r} is not possible here; this takes application/json (v2 inference request)")
 
 
-def read_request(body: bytes, json_length: str | None, limits: Limits) -> InferRequest:
-    """Parse a body. json_length: the value of Inference-Header-Content-Length, where there is one.
+def read_request(body: bytes, json_length: str | None, limits: Limits, known: Collection[str] = (OUTPUT,)) -> InferRequest:
+    """Parse a body. json_length: the value of Inference-Header-Content-Length, where there is one; known: the model's outputs.
 
     Raises Refusal (400, or 413 for too much JSON, too many pictures or pixels) naming the field and its value.
     """
@@ -67,23 +68,31 @@ def read_request(body: bytes, json_length: str | None, limits: Limits) -> InferR
     identity = request.get("id")
     if identity is not None and not isinstance(identity, str):
         raise Refusal(400, f"id: {_shown(identity)} is not a string")
-    binary = _wants_binary(request, parameters)
-    return InferRequest(_read_images(inputs[0], raw, limits), identity, normalize, binary)
+    outputs = _read_outputs(request, parameters, known)
+    return InferRequest(_read_images(inputs[0], raw, limits), identity, normalize, outputs)
 
 
-def write_response(z: np.ndarray, request: InferRequest, model: str, version: str) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of the response for z (N, D) float32."""
-    output: dict[str, Any] = {"name": OUTPUT, "shape": list(z.shape), "datatype": "FP32"}
-    response: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": [output]}
+def write_response(
+    vectors: Mapping[str, np.ndarray], request: InferRequest, model: str, version: str
+) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of the response. vectors: of each output that was asked for (N, D) float32."""
+    outputs: list[dict[str, Any]] = []
+    response: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
     if request.id is not None:
         response["id"] = request.id
-    if not request.binary:
-        output["data"] = np.ascontiguousarray(z).reshape(-1)
-        return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), {"content-type": "application/json"}
-    raw = np.ascontiguousarray(z, dtype="<f4").tobytes()
-    output["parameters"] = {"binary_data_size": len(raw)}
-    head = orjson.dumps(response)
-    return head + raw, {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(head))}
+    tensors = []
+    for name, binary in request.outputs.items():
+        output: dict[str, Any] = {"name": name, "shape": list(vectors[name].shape), "datatype": "FP32"}
+        if binary:
+            tensors.append(np.ascontiguousarray(vectors[name], dtype="<f4").tobytes())
+            output["parameters"] = {"binary_data_size": len(tensors[-1])}
+        else:
+            output["data"] = np.ascontiguousarray(vectors[name]).reshape(-1)
+        outputs.append(output)
+    head = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not tensors:
+        return head, {"content-type": "application/json"}
+    return b"".join([head, *tensors]), {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(head))}
 
 
 def split(body: bytes, json_length: str | None) -> tuple[bytes | memoryview, memoryview]:
@@ -103,16 +112,18 @@ def _parameters(part: Mapping[str, Any], name: str) -> dict[str, Any]:
     return given
 
 
-def _wants_binary(request: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
+def _read_outputs(request: Mapping[str, Any], parameters: Mapping[str, Any], known: Collection[str]) -> dict[str, bool]:
     outputs = request.get("outputs") or []
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise Refusal(400, "outputs: it must be a list of objects")
-    binary = parameters.get("binary_data_output") is True
-    for output in outputs:
-        if output.get("name") != OUTPUT:
-            raise Refusal(400, f"outputs: {_shown(output.get('name'))} does not exist; this model has one output, {OUTPUT!r}")
-        binary = _parameters(output, "outputs[0].parameters").get("binary_data", binary) is True
-    return binary
+    binary, asked = parameters.get("binary_data_output") is True, dict[str, bool]()
+    for number, output in enumerate(outputs):
+        name = output.get("name")
+        if not isinstance(name, str) or name not in known:
+            having = f"one output, {OUTPUT!r}" if len(known) == 1 else f"the outputs {', '.join(map(repr, known))}"
+            raise Refusal(400, f"outputs: {_shown(name)} does not exist; this model has {having}")
+        asked[name] = _parameters(output, f"outputs[{number}].parameters").get("binary_data", binary) is True
+    return asked or {OUTPUT: binary}
 
 
 def _read_images(tensor: Mapping[str, Any], raw: memoryview, limits: Limits) -> np.ndarray:

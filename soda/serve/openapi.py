@@ -49,7 +49,8 @@ def path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 INFER: dict[str, Any] = {
-    "description": "Input `images` UINT8 [N, H, W, 3], flat or nested; output `z` FP32 [N, D]. With the header "
+    "description": "Input `images` UINT8 [N, H, W, 3], flat or nested; output `z` FP32 [N, D]; where the model has them "
+    "`features` FP32 [N, F], for who names them in `outputs: [{name: features}]`. With the header "
     "Inference-Header-Content-Length the tensors follow the JSON as raw bytes (binary tensor extension); ask for such an answer "
     "with `parameters: {binary_data_output: true}`. `parameters: {normalize: l2}`, `stats` or `stats+l2` normalises z.",
     "requestBody": {
@@ -82,12 +83,19 @@ EMBED: dict[str, Any] = {
             "required": False,
             "description": "l2: unit length; stats: zero mean and unit variance over the training pictures; stats+l2: both",
             "schema": {"type": "string", "enum": ["l2", "stats", "stats+l2"]},
-        }
+        },
+        {
+            "name": "vectors",
+            "in": "query",
+            "required": False,
+            "description": "z (as without it), or features, where the model has them; the rows then hold these by that name",
+            "schema": {"type": "string", "enum": ["z", "features"]},
+        },
     ],
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _object(files=_array(_BYTES))}}},
     "responses": _responses(
         "a row for every file",
-        _object(model=_TEXT, pictures=_array(_object(file=_TEXT, z=_NUMBERS, error=_TEXT))),
+        _object(model=_TEXT, pictures=_array(_object(file=_TEXT, z=_NUMBERS, features=_NUMBERS, error=_TEXT))),
         **{"422": "no file is a picture that can be read"},
     ),
 }

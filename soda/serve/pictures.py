@@ -94,11 +94,13 @@ async def read_files(request: Request, limits: Limits) -> list[UploadFile]:
     return files
 
 
-def answer(files: list[UploadFile], squares: list[np.ndarray | PictureError], z: np.ndarray) -> list[dict[str, Any]]:
-    """A row for each file: its name, and `z` (D numbers) or `error`. z: (n, D), of those with a square, in order."""
-    rows, vectors = [], iter(z)
+def answer(
+    files: list[UploadFile], squares: list[np.ndarray | PictureError], found: np.ndarray, output: str
+) -> list[dict[str, Any]]:
+    """A row for each file: its name, and `output` (D numbers) or `error`. found: (n, D), of those with a square, in order."""
+    rows, vectors = [], iter(found)
     for file, square in zip(files, squares, strict=True):
-        result = {"error": str(square)} if isinstance(square, PictureError) else {"z": next(vectors)}
+        result = {"error": str(square)} if isinstance(square, PictureError) else {output: next(vectors)}
         rows.append({"file": _name(file)} | result)
     return rows
 

@@ -44,8 +44,8 @@ class Order:
 class Reader:
     """The batches of a run, step by step: of single images, or with `partners` of pairs that their anchors are the sources of.
 
-    posed: with cameras, which are read when the first batch is. Several processes read the same batches: a step draws its views
-    for all of a batch and takes this process's share of them.
+    posed: with cameras, which are read when the first batch is. lessons: (n, T), a teacher's vector of each picture. Several
+    processes read the same batches: a step draws its views for all of a batch and takes this process's share of them.
     """
 
     def __init__(
@@ -55,8 +55,10 @@ class Reader:
         settings: TrainConfig,
         *,
         posed: bool = False,
+        lessons: np.ndarray | None = None,
     ) -> None:
         self.split, self.partners, self.batch_size, self.posed = split, partners, settings.batch_size, posed
+        self.lessons = lessons
         self.order = Order(len(split) if partners is None else len(partners), settings.seed)
 
     def at(self, step: int) -> ViewBatch:
@@ -96,6 +98,8 @@ class Reader:
         else:
             style = beside[1] if len(beside) > 1 else None
             batch = ViewBatch(beside[0].unflatten(0, pairs.sources.shape), target, style, self.partners.config.style_sections)
+        if self.lessons is not None:
+            batch = replace(batch, lesson=torch.from_numpy(self.lessons[pairs.sources[:, 0]].astype(np.float32)))
         return with_cameras(batch, self.split, pairs) if self.posed else batch
 
 

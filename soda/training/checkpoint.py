@@ -40,11 +40,15 @@ class _DamagedError(CheckpointError):
     """A checkpoint whose content is not what was written."""
 
 
-def run_key(config: Config, data_version: str) -> str:
-    """What a run is resumed by: a hash of all that decides its weights: settings, data and the code that trains."""
+def run_key(config: Config, data_version: str, *begun_with: str) -> str:
+    """What a run is resumed by: a hash of all that decides its weights: settings, data and the code that trains.
+
+    begun_with: checksums of what it begins with besides, a teacher and the weights of another model; "" for none.
+    """
     settings = to_dict(config)
     code = code_fingerprint("soda.training.loop")
     parts = [train_settings(config), settings["model"], settings["diffusion"], settings["views"], data_version, code]
+    parts += [each for each in begun_with if each]
     digest = hashlib.sha256(yaml.safe_dump(parts, sort_keys=True).encode())
     if config.views.pairs.file:
         digest.update(Path(config.views.pairs.file).read_bytes())

@@ -47,6 +47,16 @@ def plan(settings: TrainConfig, cores: int, on_cpu: bool) -> Way:
     return Way(count, threads, settings.precision)
 
 
+def _ask_teacher(config: Config, prepared: Path, verdict: Path, runs: Path) -> None:
+    """Before there are helpers, which would each ask again, and wait for one another no longer than for a step."""
+    from soda.data.dataset import PreparedData
+    from soda.data.gate.verdict import require_verdict
+    from soda.training.teacher import lessons_of
+
+    require_verdict(prepared, verdict, allow_failure=config.gate.allow_failure)
+    lessons_of(config.train.teacher, PreparedData(prepared), runs)
+
+
 def train(
     config: Config, prepared: Path, verdict: Path, model_dir: Path, runs: Path, live: Path, metrics: Path
 ) -> dict[str, Any]:
@@ -73,6 +83,8 @@ def train(
     # config.yaml beside the weights says with which precision they were trained; the rest of the way does not decide them.
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, precision=way.precision))
     log.info("training in %s", way)
+    if config.train.teacher.path:
+        _ask_teacher(config, prepared, verdict, runs)
     from soda.training.helpers import with_helpers
     from soda.training.loop import train as train_here
 

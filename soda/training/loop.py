@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,14 +32,16 @@ from soda.training.interrupt import Interrupted, stop_flag
 from soda.training.optim import learning_rate
 from soda.training.shared_norm import share_statistics
 from soda.training.step import Run, optimise, start_run
+from soda.training.teacher import lessons_of, teacher_digest
 from soda.training.usage import UnusedLatentError, measure_use, measure_use_of_pose
+from soda.training.warm_start import init_digest
 
 log = logging.getLogger(__name__)
 
 USE_IMAGES = 128
 """Validation images on which the use of z is measured."""
-WATCHED = ("val_loss", "usage_gap", "z_grad_norm", "view_psnr", "pose_gap")
-"""Of the last row, what goes into the metrics; the last two of a model that is told of cameras."""
+WATCHED = ("val_loss", "usage_gap", "z_grad_norm", "view_psnr", "pose_gap", "teacher_cosine")
+"""Of the last row, what goes into the metrics: two of a model that is told of cameras, the last of one with a teacher."""
 
 
 class DivergedError(SodaError, RuntimeError):
@@ -77,6 +80,7 @@ def _log_row(run: Run, settings: TrainConfig, held_out: ViewBatch, rate: float) 
         "z_grad_norm": use.z_grad_norm,
         "lr": learning_rate(settings, images),
         "images_per_second": rate,
+        **({} if run.pupil is None else {"teacher_cosine": 1 - float(run.pupil.distance)}),
         **measure_use_of_pose(run.ema, held_out, settings.seed),
     }
 
@@ -90,11 +94,20 @@ def _require_use(row: Row, settings: TrainConfig, checkpoint: Path) -> None:
         )
 
 
-def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoint: Path, live: Path) -> None:
+def fit(
+    config: Config,
+    data: PreparedData,
+    run: Run,
+    team: Processes,
+    checkpoint: Path,
+    live: Path,
+    lessons: np.ndarray | None = None,
+) -> None:
     """Train `run` in place from its step to the last, checkpointing as it goes.
 
-    What is watched is measured by the leading process, and the others go by it. Raises Interrupted after saving on SIGINT or
-    SIGTERM, LostProcessError, after saving too, when another process is gone, DivergedError, UnusedLatentError, CheckpointError.
+    lessons: (n, T), the teacher's vector of each training picture. What is watched is measured by the leading process, and the
+    others go by it. Raises Interrupted after saving on SIGINT or SIGTERM, LostProcessError, after saving too, when another
+    process is gone, DivergedError, UnusedLatentError, CheckpointError.
     """
     settings, size = config.train, config.train.batch_size
     steps = -(-settings.images // size)
@@ -102,13 +115,13 @@ def fit(config: Config, data: PreparedData, run: Run, team: Processes, checkpoin
     check_every = 1 if team.device.type == "cpu" else 20  # reading a loss off a GPU stalls it
     if settings.batch_statistics == "whole":
         share_statistics(run.model, team)
-    network = team.wrap(run.model).train()
+    network = team.wrap(run.learner).train()
     if settings.compile:
         network = torch.compile(network)  # type: ignore[assignment]
     held_out = read_held_out(data, config, USE_IMAGES).to(team.device)
     split = data.split("train")
     partners = find_partners(data, split, config.views.pairs)
-    reader = Reader(split, partners, settings, posed=config.model.cameras.rays)
+    reader = Reader(split, partners, settings, posed=config.model.cameras.rays, lessons=lessons)
     pending: list[Tensor] = []
     started = time.perf_counter() - run.seconds
 
@@ -176,10 +189,11 @@ def train(
     data = PreparedData(prepared)
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    key = run_key(config, data.version)
+    lessons = lessons_of(config.train.teacher, data, runs)
+    key = run_key(config, data.version, teacher_digest(config.train.teacher), init_digest(config.train.init))
     checkpoint = runs / key / "checkpoint.pt"
     with processes(config.train.device, meeting) as team:
-        run = start_run(config, key, team.device)
+        run = start_run(config, key, team.device, 0 if lessons is None else lessons.shape[1])
         state = team.from_lead(lambda: load_checkpoint(checkpoint, key) if checkpoint.exists() else None)
         if state is not None:
             run.restore(state)
@@ -187,7 +201,7 @@ def train(
                 log.info("going on from %s at %d images", checkpoint, run.step * config.train.batch_size)
             if run.rows:  # the run that left it may have ended on this very judgement
                 _require_use(run.rows[-1], config.train, checkpoint)
-        fit(config, data, run, team, checkpoint, live)
+        fit(config, data, run, team, checkpoint, live, lessons)
         team.wait()
         images = run.step * config.train.batch_size
         result = {

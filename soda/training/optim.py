@@ -6,17 +6,18 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 
 from soda.config import TrainConfig
 from soda.model.network import SodaNetwork
 from soda.training.muon import Muon, inner_convolutions
 
 
-def build_optimizer(model: SodaNetwork, config: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: SodaNetwork, config: TrainConfig, head: nn.Module | None = None) -> torch.optim.Optimizer:
     """Encoder and denoiser, each in groups: weights that decay, norms and biases that do not, and with `optimizer: muon` the
     inner convolutions.
 
-    Each group carries `lr_factor`, its share of the scheduled rate.
+    Each group carries `lr_factor`, its share of the scheduled rate. head: trained beside them, at the encoder's rate, by AdamW.
     """
     muon = config.optimizer == "muon"
     groups = []
@@ -38,6 +39,10 @@ def build_optimizer(model: SodaNetwork, config: TrainConfig) -> torch.optim.Opti
                     "muon": True,
                 }
             )
+    if head is not None:
+        groups.append(
+            {"params": list(head.parameters()), "weight_decay": config.weight_decay, "lr_factor": config.encoder_lr_factor}
+        )
     adamw: dict[str, Any] = {"lr": config.lr, "betas": (config.betas[0], config.betas[1]), "fused": True}
     return Muon(groups, **adamw) if muon else torch.optim.AdamW(groups, **adamw)
 

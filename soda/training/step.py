@@ -22,6 +22,8 @@ from soda.training.curves import Row
 from soda.training.distributed import ALONE, Processes
 from soda.training.ema import ema_copy, update_ema
 from soda.training.optim import build_optimizer, learning_rate, set_learning_rate
+from soda.training.pupil import Pupil
+from soda.training.warm_start import warm_start
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Run:
     ema: SodaNetwork
     optimizer: torch.optim.Optimizer
     key: str
+    pupil: Pupil | None = None  # of a run with a teacher: the model, and the head that learns from it
     step: int = 0
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
@@ -47,7 +50,13 @@ class Run:
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            **({} if self.pupil is None else {"head": self.pupil.head.state_dict()}),
         }
+
+    @property
+    def learner(self) -> nn.Module:
+        """What is called for the loss of a batch: the model, or the pupil around it."""
+        return self.model if self.pupil is None else self.pupil
 
     def forget_half_a_step(self) -> None:
         """Take back what an unfinished step has changed: the statistics of BatchNorm, of which the average has copies."""
@@ -61,15 +70,24 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.pupil is not None:
+            self.pupil.head.load_state_dict(state["head"])
 
 
-def start_run(config: Config, key: str, device: torch.device) -> Run:
-    """A run at step 0; the weights depend on the seed alone."""
+def start_run(config: Config, key: str, device: torch.device, taught: int = 0) -> Run:
+    """A run at step 0; the weights depend on the seed alone, and on `train.init` where there is one.
+
+    taught: the length of the teacher's vectors; 0 without one.
+    """
     torch.manual_seed(seed_of("weights", config.train.seed))
-    model = build_model(config).to(device)
+    model = build_model(config)
+    if config.train.init:
+        warm_start(model, config.train.init)
+    model = model.to(device)
     ema = ema_copy(model)
     assert isinstance(ema, SodaNetwork)
-    return Run(model, ema, build_optimizer(model, config.train), key)
+    pupil = Pupil(model, taught, config.train).to(device) if taught else None
+    return Run(model, ema, build_optimizer(model, config.train, pupil.head if pupil else None), key, pupil)
 
 
 def draw_training_times(count: int, settings: DiffusionConfig, generator: torch.Generator) -> Tensor:
@@ -116,13 +134,18 @@ def step_loss(network: nn.Module, config: Config, batch: ViewBatch, seed: int, t
 def optimise(run: Run, network: nn.Module, config: Config, batch: ViewBatch, team: Processes = ALONE) -> Tensor:
     """One step: gradients, clipping, AdamW, EMA. Returns the loss of the whole batch, still on its device.
 
+    Of a run with a teacher that is the diffusion's part of it, as the loss on validation is.
+
     Raises LostProcessError; weights, averages and optimizer are then those of the step before.
     """
     set_learning_rate(run.optimizer, learning_rate(config.train, run.step * config.train.batch_size))
     loss = step_loss(network, config, batch, seed_of("step", config.train.seed, 0, run.step), team)
     loss.backward()
-    parameters = list(run.model.parameters())
-    loss = team.average(parameters, loss.detach())
+    parameters = list(run.learner.parameters())
+    shown = loss.detach()
+    if run.pupil is not None:
+        shown = shown - run.pupil.weight * run.pupil.distance
+    loss = team.average(parameters, shown)
     nn.utils.clip_grad_norm_(parameters, config.train.grad_clip)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)

@@ -181,7 +181,7 @@ def _fill(encoder: Encoder, folder: Path, work: Path, settings: dict[str, Any], 
     try:
         with closing(_outcomes(encoder, paths, {**settings, "progress": report})) as outcomes:
             for path, wanted, names in parts:
-                found = _collect(encoder.latent_dim, wanted, outcomes, f"{folder}{os.sep}")
+                found = _collect(encoder.width, wanted, outcomes, f"{folder}{os.sep}")
                 if len(wanted) == len(names):
                     _write_part(path, found)
                 elif found.files and (earlier := _read_part(path)):

@@ -10,13 +10,14 @@ import numpy as np
 
 from soda.common.errors import InputError
 from soda.runtime import Encoder
-from soda.runtime.metadata import are_numbers
+from soda.runtime.metadata import OUTPUT, are_numbers
 from soda.runtime.onnx_encoder import NORMALIZATIONS
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where latents came from. normalize: how they are normalised already (None, "stats", "l2" or "stats+l2")."""
+    """Where vectors came from. normalize: how they are normalised already (None, "stats", "l2" or "stats+l2"); latent_dim: how
+    many numbers each has; vectors: the output of the encoder that they are, "z" in tables from before there was a choice."""
 
     folder: str
     encoder_sha256: str
@@ -24,13 +25,14 @@ class Origin:
     normalize: str | None
     z_mean: list[float]
     z_std: list[float]
+    vectors: str = OUTPUT
 
     @classmethod
     def of(cls, encoder: Encoder, folder: Path, normalize: str | None) -> Origin:
         """Of the pictures in `folder` as `encoder` sees them."""
         stamp = str(encoder.metadata.get("sha256") or hashlib.sha256(encoder.path.read_bytes()).hexdigest())
         statistics = encoder.mean.tolist(), encoder.std.tolist()
-        return cls(str(folder.resolve()), stamp, encoder.latent_dim, normalize, *statistics)
+        return cls(str(folder.resolve()), stamp, encoder.width, normalize, *statistics, encoder.output)
 
     def check(self) -> None:
         """Raise ValueError, naming the key, for values that `of` does not make."""
@@ -38,7 +40,7 @@ class Origin:
             raise InputError(f"latent_dim is {self.latent_dim!r}, not a whole number from 1 up")
         if self.normalize not in NORMALIZATIONS:
             raise InputError(f"normalize is {self.normalize!r}, not one of {', '.join(map(str, NORMALIZATIONS))}")
-        for key in ("folder", "encoder_sha256"):
+        for key in ("folder", "encoder_sha256", "vectors"):
             if not isinstance(getattr(self, key), str):
                 raise InputError(f"{key} is {getattr(self, key)!r}, not text")
         if not are_numbers(self.z_mean, self.latent_dim):

@@ -2,7 +2,7 @@
 
 Two columns: `file` (`files` in .npz), relative to the folder that was embedded, and `z`, float32 of a fixed length (DuckDB reads
 FLOAT[]; docs/deploying.md says what others do). What they came from lies in the metadata of the schema under "soda" as JSON:
-folder, encoder_sha256, latent_dim, normalize, z_mean, z_std.
+folder, encoder_sha256, latent_dim, normalize, z_mean, z_std, vectors (which output of the encoder they are: z or features).
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ def test_any_number_of_images_calibrates_an_8_bit_encoder(count: int, workspace:
 
 def test_an_8_bit_encoder_that_loses_too_much_is_not_written(workspace: Workspace, tmp_path: Path, caplog: Any) -> None:
     config = replace(workspace.config.export, int8_max_drop=0.0, fp16=False)
-    module = DeployedEncoder(workspace.model.encoder, image_size=16, channels=1, resize="crop").eval()
+    module = DeployedEncoder(workspace.model.encoder, image_size=16, channels=1, resize="crop", features=True).eval()
 
     class Worse(Judge):
         def probe(self, encoder: Encoder) -> float | None:

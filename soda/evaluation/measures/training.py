@@ -18,6 +18,7 @@ MEASURE = Measure(
         Quantity("z_grad_norm", "Norm of the loss's gradient at z"),
         Quantity("view_psnr", "PSNR of expected novel views on validation pairs, dB", better="higher", spoken="{:.1f} dB"),
         Quantity("pose_gap", "Use of the pose, dB", better="higher", spoken="{:.1f} dB"),
+        Quantity("teacher_cosine", "Cosine with the teacher, last batch", better="higher"),
         Quantity("processes", "Processes"),
         Quantity("threads", "Threads of each"),
         Quantity("encoder_parameters", "Parameters of the encoder"),
