@@ -46,6 +46,8 @@ class ModelConfig:
     # Channels of the first stage; `tiny` only, the others have their own. torch crashes on narrower ones than 8.
     encoder_width: Annotated[Whole, Field(ge=8)]
     encoder_stem: Literal["auto", "small", "large"]  # small: 3x3, stride 1, no pool; large: 7x7, stride 2, max-pool
+    # What makes z of the last map: a linear layer, or nothing: z is the map (`tiny` only), D / 16 channels at 4 x 4 places
+    encoder_head: Annotated[Literal["linear", "map"], Before("linear")]
     latent_dim: Count  # D
     patch_size: Literal[1, 2, 4, 8]  # pixels folded into channels at the U-Net's door
     channels: Annotated[Whole, Field(gt=0, multiple_of=8)]  # of the U-Net's finest level; 8: the groups of GroupNorm
@@ -68,6 +70,9 @@ class ModelConfig:
             check(level in levels, key, level, f"one of the levels 0 to {len(levels) - 1}")
             width = self.channels * self.channel_mult[level]
             check(width % self.head_dim == 0, "head_dim", self.head_dim, f"a divisor of the {width} channels of level {level}")
+        if self.encoder_head == "map":
+            check(self.encoder == "tiny", "encoder_head", self.encoder_head, "linear where model.encoder is not tiny")
+            check(self.latent_dim % 16 == 0, "latent_dim", self.latent_dim, "a multiple of 16 where model.encoder_head is map")
         needed = self.layer_modulation or self.section_drop > 0  # else no section is ever taken by itself
         check(
             not needed or self.latent_dim % self.sections == 0,

@@ -15,6 +15,9 @@ from soda.model.conditions import RayInput
 LARGE_IMAGE = 64
 """px; pictures larger than this get the usual ImageNet stem under encoder_stem=auto."""
 
+SIDE = 4
+"""Places a side of the map that `tiny` makes z of."""
+
 
 def _conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
@@ -37,17 +40,22 @@ class BasicBlock(nn.Module):
 
 
 class TinyEncoder(nn.Module):
-    """A narrow ResNet of three stages for the CPU. The last map is flattened, not averaged: layout counts."""
+    """A narrow ResNet of three stages for the CPU. The last map is flattened, not averaged: layout counts.
 
-    def __init__(self, *, channels: int, width: int, latent_dim: int, small_stem: bool) -> None:
+    head: linear makes z of that map by a linear layer, which mixes all places; map takes the map itself, of D / 16 channels at
+    4 x 4 places, so that a component is one feature at one place, and 0 or more.
+    """
+
+    def __init__(self, *, channels: int, width: int, latent_dim: int, small_stem: bool, head: str = "linear") -> None:
         super().__init__()
         stride = 2 if small_stem else 4
         self.stem = nn.Sequential(_conv_bn(channels, width, 2 * stride - 1, stride), nn.ReLU())
         self.stages = nn.Sequential(
             BasicBlock(width, width, 1), BasicBlock(width, 2 * width, 2), BasicBlock(2 * width, 4 * width, 2)
         )
-        self.squeeze = nn.Sequential(_conv_bn(4 * width, width, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
-        self.head = nn.Linear(16 * width, latent_dim)
+        squeezed = width if head == "linear" else latent_dim // SIDE**2
+        self.squeeze = nn.Sequential(_conv_bn(4 * width, squeezed, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(SIDE), nn.Flatten())
+        self.head = nn.Linear(SIDE**2 * width, latent_dim) if head == "linear" else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (B, C, S, S) in [-1, 1] -> (B, D)."""
@@ -88,11 +96,14 @@ class PosedEncoder(nn.Module):
         return net.fc(net.avgpool(net.layer4(features)).flatten(1)), features
 
 
-def last_layer(encoder: nn.Module) -> nn.Linear:
-    """The layer that makes z. What goes into it, (B, F), are the features before the bottleneck."""
+def last_layer(encoder: nn.Module) -> nn.Module:
+    """The layer that makes z. What goes into it, (B, F), are the features before the bottleneck.
+
+    With encoder_head=map it changes nothing: the features are z itself.
+    """
     net: Any = encoder.encoder if isinstance(encoder, PosedEncoder) else encoder
     layer = net.head if isinstance(net, TinyEncoder) else net.fc
-    assert isinstance(layer, nn.Linear)
+    assert isinstance(layer, (nn.Linear, nn.Identity))
     return layer
 
 
@@ -138,7 +149,11 @@ def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.M
     small_stem = model.encoder_stem == "small" or (model.encoder_stem == "auto" and image_size <= LARGE_IMAGE)
     if model.encoder == "tiny":
         encoder: nn.Module = TinyEncoder(
-            channels=channels, width=model.encoder_width, latent_dim=model.latent_dim, small_stem=small_stem
+            channels=channels,
+            width=model.encoder_width,
+            latent_dim=model.latent_dim,
+            small_stem=small_stem,
+            head=model.encoder_head,
         )
     else:
         encoder = _torchvision_resnet(model.encoder, channels, model.latent_dim, small_stem)

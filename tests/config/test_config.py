@@ -33,6 +33,9 @@ CONF = ROOT / "conf"
         ("model.latent_dim=66", ["model.latent_dim", "66", "4 sections"]),
         ("model.latent_dim=12.5", ["model.latent_dim", "12.5"]),
         ("model.encoder=vit", ["model.encoder", "'vit'", "resnet18"]),
+        ("model.encoder_head=none", ["model.encoder_head", "'none'", "map"]),
+        ("model.encoder_head=map model.encoder=resnet18", ["model.encoder_head", "'map'", "tiny"]),
+        ("model.encoder_head=map model.latent_dim=24", ["model.latent_dim", "24", "multiple of 16"]),
         ("model.section_drop=1.5", ["model.section_drop", "1.5"]),
         ("model.attention_levels=[7]", ["model.attention_levels", "7"]),
         ("diffusion.schedule=quadratic", ["diffusion.schedule", "'quadratic'", "inverted"]),
@@ -65,7 +68,7 @@ CONF = ROOT / "conf"
 )
 def test_a_wrong_setting_is_refused_by_name(override: str, names: list[str]) -> None:
     with pytest.raises(ConfigError) as refused:
-        compose([override], CONF)
+        compose(override.split(), CONF)
     assert all(name in str(refused.value) for name in names), str(refused.value)
 
 

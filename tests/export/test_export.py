@@ -28,6 +28,7 @@ from soda.export.statistics import evenly_spaced, latent_statistics
 from soda.export.variants import Judge
 from soda.export.version import code_version
 from soda.inference.drawer import Drawer, Sampling
+from soda.model.encoder import build_encoder
 from soda.runtime import Decoder, Encoder
 from soda.runtime.preprocess import to_square
 from tests.support.graphs import least_ir_version, turned_products
@@ -125,6 +126,21 @@ def test_the_graph_is_folded_free_in_every_size_and_without_notes_on_its_making(
     assert "BatchNormalization" not in operators and "Conv" in operators and not graph.functions
     assert not any(tensor.external_data for tensor in graph.graph.initializer)
     assert b".py" not in graph.SerializeToString()
+
+
+def test_an_encoder_whose_z_is_its_map_is_exported_folded() -> None:
+    config = make_config("model.encoder_head=map")
+    encoder = build_encoder(config.model, image_size=16, channels=1)
+    with torch.no_grad():
+        for _ in range(3):
+            encoder(torch.randn(8, 1, 16, 16) * 3 + 1)  # statistics that are not those of a fresh layer
+    module = DeployedEncoder(encoder, image_size=16, channels=1, resize="crop").eval()
+    made, images = to_onnx(module, 18), noise(3, 20, 31, 3, seed=0)
+    assert "BatchNormalization" not in {node.op_type for node in made.graph.node}
+    (z,) = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"images": images})
+    assert z.shape == (3, 16) and z.any()
+    with torch.no_grad():
+        np.testing.assert_allclose(z, module(torch.from_numpy(images)).numpy(), atol=2e-5)
 
 
 def test_old_runtimes_load_what_is_exported(graph: onnx.ModelProto, workspace: Workspace) -> None:

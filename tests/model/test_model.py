@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from soda.config import Config
 from soda.model.batch import LossDraws, ViewBatch
 from soda.model.blocks import Attention, TimeEmbedding
-from soda.model.encoder import build_encoder
+from soda.model.encoder import build_encoder, last_layer
 from soda.model.modulation import Modulation, cut_sections, draw_keep, mask_sections
 from soda.model.network import SodaNetwork, build_model
 from tests.support.models import awake
@@ -192,6 +192,21 @@ def test_encoders_make_latents_at_every_stem(name: str, stem: str, size: int, ch
     encoder = build_encoder(config.model, image_size=size, channels=channels).eval()
     with torch.no_grad():
         assert encoder(torch.randn(2, channels, size, size)).shape == (2, 16)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(32, 1), (128, 3)])
+def test_a_map_as_z_is_one_feature_at_one_place_a_component(size: int, channels: int) -> None:
+    config = make_config("model.encoder_head=map", "model.latent_dim=32")
+    encoder = build_encoder(config.model, image_size=size, channels=channels).eval()
+    seen: list[Tensor] = []
+    encoder.stages.register_forward_hook(lambda _, __, out: seen.append(out))
+    z = encoder(torch.randn(2, channels, size, size))
+    assert z.shape == (2, 32) and (z >= 0).all() and z.any()
+    changed, cell = seen[0].clone(), seen[0].shape[-1] // 4
+    changed[..., cell : 2 * cell, 3 * cell :] += torch.rand(changed.shape[1], 1, 1)  # row 1, column 3 of the 4 x 4
+    moved = (encoder.head(encoder.squeeze(changed)) != z).any(0).view(2, 4, 4)
+    assert moved[:, 1, 3].any() and moved.sum() == moved[:, 1, 3].sum()
+    assert isinstance(last_layer(encoder), nn.Identity)  # its input, the features before z, are z
 
 
 def test_small_stem_keeps_the_resolution_that_the_large_one_gives_up() -> None:

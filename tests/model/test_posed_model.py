@@ -21,6 +21,7 @@ from soda.geometry.rays import ray_grid
 from soda.inference.soda import SODA
 from soda.model.batch import ViewBatch
 from soda.model.conditions import Context, RayInput, mask_cameras
+from soda.model.encoder import map_channels
 from soda.model.network import SodaNetwork, build_model
 from soda.training.batches import Reader
 from soda.training.held_out import read_held_out
@@ -288,6 +289,16 @@ def test_the_latent_of_several_views_is_the_mean_of_those_that_count(model: Soda
     assert context is None
     counts = draw_shown(9000, 3, torch.Generator().manual_seed(0)).sum(1)
     assert counts.min() == 1 and all((counts == n).float().mean() == pytest.approx(1 / 3, abs=0.02) for n in (1, 2, 3))
+
+
+def test_a_map_as_z_sees_its_camera_and_goes_with_attention(config: Config) -> None:
+    as_map = dataclasses.replace(config, model=dataclasses.replace(config.model, encoder_head="map"))
+    encoder = awake(as_map).encoder
+    images = torch.rand(3, config.dataset.channels, 16, 16) * 2 - 1
+    z = encoder(images, numbers())
+    assert z.shape == (3, 16) and not torch.equal(z, encoder(images))
+    with_map, features = encoder.with_map(images, numbers())
+    assert torch.equal(with_map, z) and features.shape[1] == map_channels(as_map.model)
 
 
 def test_a_further_source_counts_in_training_and_brings_its_camera(config: Config, data: PreparedData) -> None:

@@ -34,7 +34,8 @@ class BetaVAE(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         model, size, channels = config.model, config.dataset.image_size, config.dataset.channels
-        self.encoder = build_encoder(replace(model, latent_dim=2 * model.latent_dim), image_size=size, channels=channels)
+        twice = replace(model, latent_dim=2 * model.latent_dim, encoder_head="linear")  # log-variances have either sign
+        self.encoder = build_encoder(twice, image_size=size, channels=channels)
         width, side = model.encoder_width, 4
         layers: list[nn.Module] = [
             nn.Linear(model.latent_dim, 2 * width * side * side),
