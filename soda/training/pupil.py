@@ -24,7 +24,8 @@ class Pupil(nn.Module):
         super().__init__()
         self.network, self.weight = network, settings.teacher.weight
         torch.manual_seed(seed_of("head", settings.seed))
-        self.head = nn.Linear(last_layer(network.encoder).in_features, width)
+        last = last_layer(network.encoder)
+        self.head = nn.Linear(last.in_features if isinstance(last, nn.Linear) else network.latent_dim, width)
         self.distance = torch.zeros(())  # of the last batch: 1 - cosine, for the curves
 
     def forward(self, batch: ViewBatch, draws: LossDraws) -> Tensor:
