@@ -43,6 +43,12 @@ def test_a_success_on_this_data_is_returned(prepared: Path, verdict: Path) -> No
     assert require_verdict(prepared, verdict, allow_failure=False)["success"] is True
 
 
+def test_a_success_with_a_remark_is_one(prepared: Path, tmp_path: Path) -> None:
+    checks = [{"name": "near copies", "success": False, "severity": "remark"}]
+    path = write_verdict(tmp_path / "v.json", prepared, checks=checks, remarks=["Two are alike."])
+    assert require_verdict(prepared, path, allow_failure=False)["remarks"] == ["Two are alike."]
+
+
 def test_a_failure_is_refused_with_its_reasons(prepared: Path, tmp_path: Path) -> None:
     verdict = write_verdict(tmp_path / "v.json", prepared, success=False, failures=["Pictures of one colour: 1 (a.png)."])
     with pytest.raises(GateError, match=r"v\.json(.|\n)*Pictures of one colour: 1 \(a\.png\)(.|\n)*gate\.allow_failure=true"):
@@ -56,7 +62,7 @@ def test_an_allowed_failure_may_be_trained_on(prepared: Path, tmp_path: Path) ->
         require_verdict(prepared, verdict, allow_failure=False)
 
 
-@pytest.mark.parametrize("edit", ["success", "check", "failures", "rows", "suite", "no seal"])
+@pytest.mark.parametrize("edit", ["success", "check", "severity", "failures", "rows", "suite", "no seal"])
 def test_an_edited_verdict_is_refused(prepared: Path, tmp_path: Path, edit: str) -> None:
     checks = [{"name": "unique", "success": False}, {"name": "labels", "success": True}]
     path = write_verdict(tmp_path / "v.json", prepared, success=False, failures=["x"], checks=checks, suite_sha256="a")
@@ -65,6 +71,8 @@ def test_an_edited_verdict_is_refused(prepared: Path, tmp_path: Path, edit: str)
         told["checks"][0]["success"], told["failures"] = True, []
     if edit == "check":
         told["checks"][0]["success"] = "true"
+    elif edit == "severity":
+        told["checks"][0] |= {"success": False, "severity": "remark"}
     elif edit == "failures":
         told["failures"] = ["x"]
     elif edit == "rows":
