@@ -196,15 +196,16 @@ def test_encoders_make_latents_at_every_stem(name: str, stem: str, size: int, ch
 
 @pytest.mark.parametrize(("size", "channels"), [(32, 1), (128, 3)])
 def test_a_map_as_z_is_one_feature_at_one_place_a_component(size: int, channels: int) -> None:
-    config = make_config("model.encoder_head=map", "model.latent_dim=32")
+    config = make_config("model.encoder_head=map", "model.latent_dim=128")
+    torch.manual_seed(0)
     encoder = build_encoder(config.model, image_size=size, channels=channels).eval()
     seen: list[Tensor] = []
     encoder.stages.register_forward_hook(lambda _, __, out: seen.append(out))
     z = encoder(torch.randn(2, channels, size, size))
-    assert z.shape == (2, 32) and (z >= 0).all() and z.any()
+    assert z.shape == (2, 128) and (z >= 0).all() and z.any()
     changed, cell = seen[0].clone(), seen[0].shape[-1] // 4
     changed[..., cell : 2 * cell, 3 * cell :] += torch.rand(changed.shape[1], 1, 1)  # row 1, column 3 of the 4 x 4
-    moved = (encoder.head(encoder.squeeze(changed)) != z).any(0).view(2, 4, 4)
+    moved = (encoder.head(encoder.squeeze(changed)) != z).any(0).view(8, 4, 4)
     assert moved[:, 1, 3].any() and moved.sum() == moved[:, 1, 3].sum()
     assert isinstance(last_layer(encoder), nn.Identity)  # its input, the features before z, are z
 
