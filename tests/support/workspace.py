@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from soda.common.images import to_float
-from soda.config import Config, ExportConfig
+from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.export.onnx import export
 from soda.inference.directions import Direction, Directions, save_directions, weights_sha256
@@ -90,12 +90,6 @@ class Workspace:
         outs = ("encoder", "denoiser", "variants", "metrics")
         paths = {name: getattr(self, name) for name in ("model_dir", "prepared", "evaluation", "directions", *outs)}
         return export(self.config.export, **(paths | changes))
-
-    def export_to(self, folder: Path, config: ExportConfig) -> Path:
-        """The same export elsewhere, with other settings; its encoder."""
-        outs = (folder / "encoder.onnx", folder / "denoiser.onnx", folder / "variants", folder / "export.json")
-        export(config, self.model_dir, self.prepared, self.evaluation, None, *outs)
-        return outs[0]
 
     def remains(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.encoder.parent.rglob("*")) if path.is_file()}

@@ -93,9 +93,11 @@ def test_lessons_of_pictures_of_the_teachers_size_are_what_it_says_of_them(tmp_p
 
 def test_features_learn_what_the_teacher_knows_and_z_is_still_decoded(folder: Path) -> None:
     """Held to the teacher, the head's answers come near to its vectors; the diffusion's loss falls as well."""
-    run = with_teacher(folder, taught(folder, "train.images=1920", "train.lr=0.01", "train.teacher.weight=1.0"))
+    run = with_teacher(
+        folder, taught(folder, "train.images=1440", "train.log_every_images=480", "train.lr=0.01", "train.teacher.weight=1.0")
+    )
     first, last = run.rows[0], run.rows[-1]
-    assert last["teacher_cosine"] > first["teacher_cosine"] + 0.2 and last["teacher_cosine"] > 0.5
+    assert last["teacher_cosine"] > 0.6  # of a head that has learnt nothing about 0: the lessons' mean is 0
     assert last["loss"] < first["loss"] and last["val_loss"] < first["val_loss"]
 
 
