@@ -28,7 +28,7 @@ NOT_OURS = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}
 
 USE = (
     "import sys; from soda.runtime import Encoder; z = Encoder('models/encoder.onnx').embed(['a.jpg', 'b.png']); "
-    "assert z.shape == (2, 128) and 'torch' not in sys.modules"
+    "assert z.shape == (2, 448) and 'torch' not in sys.modules"
 )
 
 
