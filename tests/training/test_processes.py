@@ -33,8 +33,9 @@ SIX = (
     "train.log_every_images=48",
     "train.checkpoint_every_images=24",
     "train.warmup_images=0",
+    "train.batch_statistics=whole",
 )
-"""Ten steps of batches that one, two and three processes can share."""
+"""Ten steps of batches that one, two and three processes can share, and that BatchNorm sees whole."""
 
 
 def steps(

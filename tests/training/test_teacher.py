@@ -39,6 +39,7 @@ SHORT = (
     "train.log_every_images=48",
     "train.checkpoint_every_images=72",
     "train.lr_decay=none",
+    "train.batch_statistics=whole",
 )
 
 

@@ -70,15 +70,17 @@ def test_the_rate_warms_up_and_decays_to_nought() -> None:
     assert {learning_rate(flat, images) for images in (0, 500, 1000)} == {0.5}
 
 
-def test_norms_and_biases_do_not_decay_and_the_encoder_has_its_rate(small_config: Config) -> None:
-    model = build_model(small_config)
-    optimizer = build_optimizer(model, make_config("train.encoder_lr_factor=2.0").train)
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_norms_and_biases_do_not_decay_and_the_encoder_has_its_rate(small_config: Config, name: str) -> None:
+    model, settings = build_model(small_config), make_config(f"train.optimizer={name}", "train.encoder_lr_factor=2.0").train
+    optimizer = build_optimizer(model, settings)
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(model.parameters()))
     encoder = {id(p) for p in model.encoder.parameters()}
     for group in optimizer.param_groups:
         for p in group["params"]:
             assert (group["weight_decay"] > 0) == (p.ndim > 1)
-            assert group["lr_factor"] == (2.0 if id(p) in encoder else 1.0)
+            rate = settings.muon_lr / settings.lr if group.get("muon") else 1.0
+            assert group["lr_factor"] == (2.0 if id(p) in encoder else 1.0) * rate
 
 
 def test_the_average_follows_its_formula_and_forgets_the_start(small_config: Config) -> None:
