@@ -27,7 +27,8 @@ import numpy as np
 import torch
 
 from soda.data.dataset import PreparedData
-from soda.evaluation.dci import FactorData, disentanglement
+from soda.evaluation.disentanglement.dci import FactorData
+from soda.evaluation.disentanglement.dci_forest import disentanglement
 from soda.evaluation.factors import read_factors
 from soda.evaluation.samples import draw_sample, embed
 from soda.training.checkpoint import load_model

@@ -26,7 +26,7 @@ from soda.common.errors import InputError
 from soda.common.files import write_json
 from soda.common.seeds import seed_of
 from soda.data.dataset import PreparedData
-from soda.evaluation.dci import FactorData
+from soda.evaluation.disentanglement.dci import FactorData
 from soda.evaluation.disentanglement.dci_boosted import boosted_dci
 from soda.evaluation.disentanglement.protocol import SCORES, Points, averaged, score_once
 from soda.evaluation.factors import Factors, read_factors

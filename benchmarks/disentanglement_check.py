@@ -30,11 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from soda.evaluation.dci import FactorData, explicitness, modularity
+from soda.evaluation.disentanglement.dci import FactorData
 from soda.evaluation.disentanglement.dci_boosted import boosted_dci
 from soda.evaluation.disentanglement.factor_vae_score import POINTS, VOTES, factor_vae_score
 from soda.evaluation.disentanglement.information import BINS
 from soda.evaluation.disentanglement.mutual_information_gap import mutual_information_gap
+from soda.evaluation.disentanglement.ridgeway_mozer import explicitness, modularity
 from soda.evaluation.disentanglement.separated_attributes import separated_attributes
 
 VALUES = (3, 2, 4, 5)

@@ -17,10 +17,9 @@ from soda.common.seeds import seed_of
 from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.evaluation.baselines.beta_vae import images_of_equal_compute, train_beta_vae
-from soda.evaluation.baselines.features import BeforeZ
 from soda.evaluation.baselines.untrained import untrained_encoder
 from soda.evaluation.disentanglement.by_section import first_components
-from soda.evaluation.samples import Sample, draw_sample, embed
+from soda.evaluation.samples import Sample, draw_sample, embed, embed_features
 from soda.model.network import SodaNetwork
 from soda.training.fit import Keeping
 
@@ -57,7 +56,7 @@ class Beside:
             "soda": self._of(lambda: self.model.encoder),
             "soda_sections": lambda samples, seed: first_components(self._z(samples), self.model.sections),
             "rotated": self._rotated,
-            "features": self._of(lambda: BeforeZ(self.model.encoder)),
+            "features": self._features,
             "untrained": self._of(lambda: self._untrained),
             "pca": lambda samples, seed: {name: self._principal(each) for name, each in samples.items()},
             "pixels_8": lambda samples, seed: {name: averaged(each, 8) for name, each in samples.items()},
@@ -69,6 +68,10 @@ class Beside:
 
     def _of(self, encoder: Callable[[], nn.Module]) -> Method:
         return lambda samples, seed: {name: encoded(encoder(), sample) for name, sample in samples.items()}
+
+    def _features(self, samples: dict[str, Sample], seed: int) -> Vectors:
+        both = {n: embed_features(self.model.encoder, each, batch_size=_BATCH, device=CPU) for n, each in samples.items()}
+        return {name: features.x.double().numpy() for name, (_, features) in both.items()}
 
     def _z(self, samples: dict[str, Sample]) -> Vectors:
         return {name: encoded(self.model.encoder, sample) for name, sample in samples.items()}

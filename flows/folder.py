@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from soda.common.files import walk_once
 from soda.config import ConfigError
 
 _SHOWN = 5
@@ -29,8 +28,20 @@ def require_hashable(folder: Path) -> None:
         )
 
 
+def _walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As os.walk, from above, hidden files and all; linked folders are entered, too, each real folder once, as DVC does."""
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        yield folder, subfolders, files
+
+
 def _unhashable(folder: Path) -> Iterator[tuple[str, str]]:
-    for parent, subfolders, files in walk_once(folder):
+    for parent, subfolders, files in _walk(folder):
         for name in sorted([*subfolders, *files]):
             path = os.path.join(parent, name)
             if why := _why_not(path):

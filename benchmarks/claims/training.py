@@ -15,7 +15,8 @@ from soda.config import Config
 from soda.data.dataset import PreparedData
 from soda.data.pairs import find_partners
 from soda.evaluation.baselines.untrained import calibrate_batchnorm
-from soda.evaluation.dci import FactorData, disentanglement
+from soda.evaluation.disentanglement.dci import FactorData
+from soda.evaluation.disentanglement.dci_forest import disentanglement
 from soda.evaluation.factors import Factors, read_factors
 from soda.evaluation.linear_probe import Features, linear_probe
 from soda.evaluation.samples import Sample, draw_sample, embed, pixels

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, so that a stage that fails leaves the earlier result as it was; their hash; walks."""
+"""Files: written whole or not at all, so that a stage that fails leaves the earlier result as it was; their hash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,6 @@ try:
     import fcntl
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-
-def walk_once(root: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As os.walk, from above; linked folders are entered, too, each real folder once."""
-    seen: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=onerror):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        yield folder, subfolders, files
 
 
 @contextmanager

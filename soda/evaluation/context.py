@@ -96,10 +96,19 @@ class EvaluationContext:
         return {name: z for name, (z, _) in both.items()}, {name: features for name, (_, features) in both.items()}
 
     @cached_property
+    def _embedded(self) -> tuple[dict[str, Features], dict[str, Features]]:
+        with timed("latents"):
+            return self.embed_features(self.model.encoder)
+
+    @property
     def latents(self) -> dict[str, Features]:
         """z of every split."""
-        with timed("latents"):
-            return self.embed(self.model.encoder)
+        return self._embedded[0]
+
+    @property
+    def features(self) -> dict[str, Features]:
+        """The features before z of every split."""
+        return self._embedded[1]
 
     @cached_property
     def no_probe(self) -> str:

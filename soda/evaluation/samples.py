@@ -16,7 +16,7 @@ from soda.common.seeds import seed_of
 from soda.data.dataset import Split
 from soda.evaluation.frozen import require_eval
 from soda.evaluation.linear_probe import Features
-from soda.model.encoder import last_layer
+from soda.model.encoder import encode_with_features
 
 MAX_PIXEL_SIDE = 32  # px; larger pictures are averaged down to it before their pixels are probed
 MAX_BYTES = 400_000_000  # of images that are held at once
@@ -58,24 +58,26 @@ def draw_sample(split: Split, limit: int, seed: int) -> Sample:
 def embed(encoder: nn.Module, sample: Sample, *, batch_size: int, device: torch.device) -> Features:
     """Latents of the pictures as they are, unaugmented: x (n, D) float32 on the CPU. The encoder must be in eval mode."""
     require_eval(encoder)
-    blocks = []
-    with tqdm(total=len(sample), desc=f"embed {sample.split.name}", unit="img", leave=False) as bar:
-        for batch in sample.batches(batch_size):
-            blocks.append(encoder(to_float(batch).to(device)).float().cpu())
-            bar.update(len(batch))
-    return Features(torch.cat(blocks), torch.from_numpy(sample.labels))
+    z = torch.cat([encoder(images).float().cpu() for images in _images(sample, batch_size, device)])
+    return Features(z, torch.from_numpy(sample.labels))
 
 
 @torch.no_grad()
 def embed_features(encoder: nn.Module, sample: Sample, *, batch_size: int, device: torch.device) -> tuple[Features, Features]:
-    """Latents as `embed` gives them, and the features (n, F) that the encoder's last layer makes them of."""
-    seen: list[Tensor] = []
-    hook = last_layer(encoder).register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].float().cpu()))
-    try:
-        z = embed(encoder, sample, batch_size=batch_size, device=device)
-    finally:
-        hook.remove()
-    return z, Features(torch.cat(seen), z.y)
+    """Latents as `embed` gives them, and the features (n, F) float32 before them."""
+    require_eval(encoder)
+    blocks = [encode_with_features(encoder, images) for images in _images(sample, batch_size, device)]
+    z, features = (torch.cat([block.float().cpu() for block in each]) for each in zip(*blocks, strict=True))
+    labels = torch.from_numpy(sample.labels)
+    return Features(z, labels), Features(features, labels)
+
+
+def _images(sample: Sample, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    """The sample in batches, (b, C, S, S) in [-1, 1], behind a bar."""
+    with tqdm(total=len(sample), desc=f"embed {sample.split.name}", unit="img", leave=False) as bar:
+        for batch in sample.batches(batch_size):
+            yield to_float(batch).to(device)
+            bar.update(len(batch))
 
 
 def draw_positions(sample: Sample, limit: int, seed: int) -> np.ndarray:

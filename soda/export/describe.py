@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import onnx
 
 from soda.data.dataset import PreparedData
 from soda.export import ExportError
-from soda.export.statistics import FEATURE_FLOOR, latent_statistics
+from soda.export.statistics import output_moments
 from soda.export.version import code_version
 from soda.inference.directions import load_directions, weights_sha256
 from soda.model.encoder import encode_with_features
@@ -52,15 +53,14 @@ def describe_model(model: SodaNetwork, data: PreparedData, trained_on: str) -> d
 def describe_encoder(model: SodaNetwork, data: PreparedData, resize: str, evaluation: Path, *, features: bool) -> dict[str, Any]:
     """What only the encoder says, with `features` also of these; runs it over the train split.
 
-    Raises ExportError as `latent_statistics` does.
+    Raises ExportError as `output_moments` does.
     """
     probe = _probe_figures(evaluation)
-    mean, std, images = latent_statistics(model.encoder, data.split("train"))
-    statistics: dict[str, Any] = {"z_mean": _rounded(mean), "z_std": _rounded(std), "z_pictures": images}
+    of_z, of_features = output_moments(partial(encode_with_features, model.encoder), data.split("train"))
+    mean, std = of_z.statistics()
+    statistics: dict[str, Any] = {"z_mean": _rounded(mean), "z_std": _rounded(std), "z_pictures": of_z.count}
     if features:
-        mean, std, _ = latent_statistics(
-            lambda given: encode_with_features(model.encoder, given)[1], data.split("train"), floor=FEATURE_FLOOR, what="features"
-        )
+        mean, std = of_features.statistics()
         statistics |= {"features_dim": len(mean), "features_mean": _rounded(mean), "features_std": _rounded(std)}
     return {"resize": resize, "labels": data.label_names, "probe": probe, "precision": "fp32", **statistics}
 

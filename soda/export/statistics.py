@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -34,38 +35,53 @@ def gather_rgb(split: Split, indices: np.ndarray) -> np.ndarray:
     return images.repeat(3, axis=3) if images.shape[3] == 1 else images
 
 
+@dataclass
+class Moments:
+    """Sums over the outputs (B, D) of one name. floor: least deviation of a component, as a share of the largest."""
+
+    what: str
+    floor: float
+    count: int = 0
+    total: np.ndarray | float = 0.0
+    squares: np.ndarray | float = 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        self.count += len(values)
+        self.total, self.squares = self.total + values.sum(0), self.squares + (values**2).sum(0)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """(mean, std): (D,) float32 each, std above 0."""
+        mean = np.asarray(self.total / self.count)
+        std = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
+        std = np.maximum(std, self.floor * std.max())
+        if not std.max() > 0:
+            std = np.ones_like(std)
+        return mean.astype(np.float32), std.astype(np.float32)
+
+
 @torch.inference_mode()
-def latent_statistics(
-    encoder: Callable[[Tensor], Tensor],
-    split: Split,
-    *,
-    batch_size: int = 256,
-    floor: float = MIN_RELATIVE_STD,
-    what: str = "z",
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """(mean, std, pictures): (D,) float32 each, std above 0, over this many pictures of the split.
+def output_moments(
+    encode: Callable[[Tensor], tuple[Tensor, Tensor]], split: Split, *, batch_size: int = 256
+) -> tuple[Moments, Moments]:
+    """Of z and of the features, over at most MAX_IMAGES images of the split, in one pass.
 
-    encoder: images (B, C, S, S) in [-1, 1] -> (B, D), called `what` in messages; floor: least deviation, of the largest.
-
-    Raises ExportError when there is no picture, or z is not finite, naming the picture.
+    encode: images (B, C, S, S) in [-1, 1] -> (z, features). Raises ExportError when there is no image, or an output is not
+    finite, naming the image.
     """
     indices = evenly_spaced(len(split), MAX_IMAGES)
     if not len(indices):
-        raise ExportError(f"the {split.name} split has no pictures, so {what} has no statistics")
-    total: np.ndarray | float = 0.0
-    squares: np.ndarray | float = 0.0
-    with tqdm(total=len(indices), desc=f"statistics of {what}", unit="img") as progress:
+        raise ExportError(f"the {split.name} split has no pictures, so z has no statistics")
+    found = Moments("z", MIN_RELATIVE_STD), Moments("features", FEATURE_FLOOR)
+    with tqdm(total=len(indices), desc="statistics of z and features", unit="img") as progress:
         for start in range(0, len(indices), batch_size):
             batch = indices[start : start + batch_size]
-            z = encoder(to_float(split.gather(batch))).double().numpy()
-            if not np.isfinite(z).all():
-                bad = batch[np.flatnonzero(~np.isfinite(z).all(1))[0]]
-                raise ExportError(f"{what} of picture {split.ids[bad]} ({split.files[bad]}) is not finite: train the model again")
-            total, squares = total + z.sum(0), squares + (z**2).sum(0)
+            for moments, output in zip(found, encode(to_float(split.gather(batch))), strict=True):
+                values = output.double().numpy()
+                if not np.isfinite(values).all():
+                    bad = batch[np.flatnonzero(~np.isfinite(values).all(1))[0]]
+                    raise ExportError(
+                        f"{moments.what} of picture {split.ids[bad]} ({split.files[bad]}) is not finite: train the model again"
+                    )
+                moments.add(values)
             progress.update(len(batch))
-    mean = np.asarray(total / len(indices))
-    std = np.sqrt(np.maximum(squares / len(indices) - mean**2, 0))
-    std = np.maximum(std, floor * std.max())
-    if not std.max() > 0:
-        std = np.ones_like(std)
-    return mean.astype(np.float32), std.astype(np.float32), len(indices)
+    return found

@@ -14,7 +14,6 @@ from benchmarks import disentanglement, representations
 from benchmarks.disentanglement import draw_points, main
 from benchmarks.representations import averaged
 from soda.data.dataset import PreparedData
-from soda.evaluation.baselines.features import BeforeZ
 from soda.evaluation.disentanglement import dci_boosted
 from soda.evaluation.disentanglement.protocol import Points
 from soda.evaluation.samples import Sample
@@ -76,13 +75,7 @@ def test_points_for_a_choice_never_come_from_test(world: Path) -> None:
     assert set(draw_points(data, points, "test", 1)["train"].indices) != set(asked["train"].indices)
 
 
-def test_features_are_what_the_last_layer_sees_and_pixels_are_averaged(world: Path) -> None:
-    config = make_config("dataset.channels=3")
-    encoder = awake(config).encoder
-    images = torch.rand(4, 3, config.dataset.image_size, config.dataset.image_size) * 2 - 1
-    with torch.no_grad():
-        features = BeforeZ(encoder)(images)
-        assert torch.allclose(encoder.head(features), encoder(images))
+def test_pixels_are_averaged(world: Path) -> None:
     sample = Sample(PreparedData(world / "data").split("test"), np.arange(3))
     wanted = sample.gather(np.arange(3)).reshape(3, 8, 2, 8, 2, 3).mean((2, 4)) / 255
     assert averaged(sample, 8).reshape(3, 3, 8, 8).transpose(0, 2, 3, 1) == pytest.approx(wanted, abs=1e-6)

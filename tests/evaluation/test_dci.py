@@ -12,14 +12,9 @@ from sklearn.feature_selection import mutual_info_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from soda.evaluation.dci import (
-    FactorData,
-    dci_scores,
-    disentanglement,
-    explicitness,
-    forest_importance,
-    modularity,
-)
+from soda.evaluation.disentanglement.dci import FactorData, dci_scores
+from soda.evaluation.disentanglement.dci_forest import disentanglement, forest_importance
+from soda.evaluation.disentanglement.ridgeway_mozer import explicitness, modularity
 
 SIZES = {"train": 300, "val": 100, "test": 200}
 

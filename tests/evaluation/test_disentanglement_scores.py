@@ -10,8 +10,8 @@ from sklearn.svm import LinearSVC
 
 from soda.common.errors import InputError
 from soda.evaluation.baselines.total_correlation import total_correlation
-from soda.evaluation.dci import FactorData
 from soda.evaluation.disentanglement.by_section import first_components
+from soda.evaluation.disentanglement.dci import FactorData
 from soda.evaluation.disentanglement.dci_boosted import boosted_dci
 from soda.evaluation.disentanglement.dci_lasso import lasso_dci
 from soda.evaluation.disentanglement.factor_vae_score import factor_vae_score

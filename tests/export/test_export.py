@@ -24,7 +24,7 @@ from soda.export import onnx as stage
 from soda.export.graph import DeployedEncoder
 from soda.export.onnx import to_onnx
 from soda.export.quantize import CANDIDATES, Settings, quantize
-from soda.export.statistics import evenly_spaced, latent_statistics
+from soda.export.statistics import evenly_spaced, output_moments
 from soda.export.variants import Judge
 from soda.export.version import code_version
 from soda.inference.drawer import Drawer, Sampling
@@ -311,12 +311,12 @@ def test_data_of_another_size_is_refused(workspace: Workspace, tmp_path: Path) -
 
 
 def test_a_model_that_gives_no_numbers_is_refused(workspace: Workspace) -> None:
-    class Broken(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            return images.mean((1, 2, 3))[:, None] / 0
+    def sound(images: Tensor) -> Tensor:
+        return images.mean((1, 2, 3))[:, None]
 
-    with pytest.raises(ExportError, match=r"picture id-0 \(pictures/0\.png\) is not finite"):
-        latent_statistics(Broken(), workspace.data.split("train"))
+    for what, encode in (("z", lambda x: (sound(x) / 0, sound(x))), ("features", lambda x: (sound(x), sound(x) / 0))):
+        with pytest.raises(ExportError, match=rf"{what} of picture id-0 \(pictures/0\.png\) is not finite"):
+            output_moments(encode, workspace.data.split("train"))
 
 
 def test_unlabelled_colour_data_of_two_pictures_exports(tmp_path: Path) -> None:
@@ -338,13 +338,16 @@ def test_unlabelled_colour_data_of_two_pictures_exports(tmp_path: Path) -> None:
 
 
 def test_a_dead_component_is_not_blown_up(workspace: Workspace) -> None:
-    class Dead(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            level = images.mean((1, 2, 3))
-            return torch.stack([level, torch.full_like(level, 3.0)], 1)
+    def encode(images: Tensor) -> tuple[Tensor, Tensor]:
+        level = images.mean((1, 2, 3))
+        dead = torch.stack([level, torch.full_like(level, 3.0)], 1)
+        return dead, dead
 
-    mean, std, _ = latent_statistics(Dead(), workspace.data.split("train"))
-    assert mean[1] == 3 and std[1] == pytest.approx(1e-3 * std[0])
+    z, features = output_moments(encode, workspace.data.split("train"))
+    assert z.count == features.count == len(workspace.data.split("train"))
+    for moments, floor in ((z, 1e-3), (features, 0.1)):
+        mean, std = moments.statistics()
+        assert mean[1] == 3 and std[1] == pytest.approx(floor * std[0])
 
 
 @pytest.mark.parametrize(("count", "most"), [(0, 5), (1, 5), (5, 5), (7, 5), (54_000, 512), (10**9, 3)])

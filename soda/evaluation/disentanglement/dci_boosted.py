@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from soda.common.errors import InputError
-from soda.evaluation.dci import FactorData, dci_scores
+from soda.evaluation.disentanglement.dci import FactorData, dci_scores
 
 ROUNDS, DEPTH, RATE = 100, 3, 0.1  # scikit-learn's own, which disentanglement_lib leaves as they are
 LEAST = 5  # points of a leaf: one, as there, lets a histogram's Newton steps run away

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from soda.common.errors import InputError
-from soda.evaluation.dci import FactorData, dci_scores
+from soda.evaluation.disentanglement.dci import FactorData, dci_scores
 
 PENALTIES = (0.3, 0.1, 0.03, 0.01)
 """Of the L1 norm, in units of the standardised indicators; one for each factor is chosen by accuracy on validation."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from soda.common.errors import InputError
-from soda.evaluation.dci import FactorData, explicitness, modularity
+from soda.evaluation.disentanglement.dci import FactorData
 from soda.evaluation.disentanglement.dci_boosted import boosted_dci
 from soda.evaluation.disentanglement.dci_lasso import lasso_dci
 from soda.evaluation.disentanglement.factor_vae_score import factor_vae_score
 from soda.evaluation.disentanglement.mutual_information_gap import mutual_information_gap
+from soda.evaluation.disentanglement.ridgeway_mozer import explicitness, modularity
 from soda.evaluation.disentanglement.separated_attributes import separated_attributes
 
 SCORES = (

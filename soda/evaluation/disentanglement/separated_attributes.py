@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soda.evaluation.dci import FactorData
+from soda.evaluation.disentanglement.dci import FactorData
 from soda.evaluation.linear_probe import standardise
 
 C = 0.01

@@ -25,7 +25,8 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     """DCI, modularity and explicitness of z, of PCA of pixels, of the untrained encoder and of a beta-VAE."""
     import torch
 
-    from soda.evaluation.dci import FactorData, disentanglement
+    from soda.evaluation.disentanglement.dci import FactorData
+    from soda.evaluation.disentanglement.dci_forest import disentanglement
     from soda.viz.charts import disentanglement_bars
 
     if (scene := context.scene) is None:
@@ -66,7 +67,7 @@ def _beta_vae(context: EvaluationContext) -> tuple[nn.Module | None, int]:
 
 
 def _notes(context: EvaluationContext, factors: int, counts: tuple[int, ...], seen: int) -> list[str]:
-    from soda.evaluation.dci import DEPTHS, TREES
+    from soda.evaluation.disentanglement.dci_forest import DEPTHS, TREES
     from soda.evaluation.disentanglement.information import BINS
 
     config = context.config

@@ -65,7 +65,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     ours = probe(context, context.latents)
     figures = {
         "": ours.figures(),
-        "features_": probe(context, context.embed_features(context.model.encoder)[1]).figures(),
+        "features_": probe(context, context.features).figures(),
         "pixels_": probe(context, {n: pixels(sample, config.batch_size) for n, sample in samples.items()}).figures(),
         **untrained_probes(context),
     }
