@@ -1,4 +1,4 @@
-"""Modularity and explicitness: Ridgeway & Mozer 2018, "Learning deep disentangled embeddings with the F-statistic loss" (NeurIPS).
+"""Modularity and explicitness: Ridgeway & Mozer (2018): "Learning deep disentangled embeddings with the F-statistic loss".
 
 Mutual information is that of components cut into BINS equal intervals; explicitness is the area under the ROC of one-against-all
 logistic regressions.
