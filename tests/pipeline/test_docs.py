@@ -96,6 +96,20 @@ def test_every_override_that_is_shown_composes(overrides: str) -> None:
     assert compose(shlex.split(overrides), ROOT / "conf")
 
 
+@pytest.mark.parametrize(("model", "data"), [("cifar", "cifar10"), ("imagenet", "imagenet")])
+def test_the_presets_are_what_the_page_on_fidelity_says(model: str, data: str) -> None:
+    params = compose(["experiment=paper", f"dataset={data}", "dataset.path=/data", f"model={model}"])
+    stated = 0
+    for preset, key, value in re.findall(r"(cifar |imagenet )?`([a-z_]+(?:\.[a-z_0-9]+)+)=([^`]+)`", TEXTS["docs/fidelity.md"]):
+        if preset.strip() in ("", model):
+            found = params
+            for part in key.split("."):
+                found = found[part]
+            assert found == yaml.safe_load(value), f"{key} is {found}, not {value}"
+            stated += 1
+    assert stated > 35
+
+
 def test_results_state_the_figures_of_the_default_run() -> None:
     metrics, page = json.loads((ROOT / "reports/metrics.json").read_text()), TEXTS["docs/results.md"]
     row = next(line for line in page.splitlines() if line.startswith("| Fashion-MNIST, default, "))
