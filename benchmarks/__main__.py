@@ -13,17 +13,25 @@ from soda.config import load
 from soda.layout import BENCH
 
 PARTS = ("training", "objects", "deploying", "serving", "browser")
+LONG = "encoders"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement")
-    parser.add_argument("--only", choices=PARTS, help="one part (all)")
+    parser.add_argument(
+        "--only", choices=(*PARTS, LONG), help=f"one part (all but {LONG}, which takes hours and options of its own)"
+    )
     parser.add_argument("--pictures", type=int, default=20_000, help="JPEGs that soda embed is timed on")
     parser.add_argument("--many", type=int, default=100_000, help="pictures at which its memory is measured, against 1,000")
     parser.add_argument("--requests", type=int, default=100_000, help="to the service")
-    args = parser.parse_args()
+    args, rest = parser.parse_known_args()
+    if args.only == LONG:
+        import_module(f"benchmarks.{LONG}.__main__").main(rest)
+        return
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     torch.set_num_threads(args.threads)
     print(f"{args.threads} threads, torch {torch.__version__}; median of repeated runs")
     values: dict[str, float] = {}

@@ -86,12 +86,8 @@ def _preprocessing(settings: TeacherConfig) -> Preprocessing:
 
 def _asked(settings: TeacherConfig, data: PreparedData) -> np.ndarray:
     """What the teacher says of each training picture: (n, D) float32."""
-    split, how = data.split("train"), _preprocessing(settings)
-    teach = (
-        _efficientnet(how)
-        if settings.path == EFFICIENTNET
-        else ForeignEncoder(settings.path, how, threads=torch.get_num_threads()).run
-    )
+    split = data.split("train")
+    teach, how = teacher_of(settings)
     log.info("%s looks at %d training pictures at %d px, once", settings.path, len(split), how.size)
     parts = []
     with Bar(total=len(split), initial=0, unit="img", desc="teacher", disable=False) as bar:
@@ -100,6 +96,14 @@ def _asked(settings: TeacherConfig, data: PreparedData) -> np.ndarray:
             parts.append(teach(np.stack([to_square(Image.fromarray(each), how.size, resize="stretch") for each in colour])))
             bar.update(len(images))
     return np.concatenate(parts)
+
+
+def teacher_of(settings: TeacherConfig) -> tuple[Teach, Preprocessing]:
+    """The teacher itself, and what it takes. Raises SodaError where it cannot be had."""
+    how = _preprocessing(settings)
+    if settings.path == EFFICIENTNET:
+        return _efficientnet(how), how
+    return ForeignEncoder(settings.path, how, threads=torch.get_num_threads()).run, how
 
 
 def _weights_of_efficientnet() -> Path:
