@@ -58,7 +58,7 @@ def add_encoder(command: argparse.ArgumentParser) -> None:
         "--max-pixels",
         type=int,
         metavar="N",
-        help="of a file; larger ones are left out (100 million; a JPEG may have four times as many, decoded at half its sides)",
+        help="of a file; larger ones are left out (200 million; a JPEG may have four times as many, decoded small)",
     )
     command.add_argument("--batch-size", type=int, default=64, help="pictures encoded at once (64)")
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
 from soda.common.errors import SodaError
 from soda.config import DatasetConfig
+from soda.runtime.picture_file import SEVERAL
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
 BLANK = "blank:"
@@ -76,7 +77,10 @@ class PixelsInFile:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the manifest records of one picture; width, height (px, upright) and mode are the original's."""
+    """What the manifest records of one picture; width, height (px, upright) and mode are the original's.
+
+    several: the file held more frames or pages than the one taken, which the summary counts.
+    """
 
     sha256: str
     width: int
@@ -84,6 +88,11 @@ class Measured:
     mode: str
     mean: float
     std: float
+    several: bool = False
+
+    def row(self) -> dict[str, Any]:
+        """Its columns of the manifest."""
+        return {name: getattr(self, name) for name in ("sha256", "width", "height", "mode", "mean", "std")}
 
 
 def process(loaders: Sequence[Loader], names: Sequence[str], settings: DatasetConfig) -> tuple[list[Measured | str], np.ndarray]:
@@ -97,7 +106,7 @@ def process(loaders: Sequence[Loader], names: Sequence[str], settings: DatasetCo
         for load, name in zip(loaders, names, strict=True):
             try:
                 image = load(settings)
-                mode = image.mode
+                mode, several = image.mode, SEVERAL in image.info
                 rgb = to_rgb(image)
             except PictureError as error:
                 results.append(str(error).removeprefix(f"{name}: "))
@@ -108,7 +117,7 @@ def process(loaders: Sequence[Loader], names: Sequence[str], settings: DatasetCo
                 continue
             pictures.append(pixels)
             results.append(
-                Measured(hashlib.sha256(pixels.tobytes()).hexdigest(), rgb.width, rgb.height, mode, *statistics(pixels))
+                Measured(hashlib.sha256(pixels.tobytes()).hexdigest(), rgb.width, rgb.height, mode, *statistics(pixels), several)
             )
     shape = (0, settings.image_size, settings.image_size, settings.channels)
     return results, np.stack(pictures) if pictures else np.empty(shape, np.uint8)

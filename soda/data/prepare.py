@@ -79,6 +79,8 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
         logger.warning("%d of %d pictures cannot be used: %s", tally.rejected, tally.total, prepared / "rejected.csv")
     if tally.blank:
         logger.info("%d blank pictures are left out: %s", tally.blank, prepared / "rejected.csv")
+    if tally.several:
+        logger.info("%d files hold several frames or pages; the first of each is taken", len(tally.several))
     logger.info("prepared %d pictures: %s", tally.count, summary["splits"])
     return {
         key: summary[key]
@@ -97,6 +99,7 @@ class _Tally:
         self.rejected = 0
         self.blank = 0
         self.duplicates = 0
+        self.several: list[str] = []  # files whose first frame or page was taken
         self.first_rejected: list[str] = []
         self.first_of: dict[bytes, str] = {}  # digest of the pixels -> id
 
@@ -172,7 +175,9 @@ def _usable(
             continue
         row = {"id": item.id, "split": split, "label": item.label, "file": item.file, **item.extra}
         row |= {FACTOR + name: value for name, value in item.factors.items()}
-        row |= {name: getattr(result, name) for name in Measured.__slots__}
+        row |= result.row()
+        if result.several:
+            tally.several.append(item.file)
         yield row, item, next(pictures)
 
 
@@ -216,6 +221,7 @@ def _summary(config: DatasetConfig, source: Source, folder: Path, writer: Prepar
         "rejected": tally.rejected,
         **({"blank": tally.blank} if config.min_std else {}),
         "duplicates_dropped": tally.duplicates,
+        **({"several_frames": {"count": len(tally.several), "first": tally.several[:_SHOWN]}} if tally.several else {}),
         "licence": source.LICENCE,
         "source": source.origin(config),
     }

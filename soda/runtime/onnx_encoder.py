@@ -130,7 +130,7 @@ class Encoder(OnnxModel):
         errors: "raise", or "skip" to leave out, and log, what cannot be read; by default "skip" for a folder. `stream` and
         `embed_all` tell which pictures these are. workers: threads that decode files, by default one a core.
         progress: True for a line on standard error, or a function that is called with the number of pictures done.
-        max_pixels: of a file; larger ones are not decoded. A JPEG may have four times as many: it is decoded at half its sides.
+        max_pixels: of a file; larger ones are not decoded. A JPEG may have four times as many: it is decoded small.
 
         Raises PictureError for a picture that cannot be read, TypeError for a wrong type or dtype, ValueError for a wrong shape,
         nothing to embed or an unknown setting; each message names the picture or the value.

@@ -12,14 +12,22 @@ from typing import Any, BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from soda.runtime import png
+from soda.runtime.memory import available_memory
 from soda.runtime.picture_error import PictureError
 from soda.runtime.plugins import plugin_formats
 from soda.runtime.tiff import SIGNATURES as TIFFS
 from soda.runtime.tiff import layout_of, read_tiff
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 200_000_000
+JPEG_WHOLE = 100_000_000
+"""A JPEG of more pixels is decoded at half its sides or less."""
 LARGER = 4
-"""So many times the pixels a JPEG may have: it is decoded at half its sides, which takes no more memory than the limit says."""
+"""So many times the pixels a JPEG may have, since it is decoded small."""
+MEMORY, UNASKED = 8, 100_000_000
+"""Bytes that decoding takes for a pixel, at most: Pillow's own four, and as much for a copy in RGB; and so many in all that it
+is not asked whether they are there."""
+SEVERAL = "several_frames"
+"""Key in an image's `info`: the file holds more frames or pages than this first one."""
 
 # Tried whatever the file is called. Pillow knows AVIF from 11.3 on. What runs a program (EPS) or decodes as it opens (ICO) is
 # left out.
@@ -37,8 +45,9 @@ def open_picture(
     """Decode the first frame of a picture, in the orientation in which it is stored.
 
     `source` is a path or a binary file; `name` is what errors call it (by default its path). The size is read from the header,
-    so that a picture of more than `max_pixels` pixels, or one with a side below `min_side` px, is never decoded; `max_pixels`
-    counts, not Pillow's own limit. A JPEG of up to LARGER times as many is decoded at half its sides, unless `shrink` is False.
+    so that a picture of more than `max_pixels` pixels, one with a side below `min_side` px, or one that memory has no room for is
+    never decoded; `max_pixels` counts, not Pillow's own limit. A JPEG of up to LARGER times as many is decoded small, unless
+    `shrink` is False. `info` of an animation and of a file of several pages has SEVERAL.
     The mode is the stored one; of TIFFs that Pillow does not know, that of 8 bits. Raises PictureError for these and for whatever
     cannot be read.
     """
@@ -75,10 +84,15 @@ def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Im
     reducible = shrink and image.format in ("JPEG", "MPO")
     _check_size(image.size, max_pixels * (LARGER if reducible else 1), min_side, named=max_pixels)
     if reducible:
-        _halve(image, min(max_pixels, MAX_PIXELS))
+        _halve(image, min(max_pixels, JPEG_WHOLE))
+    _check_memory(image.size)
+    several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO's others are previews
+    several = several or (side is not None and side.frames > 1)
     image.load()
     if side is not None:
-        return png.finished(image, side, lambda: _identified(shown, prefix))
+        image = png.finished(image, side, lambda: _identified(shown, prefix))
+    if several:
+        image.info[SEVERAL] = True
     return image
 
 
@@ -111,6 +125,15 @@ def _check_size(size: tuple[int, int], max_pixels: int, min_side: int, *, named:
         raise PictureError(f"{width} x {height} px is more than the limit of {named or max_pixels:,} pixels")
     if min(width, height) < min_side:
         raise PictureError(f"{width} x {height} px is less than the limit of {min_side} px a side")
+
+
+def _check_memory(size: tuple[int, int]) -> None:
+    needed = size[0] * size[1] * MEMORY
+    left = available_memory() if needed > UNASKED else None
+    if left is not None and needed > left:
+        raise PictureError(
+            f"{size[0]} x {size[1]} px takes up to {needed / 1e9:.1f} GB of memory to decode, and {left / 1e9:.1f} GB are free"
+        )
 
 
 def _halve(image: Any, most: int) -> None:

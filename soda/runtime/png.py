@@ -36,6 +36,7 @@ class Side:
     clear: tuple[int, ...] | None = None
     icc: bytes | None = None
     orientation: bytes | None = None
+    frames: int = 1
     pieces: list[Piece] = field(default_factory=list)
 
     def keep(self, start: int, length: int) -> None:
@@ -85,6 +86,8 @@ def _note(side: Side, name: bytes, data: bytes, checksum: bytes, place: int) -> 
             side.clear = tuple(value & mask for value in struct.unpack(f">{numbers}H", data))
     elif name == b"iCCP" and side.icc is None:
         side.icc = _unpacked(data.partition(b"\0")[2][1:])
+    elif name == b"acTL" and len(data) == 8:
+        side.frames = int.from_bytes(data[:4], "big")
     elif name == b"eXIf":
         side.keep(place, whole)
     elif name in (b"tEXt", b"zTXt", b"iTXt"):

@@ -132,6 +132,15 @@ def test_bad_pictures_are_left_out_and_listed_with_the_reason(tmp_path: Path, da
     assert "20000 x 20000 px is more than the limit of 1,000,000 pixels" in reasons["cats/bomb.png"]
 
 
+def test_animations_and_pages_give_their_first_and_are_counted(tmp_path: Path, dataset_config: MakeConfig, album: Path) -> None:
+    frames = [picture(number).convert("RGB") for number in (200, 201, 202)]
+    for name in ("moving.gif", "moving.webp", "pages.tif"):
+        frames[0].save(album / name, save_all=True, append_images=frames[1:])
+    prepared = run(dataset_config(path=str(album)), tmp_path)
+    said = PreparedData(prepared).summary["several_frames"]
+    assert said["count"] == 3 and sorted(said["first"]) == ["moving.gif", "moving.webp", "pages.tif"]
+
+
 @pytest.mark.parametrize("share", [0.05, 1.0])
 def test_too_many_bad_pictures_stop_and_keep_list_and_earlier_result(
     tmp_path: Path, dataset_config: MakeConfig, album: Path, share: float

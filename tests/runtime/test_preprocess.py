@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from soda.runtime import memory, picture_file
+from soda.runtime.picture_file import SEVERAL, open_picture
 from soda.runtime.preprocess import PictureError, load_picture, to_rgb, to_square
 from tests.support.samples import bomb_png
 
@@ -169,13 +171,50 @@ def test_the_first_of_several_frames_is_taken(tmp_path: Path, name: str) -> None
     frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
     assert corners(load_picture(tmp_path / name)) == [RED] * 4
+    assert SEVERAL in open_picture(tmp_path / name).info
+    frames[0].save(tmp_path / f"single-{name}")
+    assert SEVERAL not in open_picture(tmp_path / f"single-{name}").info
 
 
-@pytest.mark.parametrize("side", [10_001, 20_000])
+def test_the_previews_beside_a_photograph_are_no_frames_of_it(tmp_path: Path) -> None:
+    quarters().save(tmp_path / "a.mpo", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    image = open_picture(tmp_path / "a.mpo")
+    assert image.format == "MPO" and SEVERAL not in image.info
+
+
+def test_a_large_picture_is_decoded_only_where_memory_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "large.png").write_bytes(bomb_png(16_000, 10_000))
+    monkeypatch.setattr(picture_file, "available_memory", lambda: 1_279_999_999)
+    with pytest.raises(
+        PictureError, match=r"large\.png: 16000 x 10000 px takes up to 1\.3 GB of memory to decode, and 1\.3 GB are free"
+    ):
+        load_picture(tmp_path / "large.png")
+    reached: list[int] = []
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda self: reached.append(self.width))
+    for left in (1_280_000_000, None):  # enough, or a system that does not say
+        monkeypatch.setattr(picture_file, "available_memory", lambda left=left: left)
+        open_picture(tmp_path / "large.png")
+    assert reached == [16_000] * 2
+    quarters().save(tmp_path / "small.png")
+    monkeypatch.setattr(picture_file, "available_memory", lambda: 0)
+    assert open_picture(tmp_path / "small.png").size == (24, 16)
+
+
+def test_memory_is_that_of_the_container_where_it_has_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
+    machine = memory.available_memory()
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert memory.available_memory() == 2_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine is None or memory.available_memory() == pytest.approx(machine, rel=0.5)
+
+
+@pytest.mark.parametrize("side", [14_143, 20_000])
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bomb.png").write_bytes(bomb_png(side, side))
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda self: pytest.fail("the bomb was decoded"))
-    with pytest.raises(PictureError, match=r"bomb\.png: .* more than the limit of 100,000,000 pixels"):
+    with pytest.raises(PictureError, match=r"bomb\.png: .* more than the limit of 200,000,000 pixels"):
         load_picture(tmp_path / "bomb.png")
 
 

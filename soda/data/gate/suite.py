@@ -108,6 +108,11 @@ def tables(config: GateConfig, reading: PreparedReading, accepted: Path | None =
     trained_on = int(splits["pictures"][0])
     if config.min_train <= trained_on < FEW:
         reading.remarks.append(f"Train has {trained_on} pictures; of fewer than {FEW} little is learned. Add some, if you can.")
+    if several := summary.get("several_frames"):
+        some = ", ".join(several["first"]) + (", ..." if several["count"] > len(several["first"]) else "")
+        reading.remarks.append(
+            f"{several['count']} files hold several frames or pages (animations, scans); the first of each is taken: {some}"
+        )
     if labelled:
         labels = label_table(config, pictures, summary)
         checks = list(expect.label_count_checks(config))

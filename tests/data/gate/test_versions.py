@@ -77,6 +77,17 @@ def test_another_draw_of_the_same_passes(tmp_path: Path) -> None:
     assert same == verdict  # a second look at the same data is held to the same
 
 
+def test_files_of_several_frames_are_remarked_on(tmp_path: Path) -> None:
+    prepared = make_prepared(tmp_path / "data", pixels=scenes(1))
+    summary = json.loads((prepared / "summary.json").read_text())
+    summary["several_frames"] = {"count": 7, "first": ["a.gif", "b.tif"]}
+    (prepared / "summary.json").write_text(json.dumps(summary))
+    validate(CONFIG, prepared, tmp_path / "verdict.json", tmp_path / "docs", tmp_path / "accepted")
+    verdict = json.loads((tmp_path / "verdict.json").read_text())
+    wanted = "7 files hold several frames or pages (animations, scans); the first of each is taken: a.gif, b.tif, ..."
+    assert verdict["success"] and wanted in verdict["remarks"]
+
+
 def test_chance_is_within_the_bounds() -> None:
     """Twenty pairs of draws, without the rest of the gate."""
     for seed in range(20):
