@@ -34,6 +34,12 @@ def _chosen(values: dict[str, Any], keys: tuple[str, ...], file: Path) -> dict[s
     return {key: values[key] for key in keys}
 
 
+def _searched(values: dict[str, Any]) -> dict[str, Any]:
+    """What pictures can be compared by; older files give z alone."""
+    features = {"mean": values["features_mean"], "std": values["features_std"]} if "features_dim" in values else None
+    return {"features": features, "search_vectors": values.get("search_vectors", "z")}
+
+
 def bundle(model: Path, target: Path, examples: Path | None = None) -> dict[str, Any]:
     """Write the folder `target`, in place of an earlier bundle there; returns what model.json holds.
 
@@ -46,7 +52,8 @@ def bundle(model: Path, target: Path, examples: Path | None = None) -> dict[str,
     encoder, denoiser = model / "encoder.onnx", model / "denoiser.onnx"
     files = [encoder]
     about: dict[str, Any] = {"format": 2, "name": model.resolve().name, "denoiser": None, "examples": []}
-    about["encoder"] = {"file": encoder.name} | _chosen(Encoder(encoder).metadata, ENCODER, encoder)
+    said = Encoder(encoder).metadata
+    about["encoder"] = {"file": encoder.name} | _chosen(said, ENCODER, encoder) | _searched(said)
     if denoiser.is_file():
         files.append(denoiser)
         decoder = Decoder(denoiser)

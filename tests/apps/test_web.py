@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from playwright.sync_api import Browser, Page, expect
 from soda.runtime import Encoder
 from tests.support.running import ENCODER, ROOT, Running
 from tests.support.website import SUB_PATH, add, lay_out, pixels, saved_vectors, web_server
+from tests.support.workspace import Workspace
 
 DIST = ROOT / "apps/web/dist"
 
@@ -295,6 +297,37 @@ def bundle(encoder: Path, target: Path, model: Path) -> None:
     model.mkdir()
     shutil.copy(encoder, model)
     assert bundle_script().bundle(model, target)["denoiser"] is None
+
+
+def test_pictures_are_compared_by_what_was_measured_to_find_better_or_by_the_other(
+    page: Page, workspace: Workspace, tmp_path: Path, tile_files: list[Path]
+) -> None:
+    page_folder = lay_out(tmp_path / "site")
+    (tmp_path / "mine").mkdir()
+    shutil.copy(workspace.encoder, tmp_path / "mine/encoder.onnx")
+    about = bundle_script().bundle(tmp_path / "mine", page_folder / "model")
+    files = tile_files[:12]
+
+    def order(output: str) -> list[str]:
+        vectors = Encoder(workspace.encoder, output=output).embed(files, normalize="stats+l2")
+        return [files[i].name for i in np.argsort(-(vectors @ vectors[2]), kind="stable") if i != 2]
+
+    with web_server(tmp_path / "site") as address:
+        page.goto(address)
+        expect(page.locator("#status")).to_have_class("status ready")
+        add(page, files)
+        choice = page.locator("#kind")
+        assert choice.input_value() == about["encoder"]["search_vectors"]
+        page.click(".cell:nth-child(3)")
+        for kind in ("features", "z"):
+            choice.select_option(kind)
+            shown = [pick.get_attribute("title") for pick in page.locator("#near .pick").all()]
+            assert shown[:5] == order(kind)[:5]
+        with page.expect_download() as download:
+            page.click("#save")
+        rows = json.loads(Path(download.value.path()).read_text())["pictures"]
+        wanted = Encoder(workspace.encoder, output="features").embed(files)
+        assert np.allclose([row["features"] for row in rows], wanted, atol=1e-3)
 
 
 def test_a_bundle_replaces_the_one_before_or_leaves_it(tmp_path: Path, tile_files: list[Path]) -> None:

@@ -1,6 +1,6 @@
 /** The page's end of the worker: each call is a promise. */
 
-import type { ModelFacts } from "./model";
+import type { ModelFacts, Vectors } from "./model";
 import type { Calls } from "./worker";
 
 export interface Call {
@@ -39,8 +39,8 @@ export class Engine {
     return this.call("load", { facts, base: base.href });
   }
 
-  /** N pictures of one size, RGB bytes (N, H, W, 3) flat -> z (N, D) flat. */
-  embed(pixels: Uint8Array, shape: [number, number, number, number]): Promise<Float32Array> {
+  /** N pictures of one size, RGB bytes (N, H, W, 3) flat -> z (N, D) flat, and the features (N, F). */
+  embed(pixels: Uint8Array, shape: [number, number, number, number]): Promise<Vectors> {
     return this.call("embed", { pixels, shape });
   }
 

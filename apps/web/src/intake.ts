@@ -1,6 +1,7 @@
 /** Files, folders and drops to pictures with vectors; what cannot be read is named with its reason, and the rest goes on. */
 
 import type { Engine } from "./engine";
+import type { Vectors } from "./model";
 import { readPicture, type Picture } from "./pictures";
 import type { Store } from "./store";
 
@@ -43,12 +44,12 @@ export async function takeIn(store: Store, files: Named[], progress: (done: numb
 }
 
 async function embedAll(store: Store, batch: Picture[]): Promise<void> {
-  const z = await embedBatch(store.engine, batch);
-  const d = z.length / batch.length;
-  batch.forEach((picture, i) => store.add(picture, z.slice(i * d, (i + 1) * d)));
+  const { z, features } = await embedBatch(store.engine, batch);
+  const row = (flat: Float32Array, i: number) => flat.slice((i * flat.length) / batch.length, ((i + 1) * flat.length) / batch.length);
+  batch.forEach((picture, i) => store.add(picture, { z: row(z, i), features: features && row(features, i) }));
 }
 
-function embedBatch(engine: Engine, batch: Picture[]): Promise<Float32Array> {
+function embedBatch(engine: Engine, batch: Picture[]): Promise<Vectors> {
   const { w, h } = batch[0];
   const pixels = new Uint8Array(batch.length * w * h * 3);
   batch.forEach((picture, i) => pixels.set(picture.pixels!, i * w * h * 3));

@@ -5,7 +5,7 @@ import { changeView, walkView } from "./drawing";
 import { Engine } from "./engine";
 import { showGrid } from "./grid";
 import { ofDrop, ofInput, takeIn, type Named, type Problem } from "./intake";
-import { fetchFacts, MODEL_BASE } from "./model";
+import { fetchFacts, MODEL_BASE, type Kind } from "./model";
 import { Store } from "./store";
 import { mapView, nearView, sameView, type View } from "./views";
 
@@ -27,8 +27,21 @@ async function start(): Promise<void> {
   byId("lead").textContent = `An encoder turns each picture into ${numbers} numbers; a decoder draws pictures from them. Both run in this page.`;
   say(`${facts.name} is ready: it was trained on ${facts.encoder.dataset || "pictures"} of ${size} px (${((performance.now() - began) / 1000).toFixed(1)} s).`, "ready");
   showGrid(store);
+  showKinds(store);
   showViews(store);
   takePictures(store);
+}
+
+/** A choice of what pictures are compared by, where the encoder gives two kinds of vectors. */
+function showKinds(store: Store): void {
+  const { latent_dim: numbers, features } = store.facts.encoder;
+  if (!features) return;
+  const choice = byId<HTMLSelectElement>("kind");
+  make("option", { value: "z", text: `z, ${numbers} numbers`, parent: choice });
+  make("option", { value: "features", text: `features before z, ${features.mean.length} numbers`, parent: choice });
+  choice.value = store.kind;
+  choice.addEventListener("change", () => store.compareBy(choice.value as Kind));
+  byId("kinds").hidden = false;
 }
 
 function showViews(store: Store): void {
@@ -132,7 +145,8 @@ function showProblems(problems: Problem[]): void {
 }
 
 function saveVectors(store: Store): void {
-  const rows = store.pictures.map(({ name }, i) => ({ file: name, z: [...store.vectors[i]] }));
+  const features = (i: number) => (store.features.length ? { features: [...store.features[i]] } : {});
+  const rows = store.pictures.map(({ name }, i) => ({ file: name, z: [...store.vectors[i]], ...features(i) }));
   const link = make("a", { download: "vectors.json" });
   link.href = URL.createObjectURL(new Blob([JSON.stringify({ model: store.facts.name, pictures: rows })], { type: "application/json" }));
   link.click();

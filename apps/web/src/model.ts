@@ -9,6 +9,15 @@ export interface Direction {
   vector: number[];
 }
 
+/** What a picture is compared by. The decoder draws from z alone. */
+export type Kind = "z" | "features";
+
+/** Of one picture, or of several, flat. */
+export interface Vectors {
+  z: Float32Array;
+  features: Float32Array | null;
+}
+
 export interface EncoderFacts {
   file: string;
   latent_dim: number;
@@ -19,6 +28,10 @@ export interface EncoderFacts {
   /** Of each component of z over the training pictures: D numbers. */
   z_mean: number[];
   z_std: number[];
+  /** The same of the features before z, where the file gives them. */
+  features: { mean: number[]; std: number[] } | null;
+  /** Which of the two was measured to find better what is like a picture. */
+  search_vectors: Kind;
 }
 
 export interface DenoiserFacts {

@@ -87,7 +87,7 @@ export const mapView: View = (panel, store) => {
     words.textContent = few ? "A map needs three pictures or more." : "";
     caption.textContent = "";
     if (few) return;
-    if (shownFor !== store.version) plane = principalPlane(store.vectors);
+    if (shownFor !== store.version) plane = principalPlane(store.compared);
     shownFor = store.version;
     const [a, b] = plane.shares.map((share) => `${(100 * share).toFixed(0)} %`);
     words.textContent = `The two directions in which these pictures differ most: ${a} of the variance from left to right, ${b} upwards.`;

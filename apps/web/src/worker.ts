@@ -5,7 +5,7 @@ import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 
 import { invert, sample, type Denoise } from "./diffusion";
 import type { Answer, Call } from "./engine";
-import type { ModelFacts } from "./model";
+import type { ModelFacts, Vectors } from "./model";
 
 // Served beside the page. One thread: several need headers that plain web space cannot set.
 ort.env.wasm.wasmPaths = { wasm: new URL(wasm, self.location.href).href };
@@ -35,9 +35,9 @@ async function load(call: { facts: ModelFacts; base: string }): Promise<null> {
   return null;
 }
 
-async function embed(call: { pixels: Uint8Array; shape: number[] }): Promise<Float32Array> {
-  const { z } = await encoder.run({ images: new ort.Tensor("uint8", call.pixels, call.shape) });
-  return z.data as Float32Array;
+async function embed(call: { pixels: Uint8Array; shape: number[] }): Promise<Vectors> {
+  const { z, features } = await encoder.run({ images: new ort.Tensor("uint8", call.pixels, call.shape) });
+  return { z: z.data as Float32Array, features: facts.encoder.features ? (features.data as Float32Array) : null };
 }
 
 /** A denoiser bound to z, (N, D) flat. Its session is made when it is first needed. */
