@@ -131,7 +131,8 @@ class ImageJudge:
         Of images against the originals that they were made from it is smaller than between two sets of real images, whatever the
         images look like: say so in the figure's name (`fid_like_paired`).
         """
-        return frechet_distance(self._describe(images), self._describe(real))
+        return frechet_distance(self.describe(images), self.describe(real))
 
-    def _describe(self, images: np.ndarray) -> np.ndarray:
+    def describe(self, images: np.ndarray) -> np.ndarray:
+        """The network's outputs for a set: (N, D)."""
         return np.concatenate([self.network(to_float(block))[0].cpu().numpy() for block in self._blocks(images)])
