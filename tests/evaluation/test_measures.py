@@ -84,6 +84,11 @@ def test_all_groups_hold_finite_numbers_and_figures_and_the_weights_stay(shapes:
     assert {"dci_d", "dci_c", "dci_i", "baselines"} < set(found["disentanglement"])
     assert set(found["disentanglement"]["baselines"]) == {"pca", "random", "beta_vae"}
     assert found["sections"]["by_factor"]["colour"]["pixels_linear_top1"] > 0.95  # colours are in the pixels
+    assert all(
+        0 <= found["sections"]["by_factor"][factor][f"{of}_p"] <= 1
+        for factor in ("colour", "shape")
+        for of in ("pixels", "random")
+    )
     assert all(group["notes"] for group in found.values())
     assert all(math.isfinite(value) for value in flatten(found).values() if not isinstance(value, str))
     drawn = ALWAYS | {"section_factors", "attributes", "disentanglement"}
