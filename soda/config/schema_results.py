@@ -38,6 +38,9 @@ class EvaluateConfig:
     view_samples: Annotated[Count, Before(8)]  # of each, for the expected view
     # Of a model with cameras: training images, at most as many as it saw, of a network that draws views in one step; 0: none
     view_regressor_images: Annotated[CountOrZero, Before(0)]
+    inception_weights: Annotated[str | None, Before(None)]  # a file of Inception v3's weights, for FID; null: no FID
+    lpips_weights: Annotated[str | None, Before(None)]  # a file of AlexNet's or VGG-16's, for LPIPS; null: no LPIPS
+    lpips_linear: Annotated[str | None, Before(None)]  # a file of LPIPS's linear layers; null: those of torchmetrics
 
 
 @settings("export")

@@ -62,7 +62,8 @@ class NovelViews:
     drawn: dict[int, Drawn]
     psnr: np.ndarray  # (T,) of the mean views from one posed source
     truth: np.ndarray  # (T, S, S, C) uint8
-    answers: dict[str, np.ndarray]  # of each baseline
+    answers: dict[str, np.ndarray]  # the model's expected view and one sample from one source, and those of each baseline
+    real: np.ndarray  # (M, S, S, C) uint8, views of validation objects, which nothing above is of
 
 
 class ViewSampler:
@@ -123,10 +124,13 @@ def measure_novel_views(
         answers["one_step"] = to_uint8(draw_one_step(one, *posed, torch.from_numpy(at)))
     bases = {name: judge.nearness(images, truth) for name, images in answers.items()}
     found |= {"baselines": {name: each.means() for name, each in bases.items()}, **about}
-    found["unpaired"] = _unpaired(judge, splits.val, {**_ours(drawn[1]), **answers}, truth, seed)
+    answers = {"expected": drawn[1].mean, "sample": drawn[1].sample, **answers}
+    chosen = np.random.default_rng(seed).permutation(len(splits.val))[:MAX_REAL]
+    real = splits.val.gather(np.sort(chosen))
+    found["unpaired"] = _unpaired(judge, real, answers, truth)
     found["by_angle"] = _by_angle(tasks.angles, near[1].psnr, bases["copy"].psnr)
     found["other_set"] = _other_set(draw, judge, drawer.network, seed)
-    return NovelViews(found, tasks, drawn, near[1].psnr, truth, answers)
+    return NovelViews(found, tasks, drawn, near[1].psnr, truth, answers, real)
 
 
 def _answers(drawer: Drawer, splits: Splits, tasks: Tasks, config: EvaluateConfig) -> tuple[dict[str, np.ndarray], Metrics]:
@@ -142,16 +146,10 @@ def _answers(drawer: Drawer, splits: Splits, tasks: Tasks, config: EvaluateConfi
     return lookups(bank, nearest, tasks, COUNTS, k), about if k is None else {**about, "nearest_k": k}
 
 
-def _ours(drawn: Drawn) -> dict[str, np.ndarray]:
-    return {"expected": drawn.mean, "sample": drawn.sample}
-
-
-def _unpaired(judge: ImageJudge, val: Split, answers: dict[str, np.ndarray], truth: np.ndarray, seed: int) -> Metrics:
-    """Distances of each set of views from views of validation objects, which no answer is of; the true views for scale."""
-    if len(val) < 2 or len(truth) < 2:
+def _unpaired(judge: ImageJudge, real: np.ndarray, answers: dict[str, np.ndarray], truth: np.ndarray) -> Metrics:
+    """Distances of each set of views from real ones that no answer is of; of the true views for scale."""
+    if len(real) < 2 or len(truth) < 2:
         return {}
-    chosen = np.random.default_rng(seed).permutation(len(val))[:MAX_REAL]
-    real = val.gather(np.sort(chosen))
     described = judge.describe(real)
     found = {}
     for name, images in {"truth": truth, **answers}.items():

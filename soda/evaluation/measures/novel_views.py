@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from soda.data.columns import SPLITS
+from soda.evaluation.measures.published import FID, LPIPS
 from soda.evaluation.measures.reconstruction import EXACT, NEAR
 from soda.evaluation.registry import Better, Figure, Headline, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
     from soda.evaluation.context import EvaluationContext
+    from soda.evaluation.view_synthesis import NovelViews
     from soda.model.network import SodaNetwork
 
 COUNTS = (1, 2, 4)
@@ -45,6 +47,10 @@ def _near(key: str, title: str, names: tuple[str, ...] = EXACT) -> tuple[Quantit
 
 
 _OURS = {"expected": "psnr@1", "sample": "sample_psnr@1"}
+
+
+def _sharp(name: str) -> tuple[str, ...]:
+    return tuple(f"unpaired.{name}.{key}" for key in _SHARP)
 
 
 def _psnr_of(name: str) -> str:
@@ -105,8 +111,30 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     turntables(context.model, found, folder / "turntables.png", config.seed)
     spinning(context.model, found, folder / "turntable.gif", config.seed)
     read = azimuth_error({name: each.x for name, each in context.latents.items()}, cameras)
-    figures = {**found.metrics, **({"regressor_images": seen} if seen else {}), "azimuth_error": read, "azimuth_chance": CHANCE}
+    figures = {
+        **found.metrics,
+        **_published(context, found),
+        **({"regressor_images": seen} if seen else {}),
+        "azimuth_error": read,
+        "azimuth_chance": CHANCE,
+    }
     return {**figures, "notes": notes(context, figures, CHANCE)}
+
+
+def _published(context: EvaluationContext, found: NovelViews) -> dict[str, Any]:
+    """FID to views of validation objects and LPIPS to the true views, of each set of views, where weights are given."""
+    from soda.evaluation.inception import Inception
+    from soda.evaluation.lpips import Lpips
+
+    config, figures = context.config, {}
+    if config.inception_weights and len(found.real) > 1:
+        inception = Inception(config.inception_weights, context.device)
+        described, sets = inception.describe(found.real), {"truth": found.truth, **found.answers}
+        figures[inception.name] = {name: inception.between(images, described) for name, images in sets.items()}
+    if config.lpips_weights:
+        lpips = Lpips(config.lpips_weights, config.lpips_linear, context.device)
+        figures[lpips.name] = {k: float(lpips.distances(v, found.truth).mean()) for k, v in found.answers.items()}
+    return figures
 
 
 def _regressor(context: EvaluationContext) -> tuple[SodaNetwork | None, int]:
@@ -146,6 +174,8 @@ MEASURE = Measure(
             for name, of in {**BASELINES, **_UNPAIRED}.items()
             for key, (title, form, better) in _SHARP.items()
         ),
+        *(Quantity(f"{key}.*", f"{title}, to other real views: {{}}", "{:.2f}", "lower") for key, title in FID.items()),
+        *(Quantity(f"{key}.*", f"{title}, to the true views: {{}}", "{:.3f}", "lower") for key, title in LPIPS.items()),
         Quantity("baseline_angle", "Degrees between the target and the nearest training views", "{:.1f}"),
         Quantity("by_angle.*.pictures", "Views, {} degrees from the source"),
         *_near("by_angle.*.{}", "expected view, {} degrees from the source", ("psnr",)),
@@ -175,9 +205,9 @@ MEASURE = Measure(
         ),
         Table(
             "Sharpness of novel views: sets of views without a pairing",
-            ("View", "FID-like", "Detail", "Distance in detail", "PSNR, dB"),
+            ("View", "FID-like", "Detail", "Distance in detail", *FID.values(), *LPIPS.values(), "PSNR, dB"),
             tuple(
-                Row(title, (*(f"unpaired.{name}.{key}" for key in _SHARP), _psnr_of(name)), ours=name in _OURS)
+                Row(title, (*_sharp(name), *(f"{key}.{name}" for key in (*FID, *LPIPS)), _psnr_of(name)), ours=name in _OURS)
                 for name, title in _UNPAIRED.items()
             ),
         ),
