@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from soda.evaluation.evaluate import measure
 from soda.evaluation.inception import Inception
 from soda.evaluation.lpips import Lpips
 from soda.evaluation.measures.published import MEASURE
@@ -171,4 +170,4 @@ def test_the_published_names_appear_with_weights_alone(files: dict[str, Path], t
     assert all(np.isfinite(found[key]) and found[key] > 0 for key in found if key != "notes")
     context.config = replace(config.evaluate, lpips_weights=str(tmp_path / "gone.pth"))
     with pytest.raises(WeightsError, match=r"evaluate.lpips_weights: .*gone.pth is no file"):
-        measure(context)
+        MEASURE.compute(context)

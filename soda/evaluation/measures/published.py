@@ -68,7 +68,7 @@ def _columns(ending: str) -> tuple[str, ...]:
 MEASURE = Measure(
     key="published",
     title="FID and LPIPS",
-    place=5,  # before all that takes long: a wrong file of weights is then told at once
+    place=35,
     compute=compute,
     quantities=(
         *(Quantity(key, f"{title} of reconstructions", "{:.2f}", "lower") for key, title in FID.items()),
