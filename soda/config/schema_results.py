@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from soda.config.validated import Before, Count, Flag, NotNegative, Positive, Seed, Whole, settings
+from soda.config.validated import Before, Count, CountOrZero, Flag, NotNegative, Positive, Seed, Whole, settings
 
 AtLeastTwo = Annotated[Whole, Field(ge=2)]
 
@@ -36,6 +36,11 @@ class EvaluateConfig:
     batch_size: Count
     view_targets: Annotated[Count, Before(4)]  # of a model with cameras: views of each held-out object that are drawn
     view_samples: Annotated[Count, Before(8)]  # of each, for the expected view
+    # Of a model with cameras: training images, at most as many as it saw, of a network that draws views in one step; 0: none
+    view_regressor_images: Annotated[CountOrZero, Before(0)]
+    inception_weights: Annotated[str | None, Before(None)]  # a file of Inception v3's weights, for FID; null: no FID
+    lpips_weights: Annotated[str | None, Before(None)]  # a file of AlexNet's or VGG-16's, for LPIPS; null: no LPIPS
+    lpips_linear: Annotated[str | None, Before(None)]  # a file of LPIPS's linear layers; null: those of torchmetrics
 
 
 @settings("export")

@@ -42,19 +42,19 @@ def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:
 
     0 for sets of equal mean and covariance. Small sets overestimate it: compare only values of the same N.
     """
-    features, others = np.asarray(features, np.float64), np.asarray(others, np.float64)
-
-    def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        centred = x - x.mean(0)
-        return x.mean(0), centred.T @ centred / max(1, len(x) - 1)
-
-    (mean_1, cov_1), (mean_2, cov_2) = moments(features), moments(others)
-    values, vectors = np.linalg.eigh(cov_1)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    # The eigenvalues of C1 C2 are those of the symmetric C1^(1/2) C2 C1^(1/2): real, and stable where C1 is singular.
-    trace_of_root = np.sqrt(np.linalg.eigvalsh(root @ cov_2 @ root).clip(0)).sum()
-    distance = np.square(mean_1 - mean_2).sum() + np.trace(cov_1) + np.trace(cov_2) - 2 * trace_of_root
-    return max(0.0, float(distance))
+    sets = [np.asarray(each, np.float64) for each in (features, others)]
+    # Rows over the root of their number: C = x^T x.
+    x, y = ((each - each.mean(0)) / np.sqrt(max(1, len(each) - 1)) for each in sets)
+    if min(len(x), len(y)) < x.shape[1]:
+        # tr (C1 C2)^(1/2) is the sum of the singular values of x y^T: exact, and far smaller than D x D where images are few.
+        trace_of_root = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    else:
+        values, vectors = np.linalg.eigh(x.T @ x)
+        root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+        # The eigenvalues of C1 C2 are those of the symmetric C1^(1/2) C2 C1^(1/2): real, and stable where C1 is singular.
+        trace_of_root = np.sqrt(np.linalg.eigvalsh(root @ (y.T @ y) @ root).clip(0)).sum()
+    between = np.square(sets[0].mean(0) - sets[1].mean(0)).sum()
+    return max(0.0, float(between + np.square(x).sum() + np.square(y).sum() - 2 * trace_of_root))
 
 
 class FixedNetwork:
@@ -131,7 +131,8 @@ class ImageJudge:
         Of images against the originals that they were made from it is smaller than between two sets of real images, whatever the
         images look like: say so in the figure's name (`fid_like_paired`).
         """
-        return frechet_distance(self._describe(images), self._describe(real))
+        return frechet_distance(self.describe(images), self.describe(real))
 
-    def _describe(self, images: np.ndarray) -> np.ndarray:
+    def describe(self, images: np.ndarray) -> np.ndarray:
+        """The network's outputs for a set: (N, D)."""
         return np.concatenate([self.network(to_float(block))[0].cpu().numpy() for block in self._blocks(images)])

@@ -97,3 +97,12 @@ def random_steps(z: Tensor, count: int, seed: int) -> Tensor:
     lines = lines / lines.norm(dim=1, keepdim=True).clamp(min=1e-12)
     sigma = torch.einsum("kd,de,ke->k", lines, covariance, lines).clamp(min=0).sqrt()
     return (lines * sigma[:, None]).float()
+
+
+def axis_steps(z: Tensor, count: int) -> Tensor:
+    """The `count` axes of z (N, D) along which it spreads most, each one standard deviation long: (at most count, D)."""
+    sigma = z.double().std(0)
+    chosen = sigma.argsort(descending=True, stable=True)[:count]
+    steps = torch.zeros(len(chosen), z.shape[1], dtype=torch.float64)
+    steps[torch.arange(len(chosen)), chosen] = sigma[chosen]
+    return steps.float()

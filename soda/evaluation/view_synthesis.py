@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,27 +15,42 @@ from soda.data.dataset import Split
 from soda.data.rendering.procedural import random_object
 from soda.data.rendering.views import drawer as renderer
 from soda.data.rendering.views import picture
-from soda.evaluation.baselines.lookup import lookups
-from soda.evaluation.image_metrics import FixedNetwork, ImageJudge, Nearness
+from soda.evaluation.baselines.lookup import Lookup, choose_k, lookups
+from soda.evaluation.baselines.one_step import draw_one_step
+from soda.evaluation.image_metrics import FixedNetwork, ImageJudge, Nearness, frechet_distance
 from soda.evaluation.measures.novel_views import COUNTS
 from soda.evaluation.novel_tasks import OBJECT, Tasks, Views, angles_between, choose_tasks
+from soda.evaluation.sharpness import detail, detail_distance
 from soda.geometry.cameras import camera, focal_length, upper_half_sphere
 from soda.inference.drawer import Drawer, Sampling
 from soda.model.network import SodaNetwork
 
 ANGLES = (0, 30, 60, 90, 180)
 """Degrees between source and target: the bounds of the table by angle."""
+MAX_REAL = 2000  # validation views that sets of views are held against
 OTHER_OBJECTS = 72  # procedural meshes, which no training set has
 
 Metrics = dict[str, Any]
 
 
+class Splits(NamedTuple):
+    """Where baselines look things up, what choices are made on, and what is measured."""
+
+    train: Split
+    val: Split
+    test: Split
+
+
 @dataclass(frozen=True)
 class Drawn:
-    """Views of all tasks, (T, S, S, C) uint8: the mean of the samples, an estimate of the expected view, and the first one."""
+    """Views of all tasks, (T, S, S, C) uint8: the mean of the samples, an estimate of the expected view, and the first one.
+
+    variance: (T,), of a pixel over the samples, unbiased, mean over an image, data range 1; None of a single sample.
+    """
 
     mean: np.ndarray
     sample: np.ndarray
+    variance: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,9 @@ class NovelViews:
     tasks: Tasks
     drawn: dict[int, Drawn]
     psnr: np.ndarray  # (T,) of the mean views from one posed source
+    truth: np.ndarray  # (T, S, S, C) uint8
+    answers: dict[str, np.ndarray]  # the model's expected view and one sample from one source, and those of each baseline
+    real: np.ndarray  # (M, S, S, C) uint8, views of validation objects, which nothing above is of
 
 
 class ViewSampler:
@@ -58,21 +76,27 @@ class ViewSampler:
         """sources: (T, V, S, S, C) uint8; targets: (T, 16), cameras; source_cameras: (T, V, 16), None: not known."""
         views = torch.stack([to_float(each) for each in sources])  # (T, V, C, S, S)
         z, context = self.drawer.encode_views(views, None if source_cameras is None else torch.from_numpy(source_cameras))
-        mean, first = torch.zeros(()), torch.zeros(())
+        mean, squares, first = torch.zeros(()), torch.zeros(()), torch.zeros(())
         for k in range(self.samples):
             drawn = self.drawer.draw(z, sampling=Sampling(self.seed + k), cameras=torch.from_numpy(targets), context=context)
-            mean, first = mean + drawn / self.samples, drawn if k == 0 else first
-        return Drawn(to_uint8(mean), to_uint8(first))
+            before, mean = mean, mean + (drawn - mean) / (k + 1)
+            squares = squares + (drawn - before) * (drawn - mean)  # Welford 1962: sums of squares lose the small differences
+            first = drawn if k == 0 else first
+        variance = None
+        if self.samples > 1:
+            variance = (squares / (self.samples - 1) / 4).flatten(1).mean(1).double().numpy()  # [-1, 1] is a range of 2
+        return Drawn(to_uint8(mean), to_uint8(first), variance)
 
 
 def measure_novel_views(
-    drawer: Drawer, train: Split, test: Split, network: FixedNetwork, config: EvaluateConfig
+    drawer: Drawer, splits: Splits, network: FixedNetwork, config: EvaluateConfig, regressor: SodaNetwork | None = None
 ) -> NovelViews | None:
     """Draw `view_targets` views of every held-out object from 1, 2 and 4 others, posed and unposed, and judge them.
 
-    None when no two held-out objects have views enough. network: what LPIPS-like distances are taken in.
+    None when no two held-out objects have views enough. network: what LPIPS-like distances are taken in. regressor: draws in
+    one step (`train_one_step`), and stands beside the model.
     """
-    seed = config.seed
+    seed, test = config.seed, splits.test
     tasks = choose_tasks(test, targets=config.view_targets, sources=max(COUNTS), seed=seed)
     if tasks is None:
         return None
@@ -88,18 +112,63 @@ def measure_novel_views(
         near[count] = judge.nearness(drawn[count].mean, truth)
         found |= _named(near[count], f"@{count}") | _named(judge.nearness(drawn[count].sample, truth), f"@{count}", "sample_")
         found |= _named(judge.nearness(draw(given[:, :count], at, None).mean, truth), f"@{count}", "unposed_")
+        found |= _spread(drawn[count], near[count], config.view_samples, f"@{count}")
     wrong = np.roll(at, 1 + len(at) // 2, axis=0)
     found["wrong_pose_psnr@1"] = _psnr(judge.nearness(draw(given[:, :1], wrong, cameras[:, :1]).mean, truth))
     strangers = test.gather(tasks.strangers)[:, None], test.cameras[tasks.strangers][:, None]
     found["shuffled_psnr@1"] = _psnr(judge.nearness(draw(strangers[0], at, strangers[1]).mean, truth))
-    views = Views(train, seed)
-    nearest = np.stack([views.nearest(each) for each in at])  # (T, O)
-    bases = {name: judge.nearness(answers, truth) for name, answers in lookups(drawer, views, nearest, tasks, COUNTS).items()}
-    found["baselines"] = {name: each.means() for name, each in bases.items()}
-    found["baseline_angle"] = float(np.degrees(angles_between(train.cameras[nearest], at[:, None])).mean())
+    answers, about = _answers(drawer, splits, tasks, config)
+    if regressor is not None:
+        posed = torch.stack([to_float(each) for each in given[:, :1]]), torch.from_numpy(cameras[:, :1])
+        one = Drawer(regressor, batch_size=drawer.batch_size)
+        answers["one_step"] = to_uint8(draw_one_step(one, *posed, torch.from_numpy(at)))
+    bases = {name: judge.nearness(images, truth) for name, images in answers.items()}
+    found |= {"baselines": {name: each.means() for name, each in bases.items()}, **about}
+    answers = {"expected": drawn[1].mean, "sample": drawn[1].sample, **answers}
+    chosen = np.random.default_rng(seed).permutation(len(splits.val))[:MAX_REAL]
+    real = splits.val.gather(np.sort(chosen))
+    found["unpaired"] = _unpaired(judge, real, answers, truth)
     found["by_angle"] = _by_angle(tasks.angles, near[1].psnr, bases["copy"].psnr)
     found["other_set"] = _other_set(draw, judge, drawer.network, seed)
-    return NovelViews(found, tasks, drawn, near[1].psnr)
+    return NovelViews(found, tasks, drawn, near[1].psnr, truth, answers, real)
+
+
+def _answers(drawer: Drawer, splits: Splits, tasks: Tasks, config: EvaluateConfig) -> tuple[dict[str, np.ndarray], Metrics]:
+    """Of each lookup its answers, and what is said of them."""
+    bank = Lookup.of(drawer, Views(splits.train, config.seed))
+    at = splits.test.cameras[tasks.targets]
+    nearest = bank.at(at)
+    about: Metrics = {"baseline_angle": float(np.degrees(angles_between(splits.train.cameras[nearest], at[:, None])).mean())}
+    judges = None
+    if len(splits.val):
+        judges = choose_tasks(splits.val, targets=config.view_targets, sources=1, seed=config.seed)
+    k = None if judges is None else choose_k(bank, judges)
+    return lookups(bank, nearest, tasks, COUNTS, k), about if k is None else {**about, "nearest_k": k}
+
+
+def _unpaired(judge: ImageJudge, real: np.ndarray, answers: dict[str, np.ndarray], truth: np.ndarray) -> Metrics:
+    """Distances of each set of views from real ones that no answer is of; of the true views for scale."""
+    if len(real) < 2 or len(truth) < 2:
+        return {}
+    described = judge.describe(real)
+    found = {}
+    for name, images in {"truth": truth, **answers}.items():
+        found[name] = {
+            "fid_like": frechet_distance(judge.describe(images), described),
+            "detail": detail(images, truth),
+            "detail_distance": detail_distance(images, real),
+        }
+    return found
+
+
+def _spread(drawn: Drawn, near: Nearness, samples: int, ending: str) -> dict[str, float]:
+    """How far samples lie apart, and over the squared error of the expected view, which is its own but for the samples' mean."""
+    if drawn.variance is None:
+        return {}
+    variance = float(drawn.variance.mean())
+    left = float((10 ** (-near.psnr / 10)).mean()) - variance / samples  # a mean of few samples is off by that much by itself
+    found = {f"spread{ending}": variance**0.5}
+    return found if left <= 0 else {**found, f"spread_share{ending}": variance / left}
 
 
 def _named(near: Nearness, ending: str = "", prefix: str = "") -> dict[str, float]:

@@ -5,24 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from soda.config import Config
-from soda.data.dataset import PreparedData
-from soda.evaluation.context import EvaluationContext
 from soda.evaluation.evaluate import measure
 from soda.evaluation.frozen import frozen
 from soda.evaluation.registry import flatten, measures
 from soda.evaluation.scene import measured_factors
-from soda.training.checkpoint import save_model
 from tests.support.objects import OBJECTS, VIEWS, of_objects
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import make_config
-from tests.support.shapes import SHAPES, render, shaken
+from tests.support.shapes import SHAPES, context_of, render
 
 FEW = (
     "dataset.channels=3",
@@ -43,15 +38,6 @@ FEW = (
     "evaluate.view_samples=1",
 )
 ALWAYS = {"reconstructions", "reconstruction_cost", "neighbours", "latent_map", "walks", "mix_cuts", "directions"}
-
-
-def context_of(config: Config, prepared: Path, folder: Path, **settings: Any) -> EvaluationContext:
-    """What the evaluation stage measures, of a model as the train stage leaves it. Figures go into folder/figures."""
-    model, data = shaken(config), PreparedData(prepared)
-    save_model(folder / "model", model, config, data_version=data.version, images=1)
-    (folder / "figures").mkdir()
-    protocol = dataclasses.replace(config.evaluate, **settings)
-    return EvaluationContext(model, config, data, protocol, folder / "figures", folder / "model")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +70,11 @@ def test_all_groups_hold_finite_numbers_and_figures_and_the_weights_stay(shapes:
     assert {"dci_d", "dci_c", "dci_i", "baselines"} < set(found["disentanglement"])
     assert set(found["disentanglement"]["baselines"]) == {"pca", "random", "beta_vae"}
     assert found["sections"]["by_factor"]["colour"]["pixels_linear_top1"] > 0.95  # colours are in the pixels
+    assert all(
+        0 <= found["sections"]["by_factor"][factor][f"{of}_p"] <= 1
+        for factor in ("colour", "shape")
+        for of in ("pixels", "random")
+    )
     assert all(group["notes"] for group in found.values())
     assert all(math.isfinite(value) for value in flatten(found).values() if not isinstance(value, str))
     drawn = ALWAYS | {"section_factors", "attributes", "disentanglement"}

@@ -16,16 +16,17 @@ from torch import Tensor
 
 from soda.common.images import to_float
 from soda.config import Config, compose, from_dict
-from soda.data.dataset import PreparedData, Split
+from soda.data.columns import SPLITS
+from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.pairs import find_partners
 from soda.data.prepare import prepare
 from soda.evaluation.azimuth import azimuth_error
 from soda.evaluation.image_metrics import FixedNetwork
-from soda.evaluation.measures.novel_views import COUNTS
+from soda.evaluation.measures.novel_views import BASELINES, COUNTS
 from soda.evaluation.novel_figures import novel_sheet, spinning, turntables
 from soda.evaluation.novel_tasks import Views, angles_between, choose_tasks
-from soda.evaluation.view_synthesis import NovelViews, measure_novel_views
+from soda.evaluation.view_synthesis import NovelViews, Splits, measure_novel_views
 from soda.geometry.cameras import COLUMNS, camera, look_at
 from soda.inference.drawer import Drawer
 from soda.model.encoder import build_encoder
@@ -101,13 +102,21 @@ def oracle(config: Config, data: PreparedData) -> Oracle:
 
 
 def measured(
-    model: SodaNetwork, train: Split, test: Split, config: Config, *, targets: int, samples: int, batch_size: int
+    model: SodaNetwork,
+    data: PreparedData,
+    config: Config,
+    *,
+    targets: int,
+    samples: int,
+    batch_size: int,
+    regressor: SodaNetwork | None = None,
 ) -> NovelViews:
     plain = make_config("dataset.channels=3").model
     network = FixedNetwork(build_encoder(plain, image_size=config.dataset.image_size, channels=3))
     drawer = Drawer(model, batch_size=batch_size, progress=False)
     protocol = dataclasses.replace(config.evaluate, view_targets=targets, view_samples=samples)
-    found = measure_novel_views(drawer, train, test, network, protocol)
+    splits = Splits(*(data.split(name) for name in SPLITS))
+    found = measure_novel_views(drawer, splits, network, protocol, regressor)
     assert found is not None
     return found
 
@@ -116,15 +125,20 @@ def test_a_model_that_knows_the_views_scores_and_a_wrong_pose_costs_it(
     config: Config, data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("soda.evaluation.view_synthesis._other_set", lambda *_: {})  # of cameras that the oracle does not know
-    found = measured(oracle(config, data), data.split("train"), data.split("test"), config, targets=2, samples=2, batch_size=7)
+    found = measured(oracle(config, data), data, config, targets=2, samples=2, batch_size=7)
     figures = found.metrics
     for count in COUNTS:
         assert figures[f"psnr@{count}"] > 45 and figures[f"unposed_psnr@{count}"] > 45 and figures[f"ssim@{count}"] > 0.99
         assert figures[f"lpips_like@{count}"] < 1e-3 and figures[f"sample_psnr@{count}"] > 45
     assert figures["shuffled_psnr@1"] > 45, "it does not look at the source"
     assert figures["wrong_pose_psnr@1"] < 12
-    assert set(figures["baselines"]) == {"mean_view", "nearest_object", "copy", "copy_nearest_of_2", "copy_nearest_of_4"}
+    assert set(figures["baselines"]) == set(BASELINES) - {"one_step"}
     assert all(5 < each["psnr"] < 15 for each in figures["baselines"].values()), "the pictures are noise"
+    unpaired = figures["unpaired"]
+    assert unpaired["expected"]["detail"] == pytest.approx(1, abs=0.02), "it draws the truth"
+    assert unpaired["expected"]["fid_like"] == pytest.approx(unpaired["truth"]["fid_like"], rel=0.02)
+    assert unpaired["mean_view"]["detail"] < 0.3 and unpaired["mean_view"]["detail_distance"] > 0.2, "a mean of noise is flat"
+    assert figures["spread@1"] < 0.01, "and the same whatever the noise"
     assert sum(each["pictures"] for each in figures["by_angle"].values()) == figures["tasks"] == 6
 
 
@@ -174,7 +188,7 @@ def test_each_figure_is_of_the_sources_it_names(config: Config, data: PreparedDa
     model.of_camera = {row: numbers[name] for row, name in zip(cameras, names.tolist(), strict=True)}
     telling = np.flatnonzero(np.arange(len(split)) % 7 == 2)
     model.telling = {key_of(pictures[k]) for k in telling}
-    found = measured(model, data.split("train"), split, config, targets=4, samples=2, batch_size=7)
+    found = measured(model, data, config, targets=4, samples=2, batch_size=7)
     assert (found.tasks.sources == tasks.sources).all()
     truth, figures = split.gather(tasks.targets).astype(int), found.metrics
     grey = 20 * np.log10(255 / np.sqrt(((truth - 127.5) ** 2).mean((1, 2, 3))))
@@ -205,7 +219,7 @@ def test_baselines_are_those_of_a_case_made_by_hand(config: Config, tmp_path: Pa
     levels = own | {name: own[like] + 2 for name, like in alike.items()}
     pixels = np.array([np.full((config.dataset.image_size,) * 2 + (3,), levels.get(name, 250), np.uint8) for name in names])
     data = PreparedData(make_prepared(tmp_path / "flat", pixels=pixels, edit=of_objects))
-    train, test = data.split("train"), data.split("test")
+    test = data.split("test")
     centres = torch.tensor(list(own.values())) / 127.5 - 1
 
     class Light(SodaNetwork):
@@ -221,7 +235,7 @@ def test_baselines_are_those_of_a_case_made_by_hand(config: Config, tmp_path: Pa
             return x_0, ((x_t - abar.sqrt() * x_0) / (1 - abar).sqrt()).float()
 
     model = Light(model=config.model, diffusion=config.diffusion, image_size=config.dataset.image_size, channels=3).eval()
-    found = measured(model, train, test, config, targets=3, samples=1, batch_size=64)
+    found = measured(model, data, config, targets=3, samples=1, batch_size=64)
     objects = test.column("factor.object")[found.tasks.targets].tolist()
     truth = np.array([levels[name] for name in objects])
 
@@ -232,13 +246,15 @@ def test_baselines_are_those_of_a_case_made_by_hand(config: Config, tmp_path: Pa
     mean = np.round(np.mean(list(own.values())))
     assert bases["mean_view"]["psnr"] == pytest.approx(psnr([mean] * len(truth)), abs=0.01), "variants are left out"
     assert bases["nearest_object"]["psnr"] == pytest.approx(psnr([own[alike[name]] for name in objects]), abs=0.01)
+    # Validation objects are white, so that the mean of the lightest is not what they are nearest to in z: one is chosen.
+    assert found.metrics["nearest_k"] in (1, 2, 4) and bases["nearest_mean"]["psnr"] > 10
     assert bases["copy"]["psnr"] == bases["copy_nearest_of_4"]["psnr"] > 90, "every view of an object is alike"
     assert found.metrics["psnr@1"] == pytest.approx(psnr([0] * len(truth)), abs=0.01), "black"
 
 
 def test_an_untrained_model_is_measured_whole_and_drawn(config: Config, data: PreparedData, tmp_path: Path) -> None:
     model = awake(config)
-    found = measured(model, data.split("train"), data.split("test"), config, targets=2, samples=2, batch_size=16)
+    found = measured(model, data, config, targets=2, samples=2, batch_size=16)
     assert np.isfinite([value for value in found.metrics.values() if isinstance(value, float)]).all()
     other = found.metrics["other_set"]
     assert other["objects"] > 20 and other["copy_psnr"] > 5 and np.isfinite(other["psnr@1"])
@@ -283,5 +299,5 @@ def test_objects_at_64_px_are_prepared_trained_on_and_turned(tmp_path: Path) -> 
     run = start_run(config, "key", torch.device("cpu"))
     for batch in Reader(split, partners, dataclasses.replace(config.train, batch_size=8), posed=True).stream(0, 3):
         assert torch.isfinite(optimise(run, run.model, config, batch))
-    found = measured(run.ema.eval(), split, data.split("test"), config, targets=1, samples=1, batch_size=8)
+    found = measured(run.ema.eval(), data, config, targets=1, samples=1, batch_size=8)
     assert found.drawn[2].mean.shape[1:] == (64, 64, 3) and np.isfinite(found.metrics["psnr@1"])

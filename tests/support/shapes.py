@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from soda.common.images import to_float
 from soda.config import Config
+from soda.data.dataset import PreparedData
 from soda.evaluation.baselines.factor_reader import FactorReader
+from soda.evaluation.context import EvaluationContext
 from soda.model.network import SodaNetwork, build_model
+from soda.training.checkpoint import save_model
 
 COLOURS = np.array([[230, 40, 40], [40, 220, 60], [60, 80, 240]])
 SHAPES = 4  # bars across, bars down, a square, a cross
@@ -77,3 +84,12 @@ def shaken(config: Config) -> SodaNetwork:
         for parameter in model.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
     return model
+
+
+def context_of(config: Config, prepared: Path, folder: Path, **settings: Any) -> EvaluationContext:
+    """What the evaluation stage measures, of a model as the train stage leaves it. Figures go into folder/figures."""
+    model, data = shaken(config), PreparedData(prepared)
+    save_model(folder / "model", model, config, data_version=data.version, images=1)
+    (folder / "figures").mkdir()
+    protocol = dataclasses.replace(config.evaluate, **settings)
+    return EvaluationContext(model, config, data, protocol, folder / "figures", folder / "model")

@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 
 _SHARE, _SPOKEN = "{:.1%}", "{:.0%}"
 
+_KEYS = ("score", "others")
+_SETS = {"": "Found without labels", "random_": "Drawn at random, as z spreads", "axis_": "Axes of z"}
+"""Directions that are compared: what their keys begin with, their name."""
+
 STRIP_IMAGES, STRIP_STEPS, STRIP_ENDS = 2, 7, 3.0
 DIRECTIONS = 8  # on the sheet
 
 
 def compute(context: EvaluationContext) -> dict[str, Any]:
-    """The direction that moves each factor best, its score, how much else moves; beside as many directions drawn at random."""
+    """The direction that moves each factor best, its score, how much else moves; beside as many random ones and axes of z."""
     import torch
 
     from soda.evaluation.baselines.factor_reader import read
-    from soda.evaluation.responses import REACH, Responses, best_match, random_steps, responses
+    from soda.evaluation.responses import REACH, Responses, axis_steps, best_match, random_steps, responses
 
     _draw_directions(context)
     if (scene := context.scene) is None:
@@ -41,25 +45,35 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
 
     respond_on = {split: partial(respond, split) for split in z}
     matches = best_match(steps, respond_on)
-    random = best_match(random_steps(scene.z["train"], len(steps), config.seed), respond_on)
+    beside = {
+        "random_": random_steps(scene.z["train"], len(steps), config.seed),
+        "axis_": axis_steps(scene.z["train"], len(steps)),
+    }
+    others = {prefix: best_match(each, respond_on) for prefix, each in beside.items()}
     _draw_strips(context, scene, steps, {name: match.direction for name, match in matches.items()})
     return {
         "best_match": {
-            name: {**vars(match), "random_score": random[name].score, "random_others": random[name].others}
+            name: {
+                **vars(match),
+                **{f"{prefix}{key}": getattr(found[name], key) for prefix, found in others.items() for key in _KEYS},
+            }
             for name, match in matches.items()
         },
         **{
             f"mean_{prefix}{key}": float(np.mean([getattr(match, key) for match in found.values()]))
-            for prefix, found in (("", matches), ("random_", random))
-            for key in ("score", "others")
+            for prefix, found in {"": matches, **others}.items()
+            for key in _KEYS
         },
+        **{f"{prefix}spread": float(each.norm(dim=1).mean()) for prefix, each in {"": steps, **beside}.items()},
         "directions": len(steps),
         "notes": [
             f"Of the {len(steps)} directions that were found without labels, the one that moves each factor best, read by a "
             f"classifier off pictures drawn at -{REACH:g} and +{REACH:g} standard deviations: chosen on {len(z['val'])} "
             f"validation pictures, scored on {len(z['test'])} test pictures. score: distance (total variation, 0 to 1) between "
             "the factor's mean chances at the two ends; others: share of pictures whose answer for another factor changes, mean "
-            "over these. random_...: the best of as many directions drawn at random with the covariance of z, chosen alike."
+            "over these. random_...: the best of as many directions drawn at random with the covariance of z, chosen alike; "
+            "axis_...: of as many single components of z, those of the greatest spread. ...spread: standard deviation of z along "
+            "a direction, mean over the directions of a kind: each is moved by its own."
         ],
     }
 
@@ -92,7 +106,7 @@ def _draw_directions(context: EvaluationContext) -> None:
 
 
 def _beside(key: str) -> Beside:
-    return ((f"mean_random_{key}", "best of as many random directions"),)
+    return ((f"mean_random_{key}", "best of as many random directions"), (f"mean_axis_{key}", "best of as many axes of z"))
 
 
 MEASURE = Measure(
@@ -106,17 +120,39 @@ MEASURE = Measure(
         Quantity("best_match.*.others", "Other factors that the best direction of {} changes", _SHARE, "lower"),
         Quantity("best_match.*.random_score", "How far the best random direction moves {}", _SHARE, "higher"),
         Quantity("best_match.*.random_others", "Other factors that the best random direction of {} changes", _SHARE, "lower"),
+        Quantity("best_match.*.axis_score", "How far the best axis of z moves {}", _SHARE, "higher"),
+        Quantity("best_match.*.axis_others", "Other factors that the best axis of z of {} changes", _SHARE, "lower"),
         Quantity("mean_score", "How far the best direction moves a factor, mean", _SHARE, "higher", _SPOKEN, _beside("score")),
         Quantity("mean_others", "Other factors that change, mean", _SHARE, "lower", _SPOKEN, _beside("others")),
         Quantity("mean_random_score", "How far the best random direction moves a factor, mean", _SHARE, "higher", _SPOKEN),
         Quantity("mean_random_others", "Other factors that change, best random directions, mean", _SHARE, "lower", _SPOKEN),
+        Quantity("mean_axis_score", "How far the best axis of z moves a factor, mean", _SHARE, "higher", _SPOKEN),
+        Quantity("mean_axis_others", "Other factors that change, best axes of z, mean", _SHARE, "lower", _SPOKEN),
+        *(
+            Quantity(f"{prefix}spread", f"Spread of z along a direction, mean: {title}", "{:.2f}")
+            for prefix, title in _SETS.items()
+        ),
         Quantity("directions", "Directions that were found"),
     ),
     tables=(
         Table(
             "Attributes found without labels",
-            ("Factor", "Direction", "Moves it", "Moves others", "Random: moves it", "Random: moves others"),
-            (Row("{}", tuple(f"best_match.*.{k}" for k in ("direction", "score", "others", "random_score", "random_others"))),),
+            (
+                "Factor",
+                "Direction",
+                *("Moves it", "Moves others"),
+                *("Random: moves it", "Random: moves others"),
+                *("Axis: moves it", "Axis: moves others"),
+            ),
+            (Row("{}", ("best_match.*.direction", *(f"best_match.*.{prefix}{key}" for prefix in _SETS for key in _KEYS))),),
+        ),
+        Table(
+            "Directions of three kinds, the best of as many for each factor",
+            ("Directions", "Move it, mean", "Move others, mean", "Spread of z along one"),
+            tuple(
+                Row(title, (*(f"mean_{prefix}{key}" for key in _KEYS), f"{prefix}spread"), ours=not prefix)
+                for prefix, title in _SETS.items()
+            ),
         ),
     ),
     figures=(
@@ -128,6 +164,7 @@ MEASURE = Measure(
             (
                 ("how far the best direction moves a factor, mean", "mean_score"),
                 ("the best of as many random ones", "mean_random_score"),
+                ("the best of as many axes of z", "mean_axis_score"),
                 ("other factors that change", "mean_others"),
             ),
         ),

@@ -10,13 +10,17 @@ if TYPE_CHECKING:
     from soda.evaluation.context import EvaluationContext
 
 SHOWN, FRAMES = 5, 10
+REAL = 500  # test images that those half-way are held against
 
 
 def compute(context: EvaluationContext) -> dict[str, Any]:
     """Measure the path length of interpolations between test images, and draw some between others."""
+    import numpy as np
+    import torch
+
     from soda.common.images import to_float
-    from soda.evaluation.perceptual_path import EPSILON, path_length
-    from soda.evaluation.samples import draw_positions
+    from soda.evaluation.perceptual_path import DETOURS, EPSILON, half_way, path_length
+    from soda.evaluation.samples import draw_apart, draw_positions
 
     _draw_some(context)
     config, test = context.config, context.samples["test"]
@@ -25,13 +29,26 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         return {"notes": ["No path length: a walk takes two test pictures."]}
     z, originals = context.latents["test"].x[chosen], to_float(test.gather(chosen))
     found = path_length(z, originals, context.draw, context.network, seed=config.seed)
+    apart = draw_apart(test, REAL, config.seed + 1)
+    if len(apart) > 1:
+        # Of a small test split, walks and real images share none: halves of the same order.
+        few = min(len(chosen), len(test) - len(apart))
+
+        def describe(images: torch.Tensor) -> np.ndarray:
+            return torch.cat([context.network(block)[0].cpu() for block in images.split(100)]).numpy()
+
+        found |= half_way(z[:few], originals[:few], to_float(test.gather(apart)), context.draw, describe)
     return {
         **found,
         "walks": len(chosen),
         "notes": [
             f"path_length: StyleGAN's perceptual path length: LPIPS-like distance, on {context.network_name}, of two pictures "
             f"{EPSILON:g} of a walk apart, over {EPSILON:g}^2, mean of {len(chosen)} walks between test pictures, from the same "
-            "noise. Less is smoother. path_length_crossfade: the two pictures faded into one another."
+            "noise. Less is smoother. path_length_crossfade: the two pictures faded into one another. No walk between pictures "
+            "can pass that in pixels: a fade is the straight line, the least there is. detour: squared speed in pixels over that "
+            f"least, between the walk's own ends, {min(DETOURS, len(chosen))} walks; a fade has 1.",
+            "half_way…: what path length cannot see. Frechet distance in the same network of pictures half-way to other test "
+            "pictures: of walks, of fades, which are double exposures there, and of real ones, for scale.",
         ],
     }
 
@@ -59,8 +76,17 @@ MEASURE = Measure(
             "{:.2f}",
             "lower",
             "{:.1f}",
-            baselines=(("path_length_crossfade", "fading one picture into the other"),),
         ),
+        Quantity("detour", "Squared speed of a walk in pixels over the least, which a fade has", "{:.2f}", "lower"),
+        Quantity(
+            "half_way",
+            "FID-like distance of images half-way of a walk",
+            "{:.2f}",
+            "lower",
+            baselines=(("half_way_crossfade", "half-way of a fade"), ("half_way_real", "real images")),
+        ),
+        Quantity("half_way_crossfade", "FID-like distance of images half-way of a cross-fade", "{:.2f}", "lower"),
+        Quantity("half_way_real", "FID-like distance of real images, as many", "{:.2f}", "lower"),
         Quantity("path_length_spherical", "Perceptual path length on the sphere", "{:.2f}", "lower", "{:.1f}"),
         Quantity("path_length_crossfade", "Perceptual path length of a cross-fade", "{:.2f}", "lower", "{:.1f}"),
         Quantity("walks", "Interpolations that were measured"),
@@ -74,7 +100,9 @@ MEASURE = Measure(
             (
                 ("path length of walks in z", "path_length"),
                 ("on the sphere", "path_length_spherical"),
-                ("of fading one picture into the other", "path_length_crossfade"),
+                ("of fading one picture into the other, the least there can be", "path_length_crossfade"),
+                ("distance from real images half-way", "half_way"),
+                ("half-way of a fade", "half_way_crossfade"),
             ),
         ),
     ),
