@@ -39,16 +39,22 @@ def probe(context: EvaluationContext, sets: dict[str, Features], like: Probed | 
     return Probed(linear, knn_probe(*train_val_test, classes=context.classes, k=k))
 
 
-def untrained_probes(context: EvaluationContext) -> dict[str, dict[str, float | None]]:
-    """Figures of z and features of the untrained encoder: the mean over its draws, and their spread."""
+def untrained_probes(context: EvaluationContext) -> dict[str, list[Probed]]:
+    """z and features of the untrained encoder ("random_", "random_features_"), each probed for several draws of its weights.
+
+    Settings are chosen for the first draw, and the others take them over.
+    """
     drawn: dict[str, list[Probed]] = {"random_": [], "random_features_": []}
     for draw in range(context.config.untrained_draws):
         for probed, sets in zip(drawn.values(), context.embed_features(context.untrained_draw(draw)), strict=True):
             probed.append(probe(context, sets, probed[0] if draw else None))
-    found: dict[str, dict[str, float | None]] = {}
-    for prefix, probed in drawn.items():
-        found[prefix] = probed[0].figures()
-        for key in ("linear_top1", "knn_top1"):
-            values = [float(each.figures()[key] or 0) for each in probed]
-            found[prefix] |= {key: fmean(values), f"{key}_std": stdev(values) if len(values) > 1 else None}
+    return drawn
+
+
+def mean_figures(probed: list[Probed]) -> dict[str, float | None]:
+    """Figures of the first draw, with means over all draws and their spread for accuracies on test."""
+    found = probed[0].figures()
+    for key in ("linear_top1", "knn_top1"):
+        values = [float(each.figures()[key] or 0) for each in probed]
+        found |= {key: fmean(values), f"{key}_std": stdev(values) if len(values) > 1 else None}
     return found

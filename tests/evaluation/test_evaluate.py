@@ -15,7 +15,7 @@ from soda.config import Config
 from soda.evaluation.context import EvaluationContext
 from soda.evaluation.evaluate import EvaluationError, evaluate
 from soda.evaluation.frozen import FrozenError
-from soda.evaluation.registry import Measure, UndeclaredError
+from soda.evaluation.registry import Measure, UndeclaredError, flatten
 from soda.training.checkpoint import save_model
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import make_config
@@ -50,10 +50,6 @@ def run(tmp_path: Path, config: Config, prepared: Path, name: str = "a") -> tupl
     return found, figures
 
 
-def numbers(group: dict[str, Any]) -> dict[str, float]:
-    return {key: value for key, value in group.items() if key != "notes"}
-
-
 def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None:
     config = make_config("dataset.channels=3", *FAST)
     prepared = make_prepared(tmp_path / "data", pixels=bars_and_dots(), labels=("bar", "dot"))
@@ -64,6 +60,10 @@ def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None
     assert all(0 <= found["probe"][key] <= 1 for key in wanted)
     assert found["probe"]["pixels_linear_top1"] == 1.0  # bars and dots are told apart by their pixels
     assert found["probe"]["majority_top1"] == 0.5
+    paired = found["probe"]["paired"]
+    assert set(paired) == {"features", "pixels", "random", "random_features"}
+    assert paired["pixels"]["difference"] == pytest.approx(found["probe"]["linear_top1"] - 1.0)
+    assert all(0 <= each["p"] <= 1 for each in paired.values())
     assert {"psnr", "psnr_std", "ssim", "lpips_like", "fid_like", "psnr_shuffled_z", "psnr_mean_picture"} < set(
         found["reconstruction"]
     )
@@ -73,7 +73,7 @@ def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None
     assert "usage_gap" in found["latent"]
     for group in found.values():
         assert group["notes"]
-        assert all(isinstance(v, (int, float)) and np.isfinite(v) for v in numbers(group).values())
+        assert all(isinstance(v, (int, float)) and np.isfinite(v) for v in flatten(group).values())
     assert {"exact_psnr", "lpips_like@10"} < set(found["reconstruction"])
     assert found["interpolation"]["path_length"] > 0
     names = {"reconstructions", "neighbours", "latent_map", "latent_map_images", "confusion", "probe"}
@@ -88,7 +88,7 @@ def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None
 def test_without_labels_everything_else_is_there(tmp_path: Path) -> None:
     prepared = make_prepared(tmp_path / "data", pixels=bars_and_dots(channels=1), labels=None)
     found, figures = run(tmp_path, make_config(*FAST), prepared)
-    assert numbers(found["probe"]) == {}
+    assert flatten(found["probe"]) == {}
     assert "0 labels" in found["probe"]["notes"][0]
     assert {"psnr", "fid_like"} < set(found["reconstruction"])
     assert "untrained encoder" in " ".join(found["reconstruction"]["notes"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from soda.evaluation.paired import paired_quantities, paired_table
 from soda.evaluation.registry import Figure, Headline, Measure, Quantity, Row, Table
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ OF = {
 }
 """What is probed: what its keys begin with, its name."""
 OURS = ("", "features_")
+PAIRED = {prefix.rstrip("_"): name for prefix, name in OF.items() if prefix}
 
 _CHANCE = ("majority_top1", "always the commonest label")
 _LINEAR = (
@@ -54,7 +56,8 @@ def _probes(prefix: str, name: str) -> tuple[Quantity, ...]:
 def compute(context: EvaluationContext) -> dict[str, Any]:
     """Probe z, features before it, raw pixels and untrained encoders alike, train the supervised network, draw bars."""
     from soda.evaluation.linear_probe import ci95
-    from soda.evaluation.probing import probe, untrained_probes
+    from soda.evaluation.paired import against, right
+    from soda.evaluation.probing import mean_figures, probe, untrained_probes
     from soda.evaluation.samples import pixels
     from soda.viz.charts import Bar, confusion, probe_bars
 
@@ -62,13 +65,14 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         return {"notes": [f"There are no probes: {context.no_probe}."]}
     config, samples = context.config, context.samples
     test, train = samples["test"].labels, samples["train"].labels
-    ours = probe(context, context.latents)
-    figures = {
-        "": ours.figures(),
-        "features_": probe(context, context.features).figures(),
-        "pixels_": probe(context, {n: pixels(sample, config.batch_size) for n, sample in samples.items()}).figures(),
-        **untrained_probes(context),
+    once = {
+        "": probe(context, context.latents),
+        "features_": probe(context, context.features),
+        "pixels_": probe(context, {n: pixels(sample, config.batch_size) for n, sample in samples.items()}),
     }
+    ours, drawn = once[""], untrained_probes(context)
+    figures = {prefix: each.figures() for prefix, each in once.items()} | {p: mean_figures(each) for p, each in drawn.items()}
+    others = {p: each.linear for p, each in once.items() if p} | {p: each[0].linear for p, each in drawn.items()}
     found: dict[str, Any] = {}
     bars = []
     for prefix, values in figures.items():
@@ -82,6 +86,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         "majority_top1": float((test[test >= 0] == commonest).mean()),
         "train_labels": int((train >= 0).sum()),
         "test_labels": int((test >= 0).sum()),
+        "paired": against(right(ours.linear), {p.rstrip("_"): right(result) for p, result in others.items()}),
     }
     notes = _notes(context)
     if context.supervised is not None:
@@ -130,7 +135,7 @@ def _notes(context: EvaluationContext) -> list[str]:
         f"neighbours vote by exp(cosine / 0.1) with k of {', '.join(map(str, sorted(config.knn_k)))}; both are chosen on "
         "validation, for every feature set by itself.",
         f"Untrained encoder: the mean of {config.untrained_draws} draws of its weights, the first of which training started from "
-        "(the others take the settings over that the first chose); BatchNorm with "
+        "(the others take the settings over that the first chose), and the paired test is against that one; BatchNorm with "
         + (f"statistics of {CALIBRATION_IMAGES} training pictures" if context.untrained[1] else "its initial statistics")
         + ", the better of the two on validation. Features before z: what the encoder's last layer makes z of.",
     ]
@@ -150,6 +155,7 @@ MEASURE = Measure(
     compute=compute,
     quantities=(
         *(quantity for prefix, name in OF.items() for quantity in _probes(prefix, name)),
+        *paired_quantities(PAIRED),
         Quantity("majority_top1", "Always the commonest label", _SHARE, "higher"),
         Quantity("train_labels", "Labelled training images"),
         Quantity("test_labels", "Labelled test images"),
@@ -168,6 +174,7 @@ MEASURE = Measure(
             ),
             bars=True,
         ),
+        paired_table(PAIRED),
     ),
     figures=(
         Figure(
