@@ -15,7 +15,7 @@ def notes(context: EvaluationContext, metrics: dict[str, Any], chance: float) ->
         f"Novel views: {metrics['tasks']:,} views of {metrics['objects']} held-out objects, drawn from 1, 2 and 4 other views of "
         f"it, taken at random; {settings.sampler}, {settings.sampling_steps} steps, guidance {settings.guidance_scale:g}. "
         f"psnr@n, ssim@n and lpips_like@n are of the mean of {context.config.view_samples} samples, an estimate of the expected "
-        f"view, which is blurred where the sources leave the view open; sample_… are of single samples, which are sharp and "
+        f"view, which is blurred where the sources leave the view open; sample_… are of single samples, which are sharper and "
         f"need not be the right ones. lpips_like is in {context.network_name}.",
         "unposed_…: the cameras of the sources are not given. wrong_pose_psnr@1: drawn for the camera of another task. "
         "shuffled_psnr@1: from a view of another object.",

@@ -32,6 +32,11 @@ class Match:
     score: float
     others: float
 
+    @property
+    def alone(self) -> float:
+        """score * (1 - others), which directions are chosen by: 1 moves its factor and nothing else."""
+        return self.score * (1 - self.others)
+
 
 @dataclass(frozen=True)
 class Responses:
@@ -87,14 +92,20 @@ def best_match(steps: Tensor, respond: Mapping[str, Callable[[Tensor], Responses
     return found
 
 
-def random_steps(z: Tensor, count: int, seed: int) -> Tensor:
-    """`count` directions drawn as the data lie, each one standard deviation of z (N, D) along it: (count, D)."""
+def random_steps(z: Tensor, count: int, seed: int, lengths: Tensor | None = None) -> Tensor:
+    """`count` directions drawn as the data lie, each one standard deviation of z (N, D) along it: (count, D).
+
+    lengths: (count,), of each instead: those of the directions that they stand beside, so that images are moved as far. Lines
+    drawn as the data lie are longer than most that are looked for, and would change more for that alone.
+    """
     centred = (z - z.mean(0)).double()
     covariance = centred.T @ centred / max(1, len(z) - 1)
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randn(count, len(z), generator=generator, dtype=torch.float64)
     lines = weights @ centred  # Gaussian, with the covariance of z
     lines = lines / lines.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    if lengths is not None:
+        return (lines * lengths.to(lines)[:, None]).float()
     sigma = torch.einsum("kd,de,ke->k", lines, covariance, lines).clamp(min=0).sqrt()
     return (lines * sigma[:, None]).float()
 

@@ -10,12 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from soda.common.errors import SodaError
+from soda.config import EvaluateConfig
 
 State = dict[str, Tensor]
 
 
 class WeightsError(SodaError, ValueError):
     """A file of weights that is missing, cannot be read or is of another network; the message names setting, file and value."""
+
+
+def require_weights(config: EvaluateConfig) -> None:
+    """Raise WeightsError for a file of weights that the settings name and that is not there: before hours go into the rest."""
+    for key in ("inception_weights", "lpips_weights", "lpips_linear"):
+        named = getattr(config, key)
+        if named is not None and not Path(named).is_file():
+            raise WeightsError(f"evaluate.{key}: {named} is no file")
 
 
 def read_state(setting: str, path: str | Path) -> State:

@@ -26,7 +26,7 @@ from soda.evaluation.mix_scores import (
     shown,
     style_of,
 )
-from soda.evaluation.responses import Responses, best_directions, best_match, random_steps, responses
+from soda.evaluation.responses import Match, Responses, axis_steps, best_directions, best_match, random_steps, responses
 from soda.evaluation.section_probes import cuts, describe_cut, section_probes
 from tests.support.shapes import SHAPES, Eyes, drawn, render, z_of
 
@@ -171,3 +171,17 @@ def test_random_steps_are_one_sigma_long(world: dict[str, Any]) -> None:
     for step in random_steps(z, 5, seed=0):
         along = (z - z.mean(0)) @ (step / step.norm())
         assert float(along.std()) == pytest.approx(float(step.norm()), rel=0.02)
+    lengths = torch.tensor([0.1, 2.0, 0.5, 1.0, 3.0])
+    torch.testing.assert_close(random_steps(z, 5, 0, lengths).norm(dim=1), lengths)
+
+
+def test_axes_are_single_components_in_the_order_of_their_spread() -> None:
+    z = torch.randn(4000, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 3.0, 0.0, 2.0, 0.5]) + 7
+    steps = axis_steps(z, 3)
+    assert steps.shape == (3, 5) and [row.nonzero().flatten().tolist() for row in steps] == [[1], [3], [0]]
+    torch.testing.assert_close(steps.norm(dim=1), torch.tensor([3.0, 2.0, 1.0]), rtol=0.05, atol=0)
+    assert len(axis_steps(z, 9)) == 5, "there are no more"
+
+
+def test_a_match_that_moves_all_else_is_worth_nothing() -> None:
+    assert Match(0, 0.8, 0.25).alone == pytest.approx(0.6) and Match(0, 1.0, 1.0).alone == 0

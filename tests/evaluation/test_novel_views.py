@@ -142,6 +142,30 @@ def test_a_model_that_knows_the_views_scores_and_a_wrong_pose_costs_it(
     assert sum(each["pictures"] for each in figures["by_angle"].values()) == figures["tasks"] == 6
 
 
+class Undecided(SodaNetwork):
+    """Draws all of a view lighter or darker than grey, as the noise falls."""
+
+    def predict(self, x_t, t, z, cameras=None, context=None):  # type: ignore[no-untyped-def]
+        x_0 = 0.4 * x_t.mean((1, 2, 3), keepdim=True).sign().expand_as(x_t)
+        abar = self.schedule.abar(t, x_t)
+        return x_0, ((x_t - abar.sqrt() * x_0) / (1 - abar).sqrt()).float()
+
+
+def test_the_spread_of_samples_is_that_of_a_model_of_two_minds(data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soda.evaluation.view_synthesis._other_set", lambda *_: {})
+    posed = ("model=posed", "views=object", "model.cameras.octaves=2", "model.encoder_width=8", "dataset.channels=3")
+    config = make_config(*posed, "diffusion.sampling_steps=1")
+    model = Undecided(model=config.model, diffusion=config.diffusion, image_size=config.dataset.image_size, channels=3).eval()
+    figures = measured(model, data, config, targets=4, samples=12, batch_size=20).metrics
+    assert figures["spread@1"] == pytest.approx(0.2, rel=0.1), "0.4 either way in [-1, 1]"
+    left = 10 ** (-figures["psnr@1"] / 10)  # the views are even noise, of variance 1 / 12
+    assert figures["spread_share@1"] == pytest.approx(0.04 / (1 / 12), rel=0.2) and left == pytest.approx(
+        1 / 12 + 0.04 / 12, rel=0.1
+    )
+    alone = measured(model, data, config, targets=4, samples=1, batch_size=20).metrics
+    assert not any(key.startswith("spread") for key in alone)
+
+
 class Witness(Oracle):
     """Draws the right view only from sources that it may use: of this object, posed, and of the telling ones at least one.
 

@@ -16,7 +16,7 @@ from soda.evaluation.inception import Inception
 from soda.evaluation.lpips import Lpips
 from soda.evaluation.measures.published import MEASURE
 from soda.evaluation.registry import require_declared
-from soda.evaluation.weights import WeightsError
+from soda.evaluation.weights import WeightsError, require_weights
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import make_config
 from tests.support.shapes import bars_and_dots, context_of
@@ -171,3 +171,6 @@ def test_the_published_names_appear_with_weights_alone(files: dict[str, Path], t
     context.config = replace(config.evaluate, lpips_weights=str(tmp_path / "gone.pth"))
     with pytest.raises(WeightsError, match=r"evaluate.lpips_weights: .*gone.pth is no file"):
         MEASURE.compute(context)
+    with pytest.raises(WeightsError, match=r"evaluate.lpips_weights: .*gone.pth is no file"):
+        require_weights(context.config)
+    require_weights(config.evaluate)

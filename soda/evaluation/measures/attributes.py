@@ -46,7 +46,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     respond_on = {split: partial(respond, split) for split in z}
     matches = best_match(steps, respond_on)
     beside = {
-        "random_": random_steps(scene.z["train"], len(steps), config.seed),
+        "random_": random_steps(scene.z["train"], len(steps), config.seed, steps.norm(dim=1)),
         "axis_": axis_steps(scene.z["train"], len(steps)),
     }
     others = {prefix: best_match(each, respond_on) for prefix, each in beside.items()}
@@ -62,7 +62,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         **{
             f"mean_{prefix}{key}": float(np.mean([getattr(match, key) for match in found.values()]))
             for prefix, found in {"": matches, **others}.items()
-            for key in _KEYS
+            for key in (*_KEYS, "alone")
         },
         **{f"{prefix}spread": float(each.norm(dim=1).mean()) for prefix, each in {"": steps, **beside}.items()},
         "directions": len(steps),
@@ -71,9 +71,10 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
             f"classifier off pictures drawn at -{REACH:g} and +{REACH:g} standard deviations: chosen on {len(z['val'])} "
             f"validation pictures, scored on {len(z['test'])} test pictures. score: distance (total variation, 0 to 1) between "
             "the factor's mean chances at the two ends; others: share of pictures whose answer for another factor changes, mean "
-            "over these. random_...: the best of as many directions drawn at random with the covariance of z, chosen alike; "
-            "axis_...: of as many single components of z, those of the greatest spread. ...spread: standard deviation of z along "
-            "a direction, mean over the directions of a kind: each is moved by its own."
+            "over these; alone: score * (1 - others), which they are chosen by. random_...: the best of as many directions drawn "
+            "at random with the covariance of z, each as long as one that was found, chosen alike; axis_...: of as many single "
+            "components of z, those of the greatest spread. ...spread: the length of a step, mean: a standard deviation of z "
+            "along it, at random that of the direction it stands beside."
         ],
     }
 
@@ -128,10 +129,8 @@ MEASURE = Measure(
         Quantity("mean_random_others", "Other factors that change, best random directions, mean", _SHARE, "lower", _SPOKEN),
         Quantity("mean_axis_score", "How far the best axis of z moves a factor, mean", _SHARE, "higher", _SPOKEN),
         Quantity("mean_axis_others", "Other factors that change, best axes of z, mean", _SHARE, "lower", _SPOKEN),
-        *(
-            Quantity(f"{prefix}spread", f"Spread of z along a direction, mean: {title}", "{:.2f}")
-            for prefix, title in _SETS.items()
-        ),
+        *(Quantity(f"mean_{k}alone", f"{v}: move it and not others, mean", _SHARE, "higher") for k, v in _SETS.items()),
+        *(Quantity(f"{k}spread", f"{v}: spread of z along one, mean", "{:.2f}") for k, v in _SETS.items()),
         Quantity("directions", "Directions that were found"),
     ),
     tables=(
@@ -148,9 +147,9 @@ MEASURE = Measure(
         ),
         Table(
             "Directions of three kinds, the best of as many for each factor",
-            ("Directions", "Move it, mean", "Move others, mean", "Spread of z along one"),
+            ("Directions", "Move it, mean", "Move others, mean", "Move it alone, mean", "Spread of z along one"),
             tuple(
-                Row(title, (*(f"mean_{prefix}{key}" for key in _KEYS), f"{prefix}spread"), ours=not prefix)
+                Row(title, (*(f"mean_{prefix}{key}" for key in (*_KEYS, "alone")), f"{prefix}spread"), ours=not prefix)
                 for prefix, title in _SETS.items()
             ),
         ),

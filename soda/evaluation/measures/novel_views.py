@@ -79,6 +79,7 @@ _FIRST = Quantity(
             ("from two", "psnr@2"),
             ("a copy of the source", "baselines.copy.psnr"),
             ("mean training view", "baselines.mean_view.psnr"),
+            ("mean of the nearest training objects", "baselines.nearest_mean.psnr"),
             ("one-step regressor", "baselines.one_step.psnr"),
         ),
     ),
@@ -94,10 +95,12 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     from soda.evaluation.novel_figures import novel_sheet, spinning, turntables
     from soda.evaluation.novel_notes import notes
     from soda.evaluation.view_synthesis import Splits, measure_novel_views
+    from soda.evaluation.weights import require_weights
 
     if not context.model.takes_cameras:
         return {}
     config, folder = context.config, context.folder
+    require_weights(config)
     try:
         cameras = {name: torch.from_numpy(each.split.cameras[each.indices]) for name, each in context.samples.items()}
     except DatasetError as error:
@@ -235,6 +238,7 @@ MEASURE = Measure(
                 ("of a one-step regressor of the same size", "baselines.one_step.psnr"),
                 ("of a copy of the source", "baselines.copy.psnr"),
                 ("of the mean training view at that pose", "baselines.mean_view.psnr"),
+                ("of the mean of the training objects nearest in z", "baselines.nearest_mean.psnr"),
             ),
         ),
         Figure(
@@ -253,7 +257,7 @@ MEASURE = Measure(
             "novel_views",
             "Novel views, from the best drawn to the worst",
             "Views of held-out objects. The expected view is the mean of several samples from one, two or four of the sources, "
-            "whose cameras are known; it blurs what they leave open. A single sample is sharp and need not be the right one.",
+            "whose cameras are known; it blurs what they leave open. A single sample is sharper and need not be the right one.",
             (
                 ("PSNR of one sample", "sample_psnr@1"),
                 ("detail of one sample, of that of the true views", "unpaired.sample.detail"),
