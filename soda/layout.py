@@ -6,6 +6,8 @@ from pathlib import Path
 
 DATA, MODELS, REPORTS, RUNS = Path("data"), Path("models"), Path("reports"), Path("runs")
 
+RELEASES = Path("releases")  # a folder a version, and current.json: which one is in use
+
 RAW = DATA / "raw"
 PREPARED = DATA / "prepared"
 ACCEPTED = DATA / "accepted"  # how the versions were that passed the gate
