@@ -1,7 +1,8 @@
 """Releases in Git, as GTO and DVC read them: a tag `encoder@v1.2.0` a version, `encoder#prod#3` for what is in use since then.
 
 The tag is on a commit of its own, on no branch, with the dvc.lock, settings and figures of the run and the release's papers: so a
-workspace that the project's branch knows nothing of can be released, and `dvc artifacts get PROJECT encoder --rev TAG` works.
+workspace that the project's branch knows nothing of can be released. `dvc artifacts get PROJECT encoder --rev v1.2.0`, or with
+`--stage prod`, brings the file.
 """
 
 from __future__ import annotations

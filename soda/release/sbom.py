@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def _needed(distribution: metadata.Distribution) -> set[str]:
     return {_name(re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0]) for each in distribution.requires or []}
 
 
+@cache
 def _closure() -> dict[str, metadata.Distribution]:
     installed = {_name(each.metadata["Name"]): each for each in metadata.distributions() if each.metadata["Name"]}
     found: dict[str, metadata.Distribution] = {}

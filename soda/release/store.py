@@ -112,9 +112,12 @@ def point_back(releases: Path, to: str | None = None) -> tuple[str, str]:
         raise ReleaseError(f"{releases}: {to} is in use already")
     goal = to or left[0]
     folder_of(releases, goal)
-    before = pointer.before[pointer.before.index(goal) + 1 :] if goal in pointer.before else pointer.before
-    gone = dict.fromkeys([pointer.version, *pointer.before[: len(pointer.before) - len(before)], *pointer.withdrawn])
-    _write(releases, Pointer(goal, before, tuple(each for each in gone if each != goal)))
+    if goal not in pointer.before:  # one that was left earlier: forward again
+        point_to(releases, goal)
+        return pointer.version, goal
+    place = pointer.before.index(goal)
+    gone = dict.fromkeys([pointer.version, *pointer.before[:place], *pointer.withdrawn])
+    _write(releases, Pointer(goal, pointer.before[place + 1 :], tuple(each for each in gone if each != goal)))
     return pointer.version, goal
 
 
