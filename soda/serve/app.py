@@ -16,6 +16,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from soda.monitor.sample import identity
 from soda.runtime import Encoder, PictureError
 from soda.serve import inference, pictures
 from soda.serve.counters import Metrics
@@ -24,6 +25,7 @@ from soda.serve.guard import Guard, State
 from soda.serve.limits import Limits
 from soda.serve.openapi import EMBED, INFER, path_parameters
 from soda.serve.refusal import Refusal
+from soda.serve.sampling import Sampling, Wanted
 from soda.serve.served import VERSION, Served
 
 _log = logging.getLogger(__name__)
@@ -50,10 +52,12 @@ class Service:
         token: str | None = None,
         version: str = VERSION,
         releases: Releases | None = None,
+        sample: Wanted | None = None,
     ) -> None:
-        """version: of the model. releases: where to look for another encoder that comes into use."""
+        """version: of the model. releases: where to look for another encoder that comes into use. sample: of what is served."""
         self.name, self.limits, self.state, self.metrics, self._releases = name, limits, State(), Metrics(), releases
-        self._served = Served(encoder, limits, version=version, observe=self.metrics.batch)
+        self._sampling = Sampling(sample, encoder) if sample is not None else None
+        self._served = self._serving(encoder, version)
         self._retiring: set[asyncio.Task[None]] = set()
         self._reading = asyncio.Lock()  # one large JSON is parsed at a time: it takes many times its size
         self.metrics.gauge(
@@ -79,18 +83,28 @@ class Service:
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         await self._served.start()
-        following = None
+        beside = []
         if self._releases is not None:
-            following = asyncio.create_task(follow(self._releases, lambda: self._served.version, self._change))
+            beside.append(asyncio.create_task(follow(self._releases, lambda: self._served.version, self._change)))
+        if self._sampling is not None:
+            beside.append(asyncio.create_task(self._sampling.work()))
         yield
-        if following is not None:
-            following.cancel()
+        for task in beside:
+            task.cancel()
         await asyncio.gather(self._served.stop(), *self._retiring)
+        if self._sampling is not None:
+            self._sampling.write()
+
+    def _serving(self, encoder: Encoder, version: str) -> Served:
+        keep = partial(self._sampling.keep, identity(encoder)) if self._sampling is not None else None
+        return Served(encoder, self.limits, version=version, observe=self.metrics.batch, keep=keep)
 
     async def _change(self, encoder: Encoder, version: str) -> None:
         """Take up another encoder: what is begun ends with the one before."""
-        new = Served(encoder, self.limits, version=version, observe=self.metrics.batch)
+        new = self._serving(encoder, version)
         await new.start()
+        if self._sampling is not None:
+            self._sampling.begin(encoder)
         old, self._served = self._served, new
         self._changeovers += 1
         retiring = asyncio.create_task(old.stop())

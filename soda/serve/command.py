@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soda.common.errors import FileError, InputError, NotInstalledError
+from soda.common.files import require_writable
 from soda.layout import ENCODER
 from soda.serve.limits import Limits, check_exposure
 
 if TYPE_CHECKING:
     from soda.runtime import Encoder
     from soda.serve.follow import Releases
+    from soda.serve.sampling import Wanted
 
 TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
 SWITCH_SECONDS = 1e-4
@@ -33,6 +35,13 @@ def add_command(commands: Any) -> None:
     )
     command.add_argument(
         "--verify", type=Path, metavar="PUB", help="with --follow: the public key that releases must be signed with"
+    )
+    command.add_argument(
+        "--sample", type=Path, metavar="NPZ", help="keep a sample of what is served, for `soda drift`: vectors alone"
+    )
+    command.add_argument("--sample-size", type=int, default=2000, metavar="N", help="pictures that the sample is of (2000)")
+    command.add_argument(
+        "--sample-pictures", action="store_true", help="keep the pictures themselves, too, at the encoder's size"
     )
     command.add_argument("--preprocess", type=Path, metavar="YAML", help="of an encoder of others: what `soda describe` wrote")
     command.add_argument("--name", help="of the model, in its addresses (the folder of a zoo model, else the file's name)")
@@ -72,7 +81,8 @@ def run(args: argparse.Namespace) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     releases = _releases(args)
     encoder, version = releases.load() if releases else (_open(args), VERSION)
-    service = Service(encoder, name=name, limits=limits, token=token, version=version, releases=releases)
+    wanted = _sample(args)
+    service = Service(encoder, name=name, limits=limits, token=token, version=version, releases=releases, sample=wanted)
     listener = listen(args.host, args.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -96,6 +106,19 @@ def _releases(args: argparse.Namespace) -> Releases | None:
     from soda.serve.follow import Releases
 
     return Releases(args.follow, args.verify, lambda file: Encoder(file, providers=args.provider, threads=args.threads))
+
+
+def _sample(args: argparse.Namespace) -> Wanted | None:
+    if args.sample is None:
+        if args.sample_pictures:
+            raise InputError("--sample-pictures: name the sample with --sample")
+        return None
+    if args.sample.suffix != ".npz" or args.sample_size < 1:
+        raise InputError("--sample: it must be an .npz file, of at least one picture")
+    from soda.serve.sampling import Wanted
+
+    require_writable(args.sample)
+    return Wanted(args.sample, args.sample_size, args.sample_pictures)
 
 
 def _open(args: argparse.Namespace) -> Encoder:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from soda.runtime import Encoder
+from soda.runtime.metadata import OUTPUT
 from soda.serve.batching import Batcher
 from soda.serve.limits import Limits
 from soda.serve.pictures import ImageDecoder
@@ -22,9 +23,16 @@ class Served:
     """An encoder with the queue before its session and the threads that decode for it."""
 
     def __init__(
-        self, encoder: Encoder, limits: Limits, *, version: str = VERSION, observe: Callable[[int], object] = lambda count: None
+        self,
+        encoder: Encoder,
+        limits: Limits,
+        *,
+        version: str = VERSION,
+        observe: Callable[[int], object] = lambda count: None,
+        keep: Callable[[np.ndarray, np.ndarray], object] | None = None,
     ) -> None:
-        self.encoder, self.version = encoder, version
+        """keep: given every batch, images and z, for a sample of them."""
+        self.encoder, self.version, self._keep = encoder, version, keep
         self.batcher = Batcher(
             self._run, max_batch=limits.max_batch, max_queue=limits.max_queue, delay=limits.batch_delay, observe=observe
         )
@@ -34,7 +42,10 @@ class Served:
 
     def _run(self, images: np.ndarray) -> np.ndarray:
         """All outputs side by side: (N, D + F). The features are made on the way to z and cost nothing."""
-        return np.concatenate(self.encoder.run_outputs(images, list(self.encoder.widths)), axis=1)
+        found = self.encoder.run_outputs(images, list(self.encoder.widths))
+        if self._keep is not None:
+            self._keep(images, found[list(self.encoder.widths).index(OUTPUT)])
+        return np.concatenate(found, axis=1)
 
     def output(self, rows: np.ndarray, name: str, normalize: str | None) -> np.ndarray:
         """One output of what the batcher gave."""

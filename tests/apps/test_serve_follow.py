@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from benchmarks.load import Plan, Tally, infer_request, load
+from soda.monitor.sample import identity, read_sample
 from soda.release.store import point_back
+from soda.runtime import Encoder
 from tests.support.releases import release
 from tests.support.running import ENCODER, ROOT, Running
 
@@ -46,7 +48,7 @@ def _wait(url: str, version: str) -> float:
 
 def test_a_release_and_a_way_back_cost_no_request(tmp_path: Path, noise: Noise) -> None:
     release(tmp_path, "v1.0.0", ENCODER)
-    process = _serve(tmp_path)
+    process = _serve(tmp_path, "--sample", str(tmp_path / "sample.npz"), "--sample-size", "50")
     try:
         assert process.stdout is not None
         running = Running(process, process.stdout.readline().split(" on ")[1].split()[0])
@@ -74,6 +76,8 @@ def test_a_release_and_a_way_back_cost_no_request(tmp_path: Path, noise: Noise) 
         _, said = process.communicate(timeout=30)
         assert process.returncode in (0, -signal.SIGTERM) and said.count("not changed over to v1.2.0") == 1
         assert "changed since the release was made" in said
+        kept = read_sample(tmp_path / "sample.npz")  # of the release in use alone, and no picture
+        assert kept.encoder == identity(Encoder(INT8)) and len(kept) == 50 < kept.seen and len(kept.images) == 0
     finally:
         if process.poll() is None:
             process.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -19,11 +18,14 @@ from flows.embed import embed
 from flows.form import experiments
 from flows.incoming import Incoming
 from flows.ingest import ingest
+from flows.monitor import monitor
 from flows.pipeline import pipeline
 from soda.common.errors import InputError
 from soda.config import PARAMS_FILE, load
-from soda.release.store import FACTS, point_to
+from soda.monitor.sample import identity, sample_of
+from soda.runtime import Encoder
 from soda.vectors.store import read_vectors
+from tests.support.releases import release
 from tests.support.running import ENCODER
 from tests.support.scratch_project import ORDER, PROJECT
 
@@ -57,7 +59,7 @@ def test_a_form_lists_the_projects_own_experiments_and_stages(tmp_path: Path) ->
 
 def test_only_what_is_off_until_switched_on_runs_by_the_clock() -> None:
     clocks = [schedule for each in DECLARED["deployments"] for schedule in each.get("schedules", [])]
-    assert [clock["active"] for clock in clocks] == [False]
+    assert [clock["active"] for clock in clocks] == [False, False]
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -143,13 +145,24 @@ def test_a_folder_is_embedded_with_the_released_encoder(project: Path) -> None:
         _picture(project / f"photos/{seed}.png", seed)
     state = embed("photos", return_state=True)
     assert state.is_failed() and "nothing is released yet" in str(state.message)
-    release = project / "releases/v1.0.0"
-    release.mkdir(parents=True)
-    shutil.copy(ENCODER, release / "encoder.onnx")
-    (release / FACTS).write_text(json.dumps({"version": "v1.0.0", "files": {}}))
-    point_to(project / "releases", "v1.0.0")
+    release(project, "v1.0.0", ENCODER)
     state = embed("photos", return_state=True)
     assert state.is_completed() and "releases/v1.0.0" in str(state.message)
     assert len(read_vectors(project / "photos.parquet").files) == 3
     state = embed("nowhere", return_state=True)
     assert state.is_failed() and "no such folder" in str(state.message)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_drift_is_a_run_of_that_name_and_a_sample_is_taken_away(project: Path) -> None:
+    release(project, "v1.0.0", ENCODER)
+    encoder, drift = identity(Encoder(ENCODER)), project / "drift"
+    drift.mkdir()
+    random = np.random.default_rng(0)
+    sample_of(random.standard_normal((300, 8)), encoder).save(drift / "reference-v1.0.0.npz")
+    sample_of(random.standard_normal((100, 8)) + 3, encoder).save(drift / "sample.npz")
+    state = monitor(return_state=True)
+    assert state.name == "Drift" and "embedding" in str(state.message)
+    assert not (drift / "sample.npz").exists() and len(list(drift.glob("sample-*.html"))) == 1
+    state = monitor(return_state=True)
+    assert state.is_failed() and "soda serve --sample" in str(state.message)
