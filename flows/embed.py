@@ -17,7 +17,7 @@ from flows.workspace import project_of
 from soda.common.errors import SodaError
 
 
-@flow(name="soda-embed", persist_result=False)
+@flow(name="soda-embed", flow_run_name="embed {folder}", persist_result=False)
 def embed(folder: str, output: str = "", encoder: str = "") -> State[Any]:
     """Embed every picture of a folder; a run that was broken off goes on where it was.
 

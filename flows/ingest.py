@@ -23,7 +23,7 @@ from soda.layout import VERDICT
 INTO = "data/incoming"
 
 
-@flow(name="soda-ingest", persist_result=False)
+@flow(name="soda-ingest", flow_run_name="ingest of {source}", persist_result=False)
 def ingest(
     source: str,
     repository: str = "",

@@ -23,7 +23,7 @@ from soda.layout import DRIFT
 from soda.report.presentation import markdown_table
 
 
-@flow(name="soda-monitor", persist_result=False)
+@flow(name="soda-monitor", flow_run_name="monitor {sample}", persist_result=False)
 def monitor(sample: str = "drift/sample.npz", reference: str = "", rate: float = 0.05) -> State[Any]:
     """Compare what comes in with what the released encoder was made for; the run fails, named Drift, when it differs.
 

@@ -30,7 +30,7 @@ def released_encoder(project: Path) -> Path:
     return current_folder(project / RELEASES) / "encoder.onnx"
 
 
-@flow(name="soda-release", persist_result=False)
+@flow(name="soda-release", flow_run_name="release", persist_result=False)
 def release(part: Literal["major", "minor", "patch"] = "minor") -> State[Any]:
     """Release the encoder of the last run in this workspace, if it is better than the one in use (conf/release.yaml).
 
@@ -74,7 +74,7 @@ def _show(title: str, lines: list[str]) -> None:
     create_markdown_artifact(f"# {title}\n\n{text}\n", key="release", description=f"{title}: the gates and their figures")
 
 
-@flow(name="soda-rollback", persist_result=False)
+@flow(name="soda-rollback", flow_run_name="rollback {to}", persist_result=False)
 def rollback(to: str = "") -> State[Any]:
     """Put the release before the one in use back in use: services that follow the releases change over within seconds.
 

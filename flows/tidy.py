@@ -74,7 +74,7 @@ def tidy_prefect(days: int, artifacts: int, *, delete: bool) -> list[str]:
     return said + [f"the run {run.name!r} of Prefect, which ended on {run.end_time:%Y-%m-%d}" for run in runs]
 
 
-@flow(name="soda-tidy", persist_result=False)
+@flow(name="soda-tidy", flow_run_name="tidy", persist_result=False)
 def tidy(days: int = 30, artifacts: int = 5, cache: bool = False, delete: bool = False) -> State[None]:
     """Let go of what nobody needs any more, in the project whose folder is the working directory.
 

@@ -78,14 +78,12 @@ def kolmogorov(new: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(at).max())
 
 
-def kolmogorov_of_splits(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """The same for many splits of one sample: values (N,), chosen (B, N) bool -> (B,)."""
+def kolmogorov_of_splits(values: np.ndarray, new: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """The same for many splits of one sample: values (N,); which rows are new and which the rest, (B, N) bool each -> (B,)."""
     order = np.argsort(values, kind="stable")
     last = np.append(values[order][1:] != values[order][:-1], True)  # ties are one step
-    counts = chosen[:, order].cumsum(axis=1)[:, last]  # (B, steps)
-    seen = np.flatnonzero(last) + 1
-    size = chosen.sum(axis=1, keepdims=True)
-    return np.abs(counts / size - (seen - counts) / (len(values) - size)).max(axis=1)
+    shares = [part[:, order].cumsum(axis=1, dtype=np.int32)[:, last] / part.sum(axis=1, keepdims=True) for part in (new, rest)]
+    return np.abs(shares[0] - shares[1]).max(axis=1)
 
 
 def classifier_auc(new: np.ndarray, reference: np.ndarray, random: np.random.Generator) -> tuple[float, float]:

@@ -77,11 +77,12 @@ def test_what_cannot_be_compared_is_said(watch: Watch) -> None:
 def test_comparisons_of_splits_are_those_of_two_samples() -> None:
     random = np.random.default_rng(0)
     values = np.round(random.standard_normal(300), 1)  # with ties
-    chosen = np.zeros((5, 300), bool)
-    for row in chosen:
-        row[random.permutation(300)[:80]] = True
-    expected = [kolmogorov(values[row], values[~row]) for row in chosen]
-    assert kolmogorov_of_splits(values, chosen) == pytest.approx(expected, abs=1e-12)
+    new, rest = np.zeros((2, 5, 300), bool)
+    for a, b in zip(new, rest, strict=True):
+        dealt = random.permutation(300)
+        a[dealt[:80]] = b[dealt[100:]] = True
+    expected = [kolmogorov(values[a], values[b]) for a, b in zip(new, rest, strict=True)]
+    assert kolmogorov_of_splits(values, new, rest) == pytest.approx(expected, abs=1e-12)
     area, p = rank_sum(np.asarray([3.0, 4.0, 5.0]), np.asarray([0.0, 1.0, 2.0]))
     assert area == 1.0 and p < 0.05
     far = random.standard_normal((200, 3)) + 2
