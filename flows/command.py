@@ -52,7 +52,7 @@ def run_soda(arguments: list[str], root: Path, log: Callable[[str], None]) -> No
     finally:
         process.stdout.close()
     if status != 0:
-        said = "\n".join(relay.last) or f"it ended with status {status}"
+        said = "\n".join(relay.last).removeprefix(f"soda {arguments[0]}: ") or f"it ended with status {status}"
         raise CommandError(f"soda {arguments[0]} failed: {said}", status)
 
 

@@ -13,6 +13,7 @@ from soda.common.errors import InputError
 from soda.layout import ENCODER, PREPARED
 
 if TYPE_CHECKING:
+    from soda.data.dataset import Split
     from soda.monitor.sample import Sample
     from soda.monitor.watch import Judgement
     from soda.runtime import Encoder
@@ -28,7 +29,7 @@ def add_commands(commands: Any) -> None:
     )
     making.add_argument("-o", "--output", type=Path, default=Path("reference.npz"), metavar="NPZ")
     making.add_argument("--prepared", type=Path, default=PREPARED, help=f"prepared data ({PREPARED})")
-    making.add_argument("--split", choices=("val", "test"), default="val", help="which was not trained on (val)")
+    making.add_argument("--split", choices=("val", "test", "both"), default="both", help="none was trained on (both)")
     making.add_argument("--encoder", type=Path, default=ENCODER, help=f"{ENCODER} by default")
     making.add_argument("--most", type=int, default=5000, help="pictures, drawn from the split (5000)")
     making.add_argument("--labels", action="store_true", help="compare the shares of labels, too")
@@ -57,12 +58,20 @@ def _reference(args: argparse.Namespace) -> None:
     from soda.monitor.sample import identity, sample_of
 
     whole_number("--most", args.most, 1)
-    encoder, split = _open(args.encoder), PreparedData(args.prepared).split(args.split)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(split))[: args.most])
-    images = _coloured(split.gather(chosen))
-    labels = {"labels": split.labels[chosen]} if args.labels else {}
+    encoder, data = _open(args.encoder), PreparedData(args.prepared)
+    splits = [data.split(name) for name in (("val", "test") if args.split == "both" else (args.split,))]
+    chosen = np.sort(np.random.default_rng(0).permutation(sum(map(len, splits)))[: args.most])
+    rows = [chosen[(chosen >= first) & (chosen < first + len(split))] - first for split, first in _starts(splits)]
+    parts = list(zip(splits, rows, strict=True))
+    images = _coloured(np.concatenate([split.gather(own) for split, own in parts]))
+    labels = {"labels": np.concatenate([split.column("label")[own] for split, own in parts])} if args.labels else {}
     sample_of(_encode(encoder, images), identity(encoder), images=images, **labels).save(args.output)
-    print(f"{args.output}: {len(chosen):,} pictures of {args.split}")
+    print(f"{args.output}: {len(images):,} pictures of {' and '.join(split.name for split in splits)}")
+
+
+def _starts(splits: list[Split]) -> list[tuple[Split, int]]:
+    """Each split, and how many rows there are before it."""
+    return [(split, sum(map(len, splits[:place]))) for place, split in enumerate(splits)]
 
 
 def _coloured(images: np.ndarray) -> np.ndarray:
