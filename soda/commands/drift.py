@@ -105,7 +105,8 @@ def _drift(args: argparse.Namespace) -> None:
 def _about(found: Judgement, sample: Sample) -> str:
     named = ", ".join(each.name for each in found.comparisons if each.alarm)
     said = f"DRIFT: {named} differ from the reference" if found.alarm else "no drift"
-    return f"{said}. {found.rows:,} pictures of {sample.seen:,} compared; one in {1 / found.rate:.0f} such alarms would be false."
+    meant = f"where nothing has changed, at most {found.rate:.0%} of samples raise an alarm"
+    return f"{said}. {found.rows:,} pictures of {sample.seen:,} compared; {meant}."
 
 
 def _of_folder(folder: Path, encoder_file: Path, most: int) -> Sample:

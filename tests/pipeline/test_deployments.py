@@ -20,6 +20,8 @@ from flows.incoming import Incoming
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.pipeline import pipeline
+from flows.released import release as release_flow
+from flows.released import rollback
 from soda.common.errors import InputError
 from soda.config import PARAMS_FILE, load
 from soda.monitor.sample import identity, sample_of
@@ -166,3 +168,13 @@ def test_drift_is_a_run_of_that_name_and_a_sample_is_taken_away(project: Path) -
     assert not (drift / "sample.npz").exists() and len(list(drift.glob("sample-*.html"))) == 1
     state = monitor(return_state=True)
     assert state.is_failed() and "soda serve --sample" in str(state.message)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_what_cannot_be_released_or_gone_back_to_is_said_by_the_run(project: Path) -> None:
+    state = release_flow(return_state=True)  # the stand-in's model is no model
+    assert state.is_failed() and "soda release failed: " in str(state.message) and "models/soda" in str(state.message)
+    release(project, "v1.0.0", ENCODER)
+    state = rollback(return_state=True)
+    assert state.is_failed() and "no release before v1.0.0" in str(state.message)
+    assert not (project / "releases/v1.1.0").exists()
