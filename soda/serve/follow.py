@@ -63,8 +63,8 @@ async def follow(releases: Releases, present: Callable[[], str], change: Callabl
             await change(encoder, version)
             failed = None
         except Exception as error:
-            if not is_expected(error) and not isinstance(error, OSError):
-                raise
             if failed != (wanted, mark):
-                _log.error("%s: not changed over to %s: %s", releases.folder, wanted or "the release in use", error)
+                known = is_expected(error) or isinstance(error, OSError)
+                said = "%s: not changed over to %s: %s"
+                _log.error(said, releases.folder, wanted or "the release in use", error, exc_info=None if known else error)
             failed = (wanted, mark)
