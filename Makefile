@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test test-oldest lint bench ablations architecture server worker deploy tidy web browser-tools system-tools clean
+.PHONY: help setup pipeline test test-oldest lint bench ablations architecture server worker deploy tidy sbom audit web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
@@ -76,15 +76,23 @@ server: setup ## Prefect's server and pages on http://127.0.0.1:4200 (PORT; else
 	@python -m flows.server start $(PORT)
 
 worker: setup ## A worker that carries out deployment runs on this machine, for this project's server
-	@PREFECT_API_URL=$$(python -m flows.server url) && export PREFECT_API_URL && prefect worker start --pool local --type process
+	@settings=$$(python -m flows.server env) && eval "$$settings" && prefect worker start --pool local --type process
 
 deploy: setup ## Register the pipeline with this project's server
-	@PREFECT_API_URL=$$(python -m flows.server url) && export PREFECT_API_URL && \
+	@settings=$$(python -m flows.server env) && eval "$$settings" && \
 	{ prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process; } && \
+	prefect work-pool update local --base-job-template deploy/work-pool.json > /dev/null && \
 	prefect work-pool set-concurrency-limit local 1 && prefect --no-prompt deploy --all
 
 tidy: setup ## What nobody needs any more: old runs, artifacts (ARGS="--days 30 --cache --delete"; without --delete a list)
 	@python -m flows.tidy $(ARGS)
+
+sbom: setup ## What is installed here for soda, with licences: sbom.cdx.json (CycloneDX)
+	@python -m soda sbom $(ARGS)
+
+audit: ## Known vulnerabilities of what constraints.txt names; asks pypi.org, and installs pip-audit into .venv-audit
+	@test -x .venv-audit/bin/pip-audit || { python3 -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit; }
+	@.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip $(ARGS)
 
 web: setup browser-tools ## The browser page in apps/web/dist, with MODEL (zoo/fashion_mnist) inside
 	@python apps/web/bundle_model.py $(MODEL)

@@ -22,6 +22,7 @@ from prefect.states import Cancelled, Completed, Failed, State
 from flows.artifacts import publish
 from flows.dvc_client import CODE, Dvc, StageError, StageResult, allow_without_git
 from flows.folder import require_hashable
+from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen
 from flows.lock import settle_ends, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.processes import clear_dead_locks
@@ -64,13 +65,21 @@ def stage_task(stage: str, dvc: Dvc, force: bool) -> StageResult | State[StageRe
     return result
 
 
-def _require_stage(root: Path, name: str | None) -> None:
+def _require_stages(root: Path, **names: str | None) -> None:
     """Asked before params.yaml is touched, and therefore of dvc.yaml itself: DVC cannot read that without params.yaml."""
-    if not name:
-        return
-    stages = [stage for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"] if stage != CODE]
-    if name not in stages:
-        raise ConfigError(f"from_stage: there is no stage {name!r}; there are {', '.join(stages)}")
+    for parameter, name in names.items():
+        if not name:
+            continue
+        stages = [stage for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"] if stage != CODE]
+        if name not in stages:
+            raise ConfigError(f"{parameter}: there is no stage {name!r}; there are {', '.join(stages)}")
+
+
+def _chosen_stages(order: list[str], first: str | None, last: str | None) -> list[str]:
+    begin, end = order.index(first) if first else 0, order.index(last) + 1 if last else len(order)
+    if end <= begin:
+        raise ConfigError(f"until_stage: {last!r} is before from_stage, {first!r}")
+    return order[begin:end]
 
 
 def _run_stages(stages: list[str], dvc: Dvc, force: bool) -> State[Any]:
@@ -110,7 +119,13 @@ def _put_right(root: Path) -> None:
 
 
 @flow(name="soda-pipeline", flow_run_name=name_of_start, persist_result=False)
-def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, force: bool = False) -> State[Any]:
+def pipeline(
+    overrides: str | list[str] = "",
+    from_stage: FromStage = FIRST,
+    force: bool = False,
+    experiment: Experiment = AS_BEFORE,
+    until_stage: UntilStage = LAST,
+) -> State[Any]:
     """Raw pictures to encoder.onnx and a report, in the project whose folder is the working directory.
 
     Args:
@@ -119,8 +134,11 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
             `from_stage` and none params.yaml stays as it is.
         from_stage: leave the stages before this one as they are.
         force: run stages that are up to date, too.
+        experiment: a whole recipe of conf/experiment, below the overrides.
+        until_stage: end after this one.
     """
     calm_logs()
+    from_stage, until_stage = chosen(from_stage), chosen(until_stage)
     log = get_run_logger()
     root = Path.cwd()
     try:
@@ -131,8 +149,9 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
                     "there is no Git here: DVC runs without it (.dvc/config.local), and `dvc exp` and `metrics diff` need it"
                 )
             dvc.start()  # it loads while the settings are composed
-            _require_stage(root, from_stage)
-            settings = split_overrides(overrides)
+            _require_stages(root, from_stage=from_stage, until_stage=until_stage)
+            settings = [f"experiment={recipe}"] if (recipe := chosen(experiment)) else []
+            settings += split_overrides(overrides)
             if settings or not from_stage:
                 for change in write_composed(root, settings):
                     log.info("params.yaml: %s", change)
@@ -140,8 +159,7 @@ def pipeline(overrides: list[str] | str = "", from_stage: str | None = None, for
                     log.info("params.yaml: %s", hint)
             name_run(root, from_stage)  # the data set is known now
             require_hashable(root / load(root / PARAMS_FILE).dataset.path)
-            stages = dvc.stage_order()
-            return _run_stages(stages[stages.index(from_stage) :] if from_stage else stages, dvc, force)
+            return _run_stages(_chosen_stages(dvc.stage_order(), from_stage, until_stage), dvc, force)
     except SodaError as error:
         return Failed(message=str(error))
     except (KeyboardInterrupt, TerminationSignal) as signalled:

@@ -9,6 +9,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
+from flows.form import chosen
 from soda.config import PARAMS_FILE, load
 from soda.config.chosen import chosen_overrides
 
@@ -32,10 +33,12 @@ def run_name(root: Path, from_stage: str | None = None) -> str:
 def name_of_start() -> str:
     """What the run that begins is called until its settings are composed."""
     given, root = flow_run.get_parameters() or {}, Path.cwd()
-    asked = given.get("overrides") or chosen_overrides(root)
-    words = asked if isinstance(asked, str) else " ".join(asked or [])
-    parts = [words or ("settings of its own" if asked is None else "default"), _version(root)]
-    return ", ".join(filter(None, [*parts, f"from {given['from_stage']}" if given.get("from_stage") else ""]))
+    recipe, further = chosen(given.get("experiment")), given.get("overrides") or []
+    asked = [*([f"experiment={recipe}"] if recipe else []), *([further] if isinstance(further, str) else further)]
+    known = asked or chosen_overrides(root)
+    words = " ".join(known or [])
+    parts = [words or ("settings of its own" if known is None else "default"), _version(root)]
+    return ", ".join(filter(None, [*parts, f"from {first}" if (first := chosen(given.get("from_stage"))) else ""]))
 
 
 def _version(root: Path) -> str:

@@ -2,6 +2,7 @@
 
 python -m flows.server start [PORT]   serve it, on 4200 or the next free port, and note the address in .prefect/server.json
 python -m flows.server url            print its address; fails when it does not answer
+python -m flows.server env            print what a shell needs for `prefect` commands: eval "$(python -m flows.server env)"
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shlex
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -17,8 +19,9 @@ from pathlib import Path
 from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
 from prefect.logging import get_logger
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from flows.password import FILE, headers, make_password, read_password
 from flows.temporary_server import ServerError, temporary_server
 from soda.common.files import write_json
 
@@ -43,7 +46,8 @@ def bypass_proxy() -> None:
 def answers_for(url: str, home: Path) -> bool:
     """Whether a Prefect server answers at `url` (http://host:port/api) and keeps its database in `home`."""
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/admin/settings", timeout=10) as answer:
+        asked = urllib.request.Request(f"{url.rstrip('/')}/admin/settings", headers=headers(read_password(home), url))
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             theirs = json.loads(answer.read(_MOST))["home"]
         # A server that was started by hand may say ".prefect" alone, as that of any clone does.
         return Path(theirs).is_absolute() and Path(theirs).resolve() == home.resolve()
@@ -73,7 +77,8 @@ def project_server() -> Iterator[None]:
     if url := project_url():
         if not os.environ.get("PREFECT_API_URL"):
             logger.info("reporting to the Prefect server at %s", url)
-        with temporary_settings(updates={PREFECT_API_URL: url}):
+        own = None if os.environ.get("PREFECT_API_URL") else read_password(PREFECT_HOME.value())
+        with temporary_settings(updates={PREFECT_API_URL: url, **({PREFECT_API_AUTH_STRING: own} if own else {})}):
             yield
     else:
         logger.info("no Prefect server of this project is up: starting a temporary one, which takes up to half a minute")
@@ -109,9 +114,12 @@ def _start(wanted: int | None) -> None:
     url = f"http://127.0.0.1:{port}/api"
     write_json(home / "server.json", {"url": url})
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    os.execvpe(
-        sys.executable, [sys.executable, "-m", *command], {**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(home)}
-    )
+    password = make_password(home)
+    sys.stdout.write(f"the pages ask for a password: the line in {home / FILE}\n")
+    sys.stdout.flush()
+    settings = {"PREFECT_API_URL": url, "PREFECT_HOME": str(home)}
+    settings |= {"PREFECT_SERVER_API_AUTH_STRING": password, "PREFECT_API_AUTH_STRING": password}
+    os.execvpe(sys.executable, [sys.executable, "-m", *command], {**os.environ, **settings})
 
 
 def main(arguments: list[str]) -> int:
@@ -125,6 +133,10 @@ def main(arguments: list[str]) -> int:
     except ServerError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    if arguments[:1] == ["env"]:
+        password = os.environ.get("PREFECT_API_AUTH_STRING") or read_password(PREFECT_HOME.value()) or ""
+        sys.stdout.write(f"export PREFECT_API_URL={shlex.quote(url)} PREFECT_API_AUTH_STRING={shlex.quote(password)}\n")
+        return 0
     sys.stdout.write(f"{url}\n")
     return 0
 

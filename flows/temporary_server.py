@@ -6,6 +6,7 @@ Ctrl-C at the terminal does not reach it, so that the run can still report its e
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_HOME,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
@@ -60,8 +62,11 @@ def healthy(url: str, seconds: float = 1.0) -> bool:
 
 @contextmanager
 def temporary_server() -> Iterator[None]:
-    """Report to a server on a free port, with this project's database. Raises ServerError when it does not come up."""
-    port = free_port()
+    """Report to a server on a free port, with this project's database and a password of its own.
+
+    Raises ServerError when it does not come up.
+    """
+    port, password = free_port(), f"soda:{secrets.token_urlsafe(24)}"
     url = f"http://127.0.0.1:{port}/api"
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     home = PREFECT_HOME.value()
@@ -69,7 +74,7 @@ def temporary_server() -> Iterator[None]:
     with (home / LOG).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _SERVER, str(Path(__file__).parents[1]), str(port)],
-            env={**os.environ, **settings, **_MODES},
+            env={**os.environ, **settings, **_MODES, "PREFECT_SERVER_API_AUTH_STRING": password},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -81,7 +86,7 @@ def temporary_server() -> Iterator[None]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise ServerError(f"no temporary Prefect server came up; {home / LOG} says why")
             time.sleep(0.1)
-        with temporary_settings(updates={PREFECT_API_URL: url}):
+        with temporary_settings(updates={PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
             yield
     finally:
         process.terminate()

@@ -25,7 +25,7 @@ from flows.lock import workspace_lock
 from flows.quiet import calm_logs
 from flows.server import project_server
 from flows.stopping import leave, stop_by_signal
-from flows.workspace import WORKSPACE
+from flows.workspace import WORKSPACE, project_of
 from soda.common.errors import SodaError
 from soda.layout import RUNS
 
@@ -41,7 +41,7 @@ def old_runs(root: Path, days: int) -> list[Path]:
 
 def _sharers(root: Path) -> list[Path]:
     """The other one of a project and the workspace of its deployments: they share a cache."""
-    project = Path(str(root).removesuffix(f"/{WORKSPACE}"))
+    project = project_of(root)
     return [each for each in (project, project / WORKSPACE) if each != root and (each / ".dvc").is_dir()]
 
 
@@ -74,7 +74,7 @@ def tidy_prefect(days: int, artifacts: int, *, delete: bool) -> list[str]:
     return said + [f"the run {run.name!r} of Prefect, which ended on {run.end_time:%Y-%m-%d}" for run in runs]
 
 
-@flow(name="soda-tidy", persist_result=False)
+@flow(name="soda-tidy", flow_run_name="tidy", persist_result=False)
 def tidy(days: int = 30, artifacts: int = 5, cache: bool = False, delete: bool = False) -> State[None]:
     """Let go of what nobody needs any more, in the project whose folder is the working directory.
 

@@ -22,6 +22,11 @@ WORKSPACE = Path(".prefect/workspace")
 _OF_RUNS = (LOCK, PARAMS, REPORTS)
 
 
+def project_of(root: Path) -> Path:
+    """The project of a workspace of deployments; a project itself."""
+    return Path(str(root.resolve()).removesuffix(f"/{WORKSPACE}"))
+
+
 class WorkspaceError(SodaError, RuntimeError):
     """The checkout could not be made or brought up to date; the message has Git's words."""
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 DATA, MODELS, REPORTS, RUNS = Path("data"), Path("models"), Path("reports"), Path("runs")
 
+RELEASES = Path("releases")  # a folder a version, and current.json: which one is in use
+DRIFT = Path("drift")  # samples of what was served, and what was found of them
+
 RAW = DATA / "raw"
 PREPARED = DATA / "prepared"
 ACCEPTED = DATA / "accepted"  # how the versions were that passed the gate

@@ -24,11 +24,13 @@ class Shipped:
     image: Figure | None = None
     made_by: str = ""  # the command
     credits: str = ""  # the file that lists authors
+    folder: str = "zoo/{name}"  # where the files lie, for the card's lines of code
 
 
 def card(shipped: Shipped) -> str:
     """The card as Markdown."""
     name, config, facts = shipped.name, shipped.config, shipped.files["encoder.onnx"]
+    folder = shipped.folder.format(name=name)
     licence, source, latent_dim = facts.get("data_licence"), facts.get("data_source"), config.model.latent_dim
     parts = [
         f"# {name}: a SODA encoder",
@@ -38,8 +40,8 @@ def card(shipped: Shipped) -> str:
         + ".",
         f"![{shipped.image.title}]({shipped.image.name}.png)" if shipped.image else "",
         "```python\nfrom soda.runtime import Decoder, Encoder  # NumPy, Pillow and onnxruntime; no torch\n\n"
-        f'z = Encoder("zoo/{name}/encoder.onnx").embed(["a.jpg", "b.png"])  # (2, {latent_dim})\n'
-        f'images = Decoder("zoo/{name}/denoiser.onnx").sample(z)  # uint8, drawn from z alone\n```',
+        f'z = Encoder("{folder}/encoder.onnx").embed(["a.jpg", "b.png"])  # (2, {latent_dim})\n'
+        f'images = Decoder("{folder}/denoiser.onnx").sample(z)  # uint8, drawn from z alone\n```',
         "## Figures, on the test split",
         *_figures([measure for measure in measures() if measure.compute], shipped.metrics),
         "## Training and files",

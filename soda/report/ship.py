@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,12 @@ def ship(name: str, root: Path = Path(), *, made_by: str = "") -> dict[str, Any]
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ExportError(f"{name!r}: a shipped model's name has lower-case letters, digits, - and _ alone")
-    model_dir, figures, folder = root / at.MODEL, root / at.FIGURES, root / at.ZOO / name
-    _, config = load_model(model_dir)
-    notes, metrics = model_metadata(model_dir), _read_run([root / part for part in at.PARTS.values()])
-    variants = _read_list(root / at.VARIANTS / LIST)
-    files = {"encoder.onnx": root / at.ENCODER, "denoiser.onnx": root / at.DENOISER}
-    files |= {file: root / at.VARIANTS / file for file, about in variants.items() if about["written"]}
-    facts = {file: _facts(path, notes, config, model_dir) for file, path in files.items()}
-    files |= {file: model_dir / file for file in ("model.safetensors", "config.yaml")}
-    if directions := usable_file(model_dir, config.model.latent_dim):
-        files["model.directions.safetensors"] = directions
-    authors = _credits(root / at.PREPARED, notes.get("data_version"))
+    figures, folder = root / at.FIGURES, root / at.ZOO / name
+    run = finished_run(root)
+    config, metrics, files = run.told.config, run.told.metrics, run.files
+    authors = _credits(root / at.PREPARED, run.data_version)
     image = next((figure for _, figure in shipped_figures() if (figures / f"{figure.name}.png").is_file()), None)
-    told = Shipped(name, config, metrics, facts, variants, _date(model_dir), image, made_by, CREDITS if authors else "")
+    told = replace(run.told, name=name, image=image, made_by=made_by, credits=CREDITS if authors else "")
     with whole_folder(folder) as new:
         for file, path in files.items():
             shutil.copyfile(path, new / file)
@@ -76,6 +70,31 @@ def ship(name: str, root: Path = Path(), *, made_by: str = "") -> dict[str, Any]
     shown = write_gallery(root / at.GALLERY, root / at.ZOO, root / at.RESULTS, root / at.GALLERY_IMAGES)
     write_table(root / "README.md", root / at.RESULTS)
     return {"folder": str(folder), "bytes": sum(sizes.values()), "files": sizes, "gallery": ", ".join(shown)}
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """files: name -> path of all that goes with a model; told: what its card tells."""
+
+    files: dict[str, Path]
+    told: Shipped
+    data_version: str | None
+
+
+def finished_run(root: Path) -> FinishedRun:
+    """The model that the project in `root` has made. Raises ExportError when a part is missing or of another model."""
+    model_dir = root / at.MODEL
+    _, config = load_model(model_dir)
+    notes, metrics = model_metadata(model_dir), _read_run([root / part for part in at.PARTS.values()])
+    variants = _read_list(root / at.VARIANTS / LIST)
+    files = {"encoder.onnx": root / at.ENCODER, "denoiser.onnx": root / at.DENOISER}
+    files |= {file: root / at.VARIANTS / file for file, about in variants.items() if about["written"]}
+    facts = {file: _facts(path, notes, config, model_dir) for file, path in files.items()}
+    files |= {file: model_dir / file for file in ("model.safetensors", "config.yaml")}
+    if directions := usable_file(model_dir, config.model.latent_dim):
+        files["model.directions.safetensors"] = directions
+    told = Shipped(config.dataset.name, config, metrics, facts, variants, _date(model_dir))
+    return FinishedRun(files, told, notes.get("data_version"))
 
 
 def _credits(prepared: Path, data_version: str | None) -> str | None:

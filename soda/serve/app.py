@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,18 +16,21 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from soda.monitor.sample import identity
 from soda.runtime import Encoder, PictureError
 from soda.serve import inference, pictures
-from soda.serve.batching import Batcher
 from soda.serve.counters import Metrics
+from soda.serve.follow import Releases, follow
 from soda.serve.guard import Guard, State
 from soda.serve.limits import Limits
 from soda.serve.openapi import EMBED, INFER, path_parameters
 from soda.serve.refusal import Refusal
+from soda.serve.sampling import Sampling, Wanted
+from soda.serve.served import VERSION, Served
+
+_log = logging.getLogger(__name__)
 
 SERVER_VERSION = installed_version("soda")
-VERSION = "1"
-"""Of the model: one file is served, under one version."""
 INLINE_BYTES = 1 << 16
 """JSON up to this size is parsed on the spot; more of it in a thread, so that it holds up nobody."""
 
@@ -39,19 +43,28 @@ CONTENT_POLICY = (
 class Service:
     """One encoder being served. Raises Refusal for what a client got wrong; `app` is what a server runs."""
 
-    def __init__(self, encoder: Encoder, *, name: str, limits: Limits, token: str | None = None) -> None:
-        self.encoder, self.name, self.limits, self.state, self.metrics = encoder, name, limits, State(), Metrics()
-        self._batcher = Batcher(
-            self._run,
-            max_batch=limits.max_batch,
-            max_queue=limits.max_queue,
-            delay=limits.batch_delay,
-            observe=self.metrics.batch,
-        )
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        name: str,
+        limits: Limits,
+        token: str | None = None,
+        version: str = VERSION,
+        releases: Releases | None = None,
+        sample: Wanted | None = None,
+    ) -> None:
+        """version: of the model. releases: where to look for another encoder that comes into use. sample: of what is served."""
+        self.name, self.limits, self.state, self.metrics, self._releases = name, limits, State(), Metrics(), releases
+        self._sampling = Sampling(sample, encoder) if sample is not None else None
+        self._served = self._serving(encoder, version)
+        self._retiring: set[asyncio.Task[None]] = set()
         self._reading = asyncio.Lock()  # one large JSON is parsed at a time: it takes many times its size
-        resize = encoder.metadata["resize"]
-        self._decoder = pictures.ImageDecoder(size=encoder.image_size, resize=resize, max_pixels=limits.max_pixels)
-        self.metrics.gauge("soda_pictures_waiting", "Pictures accepted and not yet answered", lambda: self._batcher.reserved)
+        self.metrics.gauge(
+            "soda_pictures_waiting", "Pictures accepted and not yet answered", lambda: self._served.batcher.reserved
+        )
+        self.metrics.gauge("soda_changeovers", "How often another release was taken up", lambda: self._changeovers)
+        self._changeovers = 0
         self.metrics.gauge("soda_requests_in_flight", "Requests being received or worked on", lambda: self.state.in_flight)
         self.metrics.gauge("soda_bytes_held", "Bytes of the bodies held now", lambda: self.state.received)
         self.app = FastAPI(
@@ -67,27 +80,37 @@ class Service:
         self.app.add_exception_handler(Exception, _unforeseen)
         self._add_routes()
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        """All outputs side by side: (N, D + F). The features are made on the way to z and cost nothing."""
-        return np.concatenate(self.encoder.run_outputs(images, list(self.encoder.widths)), axis=1)
-
-    def _output(self, rows: np.ndarray, name: str, normalize: str | None) -> np.ndarray:
-        """One output of what `_run` gave."""
-        start = 0
-        for other, width in self.encoder.widths.items():
-            if other == name:
-                return self.encoder.normalized(rows[:, start : start + width], normalize, name)
-            start += width
-        raise KeyError(name)
-
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        size = self.encoder.image_size
-        await asyncio.to_thread(self.encoder.run, np.zeros((1, size, size, 3), np.uint8))  # the first run is slow
-        self._batcher.start()
+        await self._served.start()
+        beside = []
+        if self._releases is not None:
+            beside.append(asyncio.create_task(follow(self._releases, lambda: self._served.version, self._change)))
+        if self._sampling is not None:
+            beside.append(asyncio.create_task(self._sampling.work()))
         yield
-        await self._batcher.stop()
-        self._decoder.stop()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(self._served.stop(), *self._retiring)
+        if self._sampling is not None:
+            self._sampling.write()
+
+    def _serving(self, encoder: Encoder, version: str) -> Served:
+        keep = partial(self._sampling.keep, identity(encoder)) if self._sampling is not None else None
+        return Served(encoder, self.limits, version=version, observe=self.metrics.batch, keep=keep)
+
+    async def _change(self, encoder: Encoder, version: str) -> None:
+        """Take up another encoder: what is begun ends with the one before."""
+        new = self._serving(encoder, version)
+        await new.start()
+        if self._sampling is not None:
+            self._sampling.begin(encoder)
+        old, self._served = self._served, new
+        self._changeovers += 1
+        retiring = asyncio.create_task(old.stop())
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+        _log.info("%s: changed over from %s to %s", self.name, old.version, version)
 
     def _add_routes(self) -> None:
         add, of_model = self.app.add_api_route, "/v2/models/{model}"
@@ -116,39 +139,40 @@ class Service:
     async def _ready(self) -> Response:
         return _json({"ready": not self.state.draining}, status=503 if self.state.draining else 200)
 
-    async def _model(self, model: str, version: str = VERSION) -> Response:
-        self._check(model, version)
-        about = {"name": self.name, "versions": [VERSION], "platform": "onnxruntime_onnx"}
+    async def _model(self, model: str, version: str | None = None) -> Response:
+        served = self._check(model, version)
+        about = {"name": self.name, "versions": [served.version], "platform": "onnxruntime_onnx"}
         inputs = [{"name": inference.INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
-        outputs = [{"name": name, "datatype": "FP32", "shape": [-1, width]} for name, width in self.encoder.widths.items()]
-        return _json(about | {"inputs": inputs, "outputs": outputs, "parameters": self._facts()})
+        outputs = [{"name": name, "datatype": "FP32", "shape": [-1, width]} for name, width in served.encoder.widths.items()]
+        return _json(about | {"inputs": inputs, "outputs": outputs, "parameters": served.facts()})
 
-    async def _model_ready(self, model: str, version: str = VERSION) -> Response:
+    async def _model_ready(self, model: str, version: str | None = None) -> Response:
         self._check(model, version)
         status = 503 if self.state.draining else 200
         return _json({"name": self.name, "ready": status == 200}, status=status)
 
     async def _infer(self, request: Request) -> Response:
         # Not as arguments: the framework's checks of two strings cost as much as all the rest of a small request.
-        self._check(request.path_params["model"], request.path_params.get("version", VERSION))
+        served = self._check(request.path_params["model"], request.path_params.get("version"))
         inference.check_content_type(request.headers)
-        body, reserved = await request.body(), 0
-        try:
-            async with asyncio.timeout(self.limits.answer_timeout):
-                asked = await self._read(body, request.headers.get(inference.LENGTH_HEADER))
-                self._batcher.reserve(len(asked.images))
-                reserved = len(asked.images)
-                rows = await self._batcher.submit(await self._decoder.squares_of(asked.images))
-        except TimeoutError:
-            raise self._late() from None
-        finally:
-            self._batcher.release(reserved)
-        vectors = {name: self._output(rows, name, asked.normalize) for name in asked.outputs}
-        content, headers = inference.write_response(vectors, asked, self.name, VERSION)
+        with served.used():
+            body, reserved = await request.body(), 0
+            try:
+                async with asyncio.timeout(self.limits.answer_timeout):
+                    asked = await self._read(served, body, request.headers.get(inference.LENGTH_HEADER))
+                    served.batcher.reserve(len(asked.images))
+                    reserved = len(asked.images)
+                    rows = await served.batcher.submit(await served.decoder.squares_of(asked.images))
+            except TimeoutError:
+                raise self._late() from None
+            finally:
+                served.batcher.release(reserved)
+        vectors = {name: served.output(rows, name, asked.normalize) for name in asked.outputs}
+        content, headers = inference.write_response(vectors, asked, self.name, served.version)
         return Response(content, headers=headers)
 
-    async def _read(self, body: bytes, json_length: str | None) -> inference.InferRequest:
-        read = partial(inference.read_request, body, json_length, self.limits, tuple(self.encoder.widths))
+    async def _read(self, served: Served, body: bytes, json_length: str | None) -> inference.InferRequest:
+        read = partial(inference.read_request, body, json_length, self.limits, tuple(served.encoder.widths))
         if len(inference.split(body, json_length)[0]) <= INLINE_BYTES:
             return read()
         async with self._reading:
@@ -161,26 +185,27 @@ class Service:
             normalize = normalize.replace(" ", "+")  # what a plus sign in an address means
         if normalize not in inference.NORMALIZATIONS:
             raise Refusal(400, f"normalize: {normalize[:60]!r} is not possible; it must be l2, stats or stats+l2")
-        output = request.query_params.get("vectors", inference.OUTPUT)
-        if output not in self.encoder.widths:
-            having = " or ".join(self.encoder.widths)
+        output, served = request.query_params.get("vectors", inference.OUTPUT), self._served
+        if output not in served.encoder.widths:
+            having = " or ".join(served.encoder.widths)
             raise Refusal(400, f"vectors: {output[:60]!r} is not possible; this model has {having}")
-        given = await pictures.read_files(request, self.limits)
-        self._batcher.reserve(len(given))
-        try:
-            async with asyncio.timeout(self.limits.answer_timeout):
-                squares = await self._decoder.squares(given)
-                usable = [square for square in squares if not isinstance(square, PictureError)]
-                if not usable:
-                    raise Refusal(422, "; ".join(str(square) for square in squares[:5]))
-                rows = await self._batcher.submit(np.stack(usable))
-        except TimeoutError:
-            raise self._late() from None
-        finally:
-            self._batcher.release(len(given))
-            for file in given:
-                await file.close()
-        vectors = self._output(rows, output, normalize)
+        with served.used():
+            given = await pictures.read_files(request, self.limits)
+            served.batcher.reserve(len(given))
+            try:
+                async with asyncio.timeout(self.limits.answer_timeout):
+                    squares = await served.decoder.squares(given)
+                    usable = [square for square in squares if not isinstance(square, PictureError)]
+                    if not usable:
+                        raise Refusal(422, "; ".join(str(square) for square in squares[:5]))
+                    rows = await served.batcher.submit(np.stack(usable))
+            except TimeoutError:
+                raise self._late() from None
+            finally:
+                served.batcher.release(len(given))
+                for file in given:
+                    await file.close()
+        vectors = served.output(rows, output, normalize)
         return _json({"model": self.name, "pictures": pictures.answer(given, squares, vectors, output)})
 
     async def _show_metrics(self) -> Response:
@@ -190,15 +215,14 @@ class Service:
         page = files("soda.serve").joinpath("docs.html").read_text(encoding="utf-8")
         return Response(page, headers={"content-type": "text/html; charset=utf-8", "content-security-policy": CONTENT_POLICY})
 
-    def _check(self, model: str, version: str) -> None:
+    def _check(self, model: str, version: str | None) -> Served:
+        """The encoder that answers. Raises Refusal (404) for a model or version that is not served."""
+        served = self._served
         if model != self.name:
             raise Refusal(404, f"model {model[:60]!r} does not exist; this server has {self.name!r}")
-        if version != VERSION:
-            raise Refusal(404, f"version {version[:60]!r} of {self.name!r} does not exist; it has {VERSION!r}")
-
-    def _facts(self) -> dict[str, Any]:
-        keys = ("image_size", "channels", "resize", "dataset", "data_version", "code_version", "search_vectors")
-        return {key: self.encoder.metadata[key] for key in keys if key in self.encoder.metadata}
+        if version is not None and version != served.version:
+            raise Refusal(404, f"version {version[:60]!r} of {self.name!r} does not exist; it has {served.version!r}")
+        return served
 
     def _late(self) -> Refusal:
         return Refusal(504, f"no answer within {self.limits.answer_timeout:g} seconds", {"retry-after": "1"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socketserver
@@ -14,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from flows.dvc_client import allow_without_git
+from flows.password import FILE, headers, make_password, read_password
 from flows.server import answers_for, bypass_proxy
+from flows.temporary_server import ServerError
+from tests.support.scratch_project import PROJECT
 
 
 @contextmanager
@@ -79,3 +83,45 @@ def test_a_copy_without_git_is_told_to_dvc_once(tmp_path: Path) -> None:
     (tmp_path / ".dvc/config.local").unlink()
     (tmp_path / ".git").mkdir()
     assert not allow_without_git(tmp_path)
+
+
+def test_the_password_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    home = tmp_path / ".prefect"
+    assert read_password(home) is None and headers(None, "http://127.0.0.1:9/api") == {}
+    made = make_password(home)
+    assert make_password(home) == read_password(home) == made and len(made) > 30
+    assert (home / FILE).stat().st_mode & 0o777 == 0o600
+    (home / FILE).chmod(0o640)
+    with pytest.raises(ServerError, match="others can read"):
+        read_password(home)
+    (home / FILE).write_text("\n")
+    (home / FILE).chmod(0o600)
+    with pytest.raises(ServerError, match="name:password"):
+        read_password(home)
+
+
+def test_this_projects_server_is_found_behind_its_password(tmp_path: Path) -> None:
+    password, seen = make_password(tmp_path), list[bytes]()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            seen.append(self.request.recv(4096))
+            right = b"Basic " + base64.b64encode(password.encode()) in seen[-1]
+            body = json.dumps({"home": str(tmp_path)}).encode()
+            self.request.sendall(http(body) if right else http(b"", "401 Unauthorized"))
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/api"
+        assert answers_for(url, tmp_path)
+        make_password(tmp_path / "other")
+        assert not answers_for(url, tmp_path / "other")
+        server.shutdown()
+    assert len(seen) == 2
+
+
+def test_a_run_cannot_choose_its_command_its_environment_or_its_folder() -> None:
+    template = json.loads((PROJECT / "deploy/work-pool.json").read_text())
+    assert set(template["variables"]["properties"]) == {"name", "stream_output"}
+    assert not {"command", "env", "working_dir"} & set(template["job_configuration"])
+    assert template["variables"]["properties"]["stream_output"]["default"] is False

@@ -1,0 +1,90 @@
+"""The flow that takes in new pictures: fetch them, hold them to the gate, train where they passed, release what is better."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.states import Completed, Failed, State
+
+from flows.form import AS_BEFORE, Experiment, chosen
+from flows.incoming import Batch, Incoming
+from flows.pipeline import pipeline
+from flows.quiet import calm_logs
+from flows.released import release as release_flow
+from flows.workspace import project_of
+from soda.common.errors import SodaError
+from soda.layout import VERDICT
+
+INTO = "data/incoming"
+
+
+@flow(name="soda-ingest", flow_run_name="ingest of {source}", persist_result=False)
+def ingest(
+    source: str,
+    repository: str = "",
+    into: str = INTO,
+    experiment: Experiment = AS_BEFORE,
+    overrides: str = "",
+    release: bool = True,
+) -> State[Any]:
+    """Bring new pictures; where there are some, and the gate lets them through, train on all, and release what is better.
+
+    A batch that the gate stops is taken out of the folder again and lies beside it with the reason: the next run goes on without.
+
+    Args:
+        source: a folder, from that of the project on, or an address that fsspec reads (s3://…, sftp://…); with `repository` a
+            path in there.
+        repository: a DVC repository, as a folder or a Git address.
+        into: the folder, in the project, in which all pictures are collected.
+        experiment: a whole recipe of conf/experiment.
+        overrides: further Hydra settings of the training.
+        release: release the encoder when it is better than the one in use.
+    """
+    calm_logs()
+    log, root = get_run_logger(), Path.cwd()
+    folder = project_of(root) / into
+    try:
+        incoming = Incoming(source if repository or ":" in source else str(project_of(root) / source), folder, repository)
+        batch = incoming.fetch()
+    except SodaError as error:
+        return Failed(message=str(error))
+    if not batch.names:
+        return Completed(message=f"{source}: nothing new")
+    log.info("%s: %d new pictures, %.1f MB", source, len(batch.names), batch.size / 1e6)
+    settings = shlex.join(["dataset=folder", f"dataset.path={folder}"])
+    asked: dict[str, Any] = {"experiment": experiment if chosen(experiment) else "folder", "overrides": f"{settings} {overrides}"}
+    started = time.time()
+    gated = pipeline(**asked, until_stage="validate", return_state=True)
+    if not gated.is_completed():
+        return _not_taken(incoming, batch, root, started, gated)
+    incoming.settle()
+    trained = pipeline(**asked, return_state=True)
+    taken = f"{len(batch.names)} new pictures taken in"
+    if not trained.is_completed():
+        return Failed(message=f"{taken}; {trained.message}")
+    if not release:
+        return Completed(message=f"{taken}; {trained.message}")
+    released = release_flow(return_state=True)
+    made = released.is_completed() or released.name == "NotBetter"
+    return (Completed if made else Failed)(message=f"{taken}; {released.message}")
+
+
+def _not_taken(incoming: Incoming, batch: Batch, root: Path, started: float, gated: State[Any]) -> State[Any]:
+    """Set a batch aside that the gate has judged; after any other failure it stays, and the next run tries it again."""
+    verdict = root / VERDICT
+    try:
+        stopped = verdict.stat().st_mtime >= started and not json.loads(verdict.read_text(encoding="utf-8"))["success"]
+    except (OSError, ValueError, KeyError, TypeError):
+        stopped = False
+    if not stopped:
+        return Failed(message=gated.message)
+    aside = incoming.set_aside(batch, gated.message or "the gate stopped it")
+    incoming.settle()
+    return Failed(
+        name="SetAside", message=f"the gate stopped {len(batch.names)} new pictures; they lie in {aside}\n{gated.message}"
+    )

@@ -1,0 +1,158 @@
+"""`soda reference` and `soda drift`: whether the pictures that come in are still those that the encoder was made for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from soda.common.checks import whole_number
+from soda.common.errors import InputError
+from soda.layout import ENCODER, PREPARED
+
+if TYPE_CHECKING:
+    from soda.data.dataset import Split
+    from soda.monitor.sample import Sample
+    from soda.monitor.watch import Judgement
+    from soda.runtime import Encoder
+    from soda.vectors.sheet import Shown
+
+_BATCH = 256
+_SHOWN = 60  # pictures of the report
+
+
+def add_commands(commands: Any) -> None:
+    making = commands.add_parser(
+        "reference", help="what drift is measured from: z and statistics of prepared pictures, not in training"
+    )
+    making.add_argument("-o", "--output", type=Path, default=Path("reference.npz"), metavar="NPZ")
+    making.add_argument("--prepared", type=Path, default=PREPARED, help=f"prepared data ({PREPARED})")
+    making.add_argument("--split", choices=("val", "test", "both"), default="both", help="none was trained on (both)")
+    making.add_argument("--encoder", type=Path, default=ENCODER, help=f"{ENCODER} by default")
+    making.add_argument("--most", type=int, default=5000, help="pictures, drawn from the split (5000)")
+    making.add_argument("--labels", action="store_true", help="compare the shares of labels, too")
+    making.set_defaults(action=_reference)
+
+    looking = commands.add_parser("drift", help="hold a sample, or a folder of pictures, to a reference")
+    looking.add_argument("reference", type=Path, metavar="REFERENCE", help="what `soda reference` wrote")
+    looking.add_argument("sample", type=Path, metavar="SAMPLE", help="an .npz of `soda serve --sample`, or a folder of pictures")
+    looking.add_argument(
+        "-o", "--output", type=Path, default=Path("drift.html"), help="the page (drift.html); drift.json beside it"
+    )
+    looking.add_argument("--rate", type=float, default=0.05, help="of false alarms, of all comparisons together (0.05)")
+    looking.add_argument("--encoder", type=Path, default=ENCODER, help=f"for a folder: {ENCODER} by default")
+    looking.add_argument("--most", type=int, default=2000, help="pictures of a folder, drawn at random (2000)")
+    looking.set_defaults(action=_drift)
+
+
+def _open(path: Path) -> Encoder:
+    from soda.runtime import Encoder
+
+    return Encoder(path)
+
+
+def _reference(args: argparse.Namespace) -> None:
+    from soda.data.dataset import PreparedData
+    from soda.monitor.sample import identity, sample_of
+
+    whole_number("--most", args.most, 1)
+    encoder, data = _open(args.encoder), PreparedData(args.prepared)
+    splits = [data.split(name) for name in (("val", "test") if args.split == "both" else (args.split,))]
+    chosen = np.sort(np.random.default_rng(0).permutation(sum(map(len, splits)))[: args.most])
+    rows = [chosen[(chosen >= first) & (chosen < first + len(split))] - first for split, first in _starts(splits)]
+    parts = list(zip(splits, rows, strict=True))
+    images = _coloured(np.concatenate([split.gather(own) for split, own in parts]))
+    labels = {"labels": np.concatenate([split.column("label")[own] for split, own in parts])} if args.labels else {}
+    sample_of(_encode(encoder, images), identity(encoder), images=images, **labels).save(args.output)
+    print(f"{args.output}: {len(images):,} pictures of {' and '.join(split.name for split in splits)}")
+
+
+def _starts(splits: list[Split]) -> list[tuple[Split, int]]:
+    """Each split, and how many rows there are before it."""
+    return [(split, sum(map(len, splits[:place]))) for place, split in enumerate(splits)]
+
+
+def _coloured(images: np.ndarray) -> np.ndarray:
+    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
+
+
+def _encode(encoder: Encoder, images: np.ndarray) -> np.ndarray:
+    return np.concatenate([encoder.run(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)])
+
+
+def _drift(args: argparse.Namespace) -> None:
+    from soda.common.files import write_json
+    from soda.monitor.sample import read_sample
+    from soda.monitor.watch import Watch
+
+    if args.output.suffix.lower() != ".html":
+        raise InputError(f"{args.output}: cannot be written; the page is an .html file")
+    reference = read_sample(args.reference)
+    sample = _of_folder(args.sample, args.encoder, args.most) if args.sample.is_dir() else read_sample(args.sample)
+    found = Watch(reference, rate=args.rate).judge(sample)
+    about = _about(found, sample)
+    write_json(args.output.with_suffix(".json"), found.as_dict() | {"about": about, "seen": sample.seen})
+    _page(args.output, found, sample, about)
+    print(about)
+    for each in found.comparisons:
+        print(f"{'ALARM' if each.alarm else 'ok'}\t{each.name}\t{each.value:.4g}\tusual {each.usual:.4g}\tp {each.p:.4g}")
+    for name, value in found.details.items():
+        print(f"\t{name}\t{value:.4g}")
+
+
+def _about(found: Judgement, sample: Sample) -> str:
+    named = ", ".join(each.name for each in found.comparisons if each.alarm)
+    said = f"DRIFT: {named} differ from the reference" if found.alarm else "no drift"
+    meant = f"where nothing has changed, at most {found.rate:.0%} of samples raise an alarm"
+    return f"{said}. {found.rows:,} pictures of {sample.seen:,} compared; {meant}."
+
+
+def _of_folder(folder: Path, encoder_file: Path, most: int) -> Sample:
+    """A sample of the pictures in a folder and below. Raises MonitorError when none can be read."""
+    from soda.monitor import MonitorError
+    from soda.monitor.sample import identity, sample_of
+    from soda.runtime import PictureError, pictures_in
+    from soda.runtime.preprocess import load_picture, to_square
+
+    whole_number("--most", most, 1)
+    encoder, files, squares = _open(encoder_file), sorted(pictures_in(folder)), []
+    drawn, kept = np.random.default_rng(0).permutation(len(files))[:most], []
+    for name in (files[place] for place in np.sort(drawn)):
+        try:
+            squares.append(to_square(load_picture(folder / name), encoder.image_size, resize=encoder.metadata["resize"]))
+            kept.append(str(folder / name))
+        except PictureError:
+            continue  # the gate names them
+    if not squares:
+        raise MonitorError(f"{folder}: there is no readable picture in it")
+    images = np.stack(squares)
+    return sample_of(_encode(encoder, images), identity(encoder), images=images, files=kept, seen=len(files))
+
+
+def _page(path: Path, found: Judgement, sample: Sample, about: str) -> None:
+    """The most unlike pictures, where they are known; and every comparison."""
+    from soda.vectors.sheet import Section, write_sheet
+
+    order = np.argsort(-found.novel)[:_SHOWN]
+    rows = [f"{each.name}: {each.value:.4g}, usual {each.usual:.4g}, p {each.p:.4g}" for each in found.comparisons]
+    sections = [Section(("ALARM  " if each.alarm else "") + row) for each, row in zip(found.comparisons, rows, strict=True)]
+    if shown := _shown(path, found, sample, order):
+        sections.insert(0, Section("The most unlike; 1.00 is where the last hundredth of the reference begins", shown))
+    write_sheet(path, "Drift", about, sections)
+
+
+def _shown(path: Path, found: Judgement, sample: Sample, order: np.ndarray) -> list[Shown]:
+    from soda.vectors.sheet import Shown
+
+    if len(sample.images):
+        from PIL import Image
+
+        folder = path.with_suffix(".pictures")
+        folder.mkdir(parents=True, exist_ok=True)
+        for place, row in enumerate(order):
+            Image.fromarray(sample.images[row]).save(folder / f"{place:03d}.png")
+        return [Shown(folder / f"{place:03d}.png", f"{place + 1}", f"{found.novel[row]:.2f}") for place, row in enumerate(order)]
+    named = [row for row in order if sample.files[row]]
+    return [Shown(Path(sample.files[row]), Path(sample.files[row]).name, f"{found.novel[row]:.2f}") for row in named]

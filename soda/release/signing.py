@@ -1,0 +1,121 @@
+"""Signatures of releases: Ed25519 with a key file of one's own, no network, no certificate.
+
+`release.json` has the SHA-256 of every file of the release; the signature is over that file's bytes. Who verifies needs the
+public key from elsewhere than the folder of releases: whoever can change the one could change the other.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soda.common.errors import NotInstalledError
+from soda.common.files import file_sha256, whole_file, write_json
+from soda.release import ReleaseError
+from soda.release.store import FACTS, facts_of
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+SIGNATURE = "signature.json"
+
+
+def _library() -> Any:
+    try:
+        from cryptography.hazmat.primitives import serialization
+    except ModuleNotFoundError:
+        raise NotInstalledError("signatures need cryptography: pip install cryptography") from None
+    return serialization
+
+
+def make_key(private: Path) -> Path:
+    """Make a key for signing, readable by its owner alone, and its public part beside it (`.pub`), whose path is returned.
+
+    A key that is there stays; its public part is written again when it is missing.
+    """
+    serialization = _library()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    public = private.with_name(f"{private.name}.pub")
+    if not private.exists():
+        made = Ed25519PrivateKey.generate()
+        pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        with whole_file(private) as temporary:
+            temporary.touch(mode=0o600)
+            temporary.write_bytes(made.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+    if not public.exists():
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        with whole_file(public) as temporary:
+            temporary.write_bytes(_read_private(private).public_key().public_bytes(serialization.Encoding.PEM, form))
+    return public
+
+
+def _read_private(path: Path) -> Ed25519PrivateKey:
+    serialization = _library()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ReleaseError(f"{path}: others can read this key; chmod 600 {path}")
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise ReleaseError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError) as error:
+        raise ReleaseError(f"{path}: not a private key ({error})") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ReleaseError(f"{path}: it must be an Ed25519 key")
+    return key
+
+
+def _read_public(path: Path) -> Ed25519PublicKey:
+    serialization = _library()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise ReleaseError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError) as error:
+        raise ReleaseError(f"{path}: not a public key ({error})") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ReleaseError(f"{path}: it must be an Ed25519 key")
+    return key
+
+
+def sign(folder: Path, private: Path) -> None:
+    """Sign the release in that folder, whose release.json has the hashes of its files."""
+    signature = _read_private(private).sign((folder / FACTS).read_bytes())
+    write_json(folder / SIGNATURE, {"algorithm": "ed25519", "of": FACTS, "signature": base64.b64encode(signature).decode()})
+
+
+def verify_files(folder: Path) -> None:
+    """Hold the files of a release to its release.json. Raises ReleaseError naming what is missing, changed or added."""
+    listed = facts_of(folder).get("files")
+    if not isinstance(listed, dict):
+        raise ReleaseError(f"{folder / FACTS}: it lists no files")
+    present = {each.relative_to(folder).as_posix() for each in folder.rglob("*") if not each.is_dir()}
+    present -= {FACTS, SIGNATURE}
+    for name in sorted(present | set(listed)):
+        if name not in listed:
+            raise ReleaseError(f"{folder / name}: this file was added after the release was made")
+        if name not in present or file_sha256(folder / name) != listed[name]["sha256"]:
+            raise ReleaseError(f"{folder / name}: {'changed' if name in present else 'gone'} since the release was made")
+
+
+def verify(folder: Path, public: Path) -> None:
+    """Hold a release to the public key: its signature, and the hash of each file. Raises ReleaseError when anything differs."""
+    from cryptography.exceptions import InvalidSignature
+
+    key, path = _read_public(public), folder / SIGNATURE
+    try:
+        signature = base64.b64decode(json.loads(path.read_text(encoding="utf-8"))["signature"], validate=True)
+        key.verify(signature, (folder / FACTS).read_bytes())
+    except FileNotFoundError:
+        raise ReleaseError(f"{folder}: it is not signed") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"{path}: no signature ({error})") from None
+    except InvalidSignature:
+        raise ReleaseError(f"{folder}: its signature is not of the key {public}, or {FACTS} was changed") from None
+    verify_files(folder)
