@@ -31,9 +31,15 @@ def add_commands(commands: Any) -> None:
         "-o",
         "--output",
         type=Path,
-        help="vectors.parquet, or where pyarrow is missing vectors.npz; interrupted, the same command goes on",
+        help="vectors.parquet, or where pyarrow is missing vectors.npz; .npy, .faiss, lancedb:FOLDER or qdrant:FOLDER. The same "
+        "command again embeds only what is new or changed, and goes on where it was interrupted",
     )
-    command.add_argument("--normalize", choices=("none", "stats", "l2", "stats+l2"), default="none", help="the vectors (none)")
+    command.add_argument(
+        "--normalize",
+        choices=("none", "stats", "l2", "stats+l2"),
+        help="the vectors (none; stats+l2 for .faiss, lancedb and qdrant, which are searched by cosine)",
+    )
+    command.add_argument("--anew", action="store_true", help="embed all, also what the output holds already")
     add_encoder(command)
     add_vectors(command, "z")
     command.set_defaults(action=_embed)
@@ -71,9 +77,11 @@ def add_commands(commands: Any) -> None:
 
 def _embed(args: argparse.Namespace) -> None:
     from soda.vectors.job import embed_folder
+    from soda.vectors.stores.choose import store_of
 
-    normalize = None if args.normalize == "none" else args.normalize
     output = args.output or Path("vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
+    chosen = args.normalize or (COMPARED if store_of(output).by_cosine else "none")
+    normalize = None if chosen == "none" else chosen
     try:
         done = embed_folder(
             open_encoder(args),
@@ -83,13 +91,15 @@ def _embed(args: argparse.Namespace) -> None:
             batch_size=args.batch_size,
             workers=args.workers,
             **pixel_limit(args),
+            anew=args.anew,
             progress=True,
         )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+    kept = f", {done.kept:,} of them as they were" if done.kept else ""
     resumed = f", {done.resumed:,} of them by an earlier run" if done.resumed else ""
-    print(f"{output}: {done.pictures:,} pictures{resumed}")
+    print(f"{output}: {done.pictures:,} pictures{kept}{resumed}")
     if done.rejects is not None:
         print(f"{done.rejects}: {done.skipped:,} that cannot be read, with the reasons")
 
