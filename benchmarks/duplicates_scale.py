@@ -27,7 +27,7 @@ WIDTH, THRESHOLD, BLOCK = 128, 0.98, 8192
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.duplicates_scale", description=__doc__)
     parser.add_argument("--count", type=int, default=100_000, help="rows (100,000)")
-    parser.add_argument("--folder", type=Path, help="where the table and what waits lie: about 1.2 kB a row")
+    parser.add_argument("--folder", type=Path, help="where the table and what waits lie: about 2.2 kB a row")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:

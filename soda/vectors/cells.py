@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REACH = 0.5
+REACH = 0.3
 """Of the margin that would miss no pair, what is used: `python -m benchmarks.duplicates_scale` says what is found with it."""
 
 VISITS = 32

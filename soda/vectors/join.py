@@ -19,7 +19,7 @@ from soda.vectors.spill import Spill
 Blocks = Callable[[], Iterable[np.ndarray]]
 """Gives all rows anew, some at a time: (n, D) float32 of length 1."""
 
-SAMPLE = 100_000
+SAMPLE = 65_536
 """Rows that the cells are made of."""
 
 CROWD = 16_384
@@ -27,6 +27,9 @@ CROWD = 16_384
 
 GRID = float(1 << 12)
 """Rows in one cell of a grid of 1 / GRID are taken for equal, where they are then near enough: each stands for many."""
+
+ROWS = 6
+"""Places in which a row waits on disk, about: at home and where it visits."""
 
 _PAIRS = 1 << 21  # that are joined at once
 _ROUNDED = 2e-4  # what the rounding of the rows on disk may take from a cosine
@@ -36,7 +39,7 @@ def near_groups(blocks: Blocks, threshold: float, folder: Path | None = None) ->
     """Rows linked by cosines of `threshold` or more (rounded to 2e-4), as `soda.runtime.duplicates`; a few pairs in a thousand
     may be missed, fewer the nearer they are.
 
-    folder: where the rows wait, some 600 bytes each at 128 numbers; by default where temporary files go.
+    folder: where the rows wait, some 1.6 kB each at 128 numbers; by default where temporary files go.
     Raises ValueError for a threshold outside -1 .. 1.
     """
     cosine("threshold", threshold)
@@ -45,9 +48,10 @@ def near_groups(blocks: Blocks, threshold: float, folder: Path | None = None) ->
     distinct = _join_equals(groups, stamps)
     del stamps
     found = _Found(groups)
-    cells = Cells.of(sample, int(distinct.sum()), threshold)
+    cells, width = Cells.of(sample, int(distinct.sum()), threshold), sample.shape[1]
+    del sample
     with tempfile.TemporaryDirectory(dir=folder, prefix=".soda-") as waiting:
-        spill = Spill(Path(waiting), len(cells.centres), sample.shape[1], 3 * len(distinct))
+        spill = Spill(Path(waiting), len(cells.centres), width, ROWS * len(distinct))
         try:
             _put(blocks, distinct, cells, spill)
             for z, rows, homes in spill.cells():
@@ -76,8 +80,7 @@ def _survey(blocks: Blocks, threshold: float) -> tuple[np.ndarray, np.ndarray]:
             rows = np.concatenate(sample)
             rows = rows[rng.random(len(rows)) < 0.5]
             sample, share, kept = [rows], share / 2, len(rows)
-    rows = np.concatenate(sample)
-    return np.concatenate(stamps), rows[rng.permutation(len(rows))[: max(1, 2 * SAMPLE)]]
+    return np.concatenate(stamps), np.concatenate(sample)
 
 
 def _stamps(z: np.ndarray, factors: np.ndarray, threshold: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-PART_BYTES = 96 << 20
+PART_BYTES = 40 << 20
 """About what is read at once."""
 
 
@@ -18,7 +18,7 @@ class Spill:
     def __init__(self, folder: Path, cells: int, width: int, expected: int) -> None:
         """folder: empty; expected: rows in all, about."""
         self._form = np.dtype([("cell", "<u4"), ("row", "<u4"), ("guest", "?"), ("z", "<f2", (width,))])
-        files = int(np.clip(expected * self._form.itemsize / PART_BYTES, 1, min(cells, 256)))
+        files = int(np.clip(expected * self._form.itemsize / PART_BYTES, 1, min(cells, 400)))
         self._of_file = -(-cells // files)
         self._files = [(folder / f"{number}").open("w+b") for number in range(files)]
 
