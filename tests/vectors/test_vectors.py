@@ -507,8 +507,12 @@ def test_the_commands_say_what_they_found_and_show_it(
     assert len(Page(tmp_path / "s.html").images) == 6
 
     rows = soda(capsys, "duplicates", *about, "--threshold", 0.9999, "-o", tmp_path / "d.html")
-    assert rows == [["0", "<b>&/03.webp"], ["0", "another.bmp"], ["0", "copy.png"]]
-    assert "2 of 40 pictures repeat another" in Page(tmp_path / "d.html").text
+    assert rows == [
+        ["0", "another.bmp", "keep"],
+        ["0", "<b>&/03.webp", "exact", "another.bmp"],
+        ["0", "copy.png", "exact", "another.bmp"],
+    ]
+    assert "Of 40 pictures 2 are exact copies of others, 0 near copies" in Page(tmp_path / "d.html").text
 
     rows = soda(capsys, "cluster", *about, "-k", 3, "--shown", 2, "-o", tmp_path / "c.html")
     assert len(rows) == COUNT and {row[0] for row in rows} == {"0", "1", "2"}
