@@ -11,7 +11,7 @@ from pathlib import Path
 from soda.common.files import whole_file, write_json
 from soda.layout import DATA, MODELS, REPORTS
 from soda.projects import ProjectError
-from soda.projects.template import DVC_CONFIG, GITIGNORE, README, template_files
+from soda.projects.template import DVC_CONFIG, DVC_IGNORED, GITIGNORE, README, template_files
 
 NOTED = Path("conf/package.json")
 """What each file was when it came from the package; kept by Git, so that every clone knows."""
@@ -29,7 +29,8 @@ def make_project(folder: Path) -> None:
     for name, content in files.items():
         _put(folder / name, content)
     write_json(folder / NOTED, {name: _digest(content) for name, content in files.items()})
-    for name, text in ((".gitignore", GITIGNORE), (".dvc/config", DVC_CONFIG), ("README.md", README.format(name=folder.name))):
+    ours = {".gitignore": GITIGNORE, ".dvc/config": DVC_CONFIG, ".dvc/.gitignore": DVC_IGNORED}
+    for name, text in (ours | {"README.md": README.format(name=folder.name)}).items():
         _put(folder / name, text.encode())
     for made in (DATA, MODELS, REPORTS):
         (folder / made).mkdir(exist_ok=True)

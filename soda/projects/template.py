@@ -43,6 +43,12 @@ DVC_CONFIG = """\
     config_name = config
 """
 
+DVC_IGNORED = """\
+/config.local
+/tmp
+/cache
+"""
+
 README = """\
 # {name}
 

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +41,11 @@ class Member:
 
 def told_apart(paths: Sequence[Path], max_pixels: int = MAX_PIXELS) -> list[Member]:
     """The members of a group of like pictures, each that is kept before its copies; what is only similar follows."""
+    looks, thumbs = list[Look | None](), dict[str, np.ndarray]()
     with ThreadPoolExecutor(usable_cores()) as pool:
-        looks = list(pool.map(lambda path: look_at(path, max_pixels), paths))
+        for look in pool.map(lambda path: look_at(path, max_pixels), paths):
+            # Of a crowd of equals one thumbnail is held.
+            looks.append(look and replace(look, thumb=thumbs.setdefault(look.digest, look.thumb)))
     kept, copies = _Kept(), dict[int, list[Member]]()
     same = Counter(look.digest for look in looks if look)
     read = [(place, look) for place, look in enumerate(looks) if look]
