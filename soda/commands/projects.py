@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import sys
 from contextlib import chdir
 from pathlib import Path
@@ -48,12 +49,16 @@ def _new(args: argparse.Namespace) -> None:
             raise MissingFolderError(f"{args.folder}: no such folder")
         overrides = ["dataset=folder", f"dataset.path={args.folder.resolve()}", *overrides]
     make_project(args.project)
-    with chdir(args.project):
-        values = compose(overrides)
-        if chosen := choose(values, overrides):
-            print(chosen, file=sys.stderr)
-        write_params(values)
-        remember_overrides(overrides)
+    try:
+        with chdir(args.project):
+            values = compose(overrides)
+            if chosen := choose(values, overrides):
+                print(chosen, file=sys.stderr)
+            write_params(values)
+            remember_overrides(overrides)
+    except BaseException:  # a wrong setting: the same command works once it is mended
+        shutil.rmtree(args.project)
+        raise
     if not commit(args.project):
         print("not committed: Git is missing, or does not know your name (git config user.email)", file=sys.stderr)
     print(f"{args.project}: a project for {values['dataset']['name']}. Next: cd {shlex.quote(str(args.project))} && soda run")

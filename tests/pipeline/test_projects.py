@@ -110,6 +110,7 @@ def test_a_checkout_is_left_alone_and_no_project_is_named(tmp_path: Path, capsys
     for arguments, says in (
         ([str(tmp_path / "full")], "there is something in it already"),
         ([str(tmp_path / "new"), "--folder", str(tmp_path / "none")], "no such folder"),
+        ([str(tmp_path / "new"), "--set", "model.latent_dim=many"], "model.latent_dim"),
     ):
         with pytest.raises(SystemExit):
             main(["new", *arguments])
