@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup pipeline test test-oldest lint bench ablations architecture server worker deploy tidy sbom audit web browser-tools system-tools clean
+.PHONY: help setup dist pipeline test test-oldest lint bench ablations architecture server worker deploy tidy sbom audit web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
@@ -62,6 +62,9 @@ test: lint browser-tools system-tools ## All tests, after lint
 
 test-oldest: ## The runtime's tests with the oldest and the newest versions of the base install that pyproject.toml allows
 	@$(if $(PYTHON),$(PYTHON),python3.11) tests/support/allowed_versions.py $(ARGS)
+
+dist: setup ## Wheel and sdist of the package in dist/, to be installed anywhere: docs/your-own-images.md
+	@rm -rf build dist && python -c "from setuptools import build_meta as b; print('dist/' + b.build_sdist('dist')); print('dist/' + b.build_wheel('dist'))" | grep ^dist/
 
 bench: setup browser-tools system-tools ## Speed and memory on this machine
 	@python -m benchmarks $(ARGS)

@@ -156,7 +156,7 @@ def _latents(count: int) -> np.ndarray:
 
 
 def _index(counts: tuple[int, ...] = (20_000, 100_000)) -> Figures:
-    """Duplicates by comparing all pairs, and by the index: `soda duplicates` takes the index where it is quicker."""
+    """Duplicates by comparing all pairs, and by cells: `soda duplicates` takes cells where that is quicker."""
     figures: Figures = {}
     for count in counts:
         z, started = _latents(count), time.perf_counter()
@@ -166,8 +166,8 @@ def _index(counts: tuple[int, ...] = (20_000, 100_000)) -> Figures:
         end = time.perf_counter()
         figures |= {
             f"duplicates among {count:,}, all pairs": (middle - started, "s"),
-            f"duplicates among {count:,}, by the index": (end - middle, "s"),
-            f"groups among {count:,} that the index finds": (100 * len(found & exact) / len(exact), "%"),
+            f"duplicates among {count:,}, by cells": (end - middle, "s"),
+            f"groups among {count:,} that cells find": (100 * len(found & exact) / len(exact), "%"),
         }
     return figures
 

@@ -1,4 +1,4 @@
-"""`soda embed|search|duplicates|cluster|outliers`: folders of pictures; what was found is printed, and put on a contact sheet."""
+"""`soda embed|search|cluster|outliers`: folders of pictures; what was found is printed, and put on a contact sheet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soda.commands._encoders import add_encoder, add_vectors, open_encoder, vectors_of
+from soda.commands._encoders import add_encoder, add_vectors, open_encoder
 from soda.commands._sheets import add_sheet, pixel_limit, sheet_of, show
+from soda.commands._targets import COMPARED, add_method, add_target, shown_row, streaming, vectors_in
 from soda.common.checks import whole_number
 
 if TYPE_CHECKING:
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 
     from soda.runtime import Encoder
     from soda.vectors.origin import Origin
-    from soda.vectors.sheet import Shown
     from soda.vectors.store import Vectors
-
-COMPARED = "stats+l2"
 
 
 def add_commands(commands: Any) -> None:
@@ -31,29 +29,28 @@ def add_commands(commands: Any) -> None:
         "-o",
         "--output",
         type=Path,
-        help="vectors.parquet, or where pyarrow is missing vectors.npz; interrupted, the same command goes on",
+        help="vectors.parquet, or where pyarrow is missing vectors.npz; .npy, .faiss, lancedb:FOLDER or qdrant:FOLDER. The same "
+        "command again embeds only what is new or changed, and goes on where it was interrupted",
     )
-    command.add_argument("--normalize", choices=("none", "stats", "l2", "stats+l2"), default="none", help="the vectors (none)")
+    command.add_argument(
+        "--normalize",
+        choices=("none", "stats", "l2", "stats+l2"),
+        help="the vectors (none; stats+l2 for .faiss, lancedb and qdrant, which are searched by cosine)",
+    )
+    command.add_argument("--anew", action="store_true", help="embed all, also what the output holds already")
     add_encoder(command)
     add_vectors(command, "z")
     command.set_defaults(action=_embed)
 
     command = commands.add_parser("search", help="the pictures most like others")
-    _add_target(command)
+    add_target(command)
     command.add_argument("queries", nargs="+", type=Path, metavar="PICTURE", help="what to look for")
     command.add_argument("-k", type=int, default=12, help="how many for each (12)")
     add_sheet(command, "search.html")
     command.set_defaults(action=_search)
 
-    command = commands.add_parser("duplicates", help="pictures that are nearly one another")
-    _add_target(command)
-    command.add_argument("--threshold", type=float, default=0.98, help="cosine from which two are duplicates (0.98)")
-    _add_method(command)
-    add_sheet(command, "duplicates.html")
-    command.set_defaults(action=_duplicates)
-
     command = commands.add_parser("cluster", help="pictures in groups of like ones")
-    _add_target(command)
+    add_target(command)
     command.add_argument("-k", type=int, default=10, help="how many groups (10)")
     command.add_argument("--shown", type=int, default=24, help="of each group on the sheet, the most typical first (24)")
     command.add_argument("--seed", type=int, default=0)
@@ -61,19 +58,21 @@ def add_commands(commands: Any) -> None:
     command.set_defaults(action=_cluster)
 
     command = commands.add_parser("outliers", help="pictures that are like no other")
-    _add_target(command)
+    add_target(command)
     command.add_argument("-n", "--number", type=int, default=48, help="how many (48)")
     command.add_argument("-k", type=int, default=5, help="neighbours that each is held to (5)")
-    _add_method(command)
+    add_method(command)
     add_sheet(command, "outliers.html")
     command.set_defaults(action=_outliers)
 
 
 def _embed(args: argparse.Namespace) -> None:
     from soda.vectors.job import embed_folder
+    from soda.vectors.stores.choose import store_of
 
-    normalize = None if args.normalize == "none" else args.normalize
     output = args.output or Path("vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
+    chosen = args.normalize or (COMPARED if store_of(output).by_cosine else "none")
+    normalize = None if chosen == "none" else chosen
     try:
         done = embed_folder(
             open_encoder(args),
@@ -83,13 +82,15 @@ def _embed(args: argparse.Namespace) -> None:
             batch_size=args.batch_size,
             workers=args.workers,
             **pixel_limit(args),
+            anew=args.anew,
             progress=True,
         )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+    kept = f", {done.kept:,} of them as they were" if done.kept else ""
     resumed = f", {done.resumed:,} of them by an earlier run" if done.resumed else ""
-    print(f"{output}: {done.pictures:,} pictures{resumed}")
+    print(f"{output}: {done.pictures:,} pictures{kept}{resumed}")
     if done.rejects is not None:
         print(f"{done.rejects}: {done.skipped:,} that cannot be read, with the reasons")
 
@@ -116,22 +117,6 @@ def _search(args: argparse.Namespace) -> None:
     show(args, "Search", f"The nearest of {origin.folder}, by cosine.", sections, rows)
 
 
-def _duplicates(args: argparse.Namespace) -> None:
-    from soda.vectors.index import duplicate_groups
-    from soda.vectors.sheet import Section
-
-    sheet_of(args)
-    vectors = _vectors(args)
-    groups = duplicate_groups(vectors.z, args.threshold, args.method)
-    rows = [(str(number), vectors.files[row]) for number, group in enumerate(groups) for row in group]
-    sections = [Section(f"{len(group)} pictures", [_shown(vectors, row) for row in group]) for group in groups]
-    extra = sum(len(group) - 1 for group in groups)
-    about = (
-        f"{extra:,} of {len(vectors.files):,} pictures repeat another: cosine {args.threshold:g} or more{_how(args, vectors)}."
-    )
-    show(args, "Duplicates", about, sections, rows)
-
-
 def _cluster(args: argparse.Namespace) -> None:
     from soda.vectors.cluster import cluster
     from soda.vectors.sheet import Section
@@ -139,7 +124,7 @@ def _cluster(args: argparse.Namespace) -> None:
     whole_number("--shown", args.shown, 1)
     whole_number("--seed", args.seed, 0)
     sheet_of(args)
-    vectors = _vectors(args)
+    vectors = vectors_in(args)
     whole_number("-k", args.k, 1, len(vectors.files))
     found = cluster(vectors.z, args.k, seed=args.seed)
     labelled = zip(found.labels, found.cosines, vectors.files, strict=True)
@@ -147,7 +132,7 @@ def _cluster(args: argparse.Namespace) -> None:
     sections = []
     for number in range(args.k):
         rows = found.members(number)
-        shown = [_shown(vectors, int(row), f"{found.cosines[row]:.3f}") for row in rows[: args.shown]]
+        shown = [shown_row(vectors, int(row), f"{found.cosines[row]:.3f}") for row in rows[: args.shown]]
         sections.append(Section(f"cluster {number}: {len(rows):,} pictures", shown, len(rows) - len(shown)))
     about = f"{len(vectors.files):,} pictures in {args.k} groups, the most typical first."
     show(args, "Clusters", about, sections, lines)
@@ -163,7 +148,7 @@ def _outliers(args: argparse.Namespace) -> None:
     whole_number("--number", args.number, 1)
     whole_number("-k", args.k, 1)
     sheet_of(args)
-    vectors = _vectors(args)
+    vectors = vectors_in(args)
     if len(vectors.z) > 1 and is_approximate(len(vectors.z), args.method):
         scores = 1 - neighbours_within(vectors.z, args.k, args.method)[1].mean(1)
     else:
@@ -173,27 +158,8 @@ def _outliers(args: argparse.Namespace) -> None:
     about = (
         f"The {len(rows)} of {len(vectors.files):,} pictures that are farthest from their {args.k} nearest{_how(args, vectors)}."
     )
-    section = Section("", [_shown(vectors, int(row), f"{scores[row]:.3f}") for row in rows])
+    section = Section("", [shown_row(vectors, int(row), f"{scores[row]:.3f}") for row in rows])
     show(args, "Outliers", about, [section], lines)
-
-
-def _vectors(args: argparse.Namespace) -> Vectors:
-    """All latents of the target in memory, ready to be compared."""
-    from soda.vectors.origin import Origin
-    from soda.vectors.store import Vectors, read_vectors
-
-    if not args.target.is_dir():
-        found_vectors = read_vectors(args.target)
-        vectors_of(args, found_vectors.origin)
-        return found_vectors
-    encoder = open_encoder(args)
-    found = encoder.embed_all(args.target, **_streaming(args))
-    return Vectors(found.names, found.z, Origin.of(encoder, args.target, COMPARED))
-
-
-def _streaming(args: argparse.Namespace) -> dict[str, Any]:
-    settings = {"normalize": COMPARED, "batch_size": args.batch_size, "workers": args.workers, "progress": True}
-    return {**settings, **pixel_limit(args)}
 
 
 def _blocks(
@@ -208,7 +174,7 @@ def _blocks(
     from soda.vectors.store import comparable_blocks
 
     if origin is None:
-        batches = encoder.stream(args.target, **_streaming(args))
+        batches = encoder.stream(args.target, **streaming(args))
         return Origin.of(encoder, args.target, COMPARED), ((batch.names, batch.z) for batch in batches if batch.names)
     if origin.encoder_sha256 != Origin.of(encoder, Path(origin.folder), None).encoder_sha256:
         raise VectorsError(f"{args.target}: another encoder than {args.encoder} made these vectors; name that one with --encoder")
@@ -217,25 +183,7 @@ def _blocks(
     return origin, comparable_blocks(args.target, origin)
 
 
-def _shown(vectors: Vectors, row: int, note: str = "") -> Shown:
-    from soda.vectors.sheet import Shown
-
-    return Shown(vectors.path(row), vectors.files[row], note)
-
-
 def _how(args: argparse.Namespace, vectors: Vectors) -> str:
     from soda.vectors.index import is_approximate
 
     return ", by an approximate index" if is_approximate(len(vectors.files), args.method) else ""
-
-
-def _add_target(command: argparse.ArgumentParser) -> None:
-    command.add_argument("target", type=Path, metavar="FOLDER|VECTORS", help="pictures, or what `soda embed` made of them")
-    add_encoder(command)
-    add_vectors(command, "search")
-
-
-def _add_method(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--method", choices=("auto", "exact", "approximate"), default="auto", help="approximate from 300,000 pictures on (auto)"
-    )

@@ -99,6 +99,8 @@ def _fill_empty(labels: np.ndarray, cosines: np.ndarray, count: int) -> None:
 
 def _means(z: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     sums = np.zeros((count, z.shape[1]), np.float64)
-    np.add.at(sums, labels, z)
+    order = np.argsort(labels, kind="stable")
+    present, starts = np.unique(labels[order], return_index=True)
+    sums[present] = np.add.reduceat(z[order], starts, axis=0, dtype=np.float64)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     return (sums / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -7,19 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from soda.common.checks import cosine, one_of
+from soda.common.checks import one_of
 from soda.common.errors import NotInstalledError
-from soda.runtime.neighbours import Groups, duplicates, nearest, without_self
+from soda.runtime.neighbours import duplicates, nearest, without_self
 from soda.vectors.equals import Equals, lonely_first
+from soda.vectors.join import near_groups
 
 EXACT = 300_000
 """Latents up to which all pairs are compared: two minutes on two cores at 128 numbers, as long as the index then takes."""
-
-NEIGHBOURS = 32
-"""Of each picture, that an approximate search for duplicates looks at."""
-
-SAME = 1 - 1e-6
-"""A cosine of equals: in float32 it need not be 1."""
 
 _BLOCK = 1 << 16  # rows handed to the index at once
 
@@ -41,19 +36,14 @@ def neighbours_within(z: np.ndarray, k: int, method: str = "auto") -> tuple[np.n
 
 
 def duplicate_groups(z: np.ndarray, threshold: float, method: str = "auto") -> list[list[int]]:
-    """Rows of z (n, D), of length 1, linked by cosines of `threshold` or more: as `soda.runtime.duplicates`."""
-    if not is_approximate(len(z), method):
+    """Rows of z (n, D), of length 1, linked by cosines of `threshold` or more: as `soda.runtime.duplicates`.
+
+    The approximate method is `soda.vectors.join`, and wants no index.
+    """
+    one_of("method", method, METHODS)
+    if method == "exact" or (method == "auto" and len(z) <= EXACT):
         return duplicates(z, threshold=threshold)
-    cosine("threshold", threshold)
-    equals = Equals.of(z)
-    places, cosines = _search(z, equals.first, min(NEIGHBOURS, len(equals.first)))
-    groups = Groups(len(z))
-    rows, columns = np.nonzero(cosines >= threshold)
-    groups.join(equals.first[rows], equals.first[places[rows, columns]])
-    own = equals.first[equals.group]
-    copies = np.flatnonzero(_cosines(z, z, own[:, None])[:, 0] >= min(threshold, SAME))
-    groups.join(copies, own[copies])
-    return groups.several()
+    return near_groups(lambda: (z[start : start + _BLOCK] for start in range(0, len(z), _BLOCK)), threshold)
 
 
 def is_approximate(count: int, method: str) -> bool:

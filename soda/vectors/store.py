@@ -1,8 +1,10 @@
 """Tables of latents on disk: Parquet, streamed, or .npz where pyarrow is not installed.
 
-Two columns: `file` (`files` in .npz), relative to the folder that was embedded, and `z`, float32 of a fixed length (DuckDB reads
-FLOAT[]; docs/deploying.md says what others do). What they came from lies in the metadata of the schema under "soda" as JSON:
-folder, encoder_sha256, latent_dim, normalize, z_mean, z_std, vectors (which output of the encoder they are: z or features).
+Four columns: `file` (`files` in .npz), relative to the folder that was embedded; `z`, float32 of a fixed length (DuckDB reads
+FLOAT[]; docs/deploying.md says what others do); `size`, bytes, and `modified`, nanoseconds since 1970, of the file when it was
+embedded (-1 where nobody noted it; older tables lack both). What they came from lies in the metadata of the schema under "soda"
+as JSON: folder, encoder_sha256, latent_dim, normalize, z_mean, z_std, vectors (which output of the encoder they are: z or
+features).
 """
 
 from __future__ import annotations
@@ -47,21 +49,23 @@ class Writer:
     def __init__(self, path: Path, suffix: str, origin: Origin) -> None:
         self._origin, self._path = origin, path
         self._parquet = _parquet_writer(path, origin) if suffix == ".parquet" else None
-        self._parts: list[tuple[list[str], np.ndarray]] = []
+        self._parts: list[tuple[list[str], np.ndarray, np.ndarray]] = []
 
-    def append(self, files: list[str], z: np.ndarray) -> None:
-        """files: n names; z: (n, D) float32."""
+    def append(self, files: list[str], z: np.ndarray, noted: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+        """files: n names; z: (n, D) float32; noted: sizes and times of the files, (n,) int64 each."""
         if not files:
             return
+        stamps = np.full((2, len(files)), -1) if noted is None else np.asarray(noted)
         if self._parquet is None:
-            self._parts.append((files, z))
+            self._parts.append((files, z, stamps))
             return
         import pyarrow as pa
 
         flat = pa.array(np.ascontiguousarray(z, np.float32).reshape(-1))
         column = pa.FixedSizeListArray.from_arrays(flat, z.shape[1])
         names = pa.array([printable(name) for name in files], pa.string())
-        self._parquet.write_table(pa.Table.from_arrays([names, column], schema=self._parquet.schema))
+        columns = [names, column, pa.array(stamps[0]), pa.array(stamps[1])]
+        self._parquet.write_table(pa.Table.from_arrays(columns, schema=self._parquet.schema))
 
     def __enter__(self) -> Self:
         return self
@@ -70,10 +74,12 @@ class Writer:
         if self._parquet is not None:
             self._parquet.close()
         elif kind is None:
-            names = np.asarray([printable(name) for files, _ in self._parts for name in files], dtype=str)
-            z = [part for _, part in self._parts] or [np.empty((0, self._origin.latent_dim), np.float32)]
+            names = np.asarray([printable(name) for files, _, _ in self._parts for name in files], dtype=str)
+            z = np.concatenate([np.empty((0, self._origin.latent_dim), np.float32), *(part for _, part, _ in self._parts)])
+            size, modified = np.concatenate([np.empty((2, 0), np.int64), *(stamps for _, _, stamps in self._parts)], axis=1)
+            about = np.asarray(json.dumps(asdict(self._origin)))
             with self._path.open("wb") as file:
-                np.savez(file, files=names, z=np.concatenate(z), soda=np.asarray(json.dumps(asdict(self._origin))))
+                np.savez(file, files=names, z=z, size=size, modified=modified, soda=about)
 
 
 def read_blocks(path: Path, origin: Origin | None = None) -> Iterator[tuple[list[str], np.ndarray]]:
@@ -107,6 +113,50 @@ def read_blocks(path: Path, origin: Origin | None = None) -> Iterator[tuple[list
         if isinstance(error, VectorsError):
             raise
         raise VectorsError(f"{path}: cannot be read ({error})") from None
+
+
+def read_noted(path: Path, *, vectors: bool = True) -> Iterator[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]]:
+    """A table a row group at a time: names, sizes and times of the files, (n,) int64 each, and z (n, D), or (n, 0) without
+    vectors.
+
+    Raises VectorsError as `read_origin`, and for a table from before sizes and times were noted.
+    """
+    origin = read_origin(path)
+    try:
+        for names, size, modified, z in _npz_noted(path) if path.suffix == ".npz" else _parquet_noted(path, origin, vectors):
+            if not len(names) == len(size) == len(modified) == len(z):
+                raise VectorsError(f"{path}: damaged: its columns are not of one length")
+            yield names, size, modified, _checked(path, z, origin) if vectors else z[:, :0]
+    except VectorsError:
+        raise
+    except DAMAGE as error:
+        raise VectorsError(f"{path}: cannot be read ({error})") from None
+
+
+def _npz_noted(path: Path) -> Iterator[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]]:
+    with np.load(path, allow_pickle=False) as arrays:
+        yield [str(name) for name in arrays["files"]], arrays["size"], arrays["modified"], arrays["z"]
+
+
+def _parquet_noted(path: Path, origin: Origin, vectors: bool) -> Iterator[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=["file", "size", "modified", *(["z"] if vectors else [])])
+            size, modified = (table[key].to_numpy() for key in ("size", "modified"))
+            z = _matrix(path, table["z"], origin) if vectors else np.empty((len(table), 0), np.float32)
+            yield _names(path, table["file"]), size, modified, z
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a Parquet table has, without reading them; 0 of an .npz, which is read whole anyway. Raises VectorsError."""
+    read_origin(path)
+    if path.suffix == ".npz":
+        return 0
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
 
 
 def comparable_blocks(path: Path, origin: Origin) -> Iterator[tuple[list[str], np.ndarray]]:
@@ -171,7 +221,8 @@ def _parquet_writer(path: Path, origin: Origin) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema({"file": pa.string(), "z": pa.list_(pa.float32(), origin.latent_dim)})
+    z = pa.list_(pa.float32(), origin.latent_dim)
+    schema = pa.schema({"file": pa.string(), "z": z, "size": pa.int64(), "modified": pa.int64()})
     described = schema.with_metadata({"soda": json.dumps(asdict(origin))})
     return pq.ParquetWriter(path, described, compression="zstd", use_dictionary=False)  # no value repeats: four times as fast
 

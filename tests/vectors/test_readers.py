@@ -25,7 +25,12 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_duckdb_sees_a_list_and_casts_it_to_an_array(table: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     columns = duckdb.sql(f"DESCRIBE SELECT * FROM '{table}'").fetchall()
-    assert [column[:2] for column in columns] == [("file", "VARCHAR"), ("z", "FLOAT[]")]
+    assert [column[:2] for column in columns] == [
+        ("file", "VARCHAR"),
+        ("z", "FLOAT[]"),
+        ("size", "BIGINT"),
+        ("modified", "BIGINT"),
+    ]
     cosine = f"array_cosine_similarity(one.z::FLOAT[{DIM}], other.z::FLOAT[{DIM}])"
     pairs = f"SELECT {cosine} FROM '{table}' one, '{table}' other WHERE one.file = '0.png' ORDER BY other.file"
     z = read_vectors(table).z
@@ -36,7 +41,7 @@ def test_pandas_sees_an_array_in_each_cell(table: Path) -> None:
     import pandas as pd
 
     frame = pd.read_parquet(table)
-    assert list(frame.columns) == ["file", "z"] and frame["z"].dtype == object
+    assert list(frame.columns) == ["file", "z", "size", "modified"] and frame["z"].dtype == object
     z = np.stack(frame["z"])
     assert z.shape == (5, DIM) and z.dtype == np.float32
 
@@ -44,5 +49,6 @@ def test_pandas_sees_an_array_in_each_cell(table: Path) -> None:
 def test_polars_sees_an_array_of_fixed_length(table: Path) -> None:
     polars = pytest.importorskip("polars")
     frame = polars.read_parquet(table)
-    assert frame.schema == {"file": polars.String, "z": polars.Array(polars.Float32, DIM)}
+    whole = {"size": polars.Int64, "modified": polars.Int64}
+    assert frame.schema == {"file": polars.String, "z": polars.Array(polars.Float32, DIM)} | whole
     assert frame["z"].to_numpy().shape == (5, DIM)

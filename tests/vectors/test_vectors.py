@@ -22,7 +22,7 @@ from PIL import Image
 from soda.cli import main
 from soda.commands import vectors as vectors_command
 from soda.runtime import Encoder, duplicates, nearest
-from soda.vectors import VectorsError, index, job
+from soda.vectors import VectorsError, index, job, pieces
 from soda.vectors.cluster import cluster
 from soda.vectors.job import embed_folder
 from soda.vectors.origin import Origin
@@ -95,9 +95,9 @@ def test_parquet_is_typed_for_others(table: Path) -> None:
 def test_an_interrupted_run_goes_on_where_it_was(
     album: Path, encoder: Encoder, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "PART", 8)
+    monkeypatch.setattr(pieces, "PART", 8)
     path, made = tmp_path / "v.parquet", []
-    write = job._write_part
+    write = job.write_part
 
     def stopping(*args: Any) -> None:
         if len(made) == 3:
@@ -105,14 +105,14 @@ def test_an_interrupted_run_goes_on_where_it_was(
         write(*args)
         made.append(args[0].name)
 
-    monkeypatch.setattr(job, "_write_part", stopping)
+    monkeypatch.setattr(job, "write_part", stopping)
     with pytest.raises(KeyboardInterrupt):
         embed_folder(encoder, album, path)
     assert not path.exists() and len(list((tmp_path / ".v.parquet.parts").glob("*.npz"))) == 3
     damaged = tmp_path / ".v.parquet.parts" / made[1]
     damaged.write_bytes(damaged.read_bytes()[:-50])  # as a full disk or a power cut leaves one
     again: list[str] = []
-    monkeypatch.setattr(job, "_write_part", lambda *args: (again.append(args[0].name), write(*args)))
+    monkeypatch.setattr(job, "write_part", lambda *args: (again.append(args[0].name), write(*args)))
     done = embed_folder(encoder, album, path)
     assert made[1] in again and not {made[0], made[2]} & set(again)
     assert (done.pictures, done.skipped) == (COUNT, 1) and 0 < done.resumed < COUNT
@@ -128,7 +128,7 @@ def test_of_a_folder_that_changed_only_the_parts_that_did_are_made_anew(
     root.mkdir()
     for i in range(60):
         picture(i).save(root / f"{i:02d}.png")
-    monkeypatch.setattr(job, "PART", 4)
+    monkeypatch.setattr(pieces, "PART", 4)
     merge = job._merge
     monkeypatch.setattr(job, "_merge", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -153,7 +153,7 @@ def test_finished_parts_outlive_a_folder_that_is_not_there_today(
     (root / "b").mkdir()
     for i in range(30):
         picture(i).save(root / "ab"[i % 2] / f"{i:02d}.png")
-    monkeypatch.setattr(job, "PART", 4)
+    monkeypatch.setattr(pieces, "PART", 4)
     with pytest.raises(NotADirectoryError):
         embed_folder(encoder, tmp_path / "nowhere", path)
     assert not path.parent.exists()
@@ -179,7 +179,7 @@ def test_killed_it_leaves_the_earlier_table_and_goes_on(workspace: Workspace, tm
     for i in range(900):
         picture(i % 30).save(root / f"{i:04d}.png")
     path.write_bytes(b"the earlier one")
-    run = "from soda.vectors import job; job.PART = 100; from soda.cli import main; main()"
+    run = "from soda.vectors import pieces; pieces.PART = 100; from soda.cli import main; main()"
     command = [
         sys.executable,
         "-c",
@@ -196,8 +196,8 @@ def test_killed_it_leaves_the_earlier_table_and_goes_on(workspace: Workspace, tm
         "1",
     ]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
-    parts = tmp_path / ".v.npz.parts"
-    while process.poll() is None and len(list(parts.glob("*.npz"))) < 2:
+    made = tmp_path / ".v.npz.parts"
+    while process.poll() is None and len(list(made.glob("*.npz"))) < 2:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
@@ -209,7 +209,7 @@ def test_killed_it_leaves_the_earlier_table_and_goes_on(workspace: Workspace, tm
 
 def test_memory_does_not_grow_with_the_number_of_pictures(workspace: Workspace, tmp_path: Path) -> None:
     code = (
-        "import sys; from soda.vectors import job; job.PART = 256; from soda.cli import main; main()\n"
+        "import sys; from soda.vectors import pieces; pieces.PART = 256; from soda.cli import main; main()\n"
         "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024)"
     )
     picture(0).save(tmp_path / "0.png")
@@ -507,8 +507,12 @@ def test_the_commands_say_what_they_found_and_show_it(
     assert len(Page(tmp_path / "s.html").images) == 6
 
     rows = soda(capsys, "duplicates", *about, "--threshold", 0.9999, "-o", tmp_path / "d.html")
-    assert rows == [["0", "<b>&/03.webp"], ["0", "another.bmp"], ["0", "copy.png"]]
-    assert "2 of 40 pictures repeat another" in Page(tmp_path / "d.html").text
+    assert rows == [
+        ["0", "another.bmp", "keep"],
+        ["0", "<b>&/03.webp", "exact", "another.bmp"],
+        ["0", "copy.png", "exact", "another.bmp"],
+    ]
+    assert "Of 40 pictures 2 are exact copies of others, 0 near copies" in Page(tmp_path / "d.html").text
 
     rows = soda(capsys, "cluster", *about, "-k", 3, "--shown", 2, "-o", tmp_path / "c.html")
     assert len(rows) == COUNT and {row[0] for row in rows} == {"0", "1", "2"}

@@ -1,0 +1,164 @@
+"""Pairs of near vectors among millions, in flat memory: rows are put into cells on disk, and compared within these.
+
+Time grows with n to the power of 1.5, memory by some 90 bytes a row beside 350 megabytes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from soda.common.checks import cosine
+from soda.runtime.neighbours import BLOCK_CELLS, Groups
+from soda.vectors.cells import BLOCK, Cells
+from soda.vectors.spill import Spill
+
+Blocks = Callable[[], Iterable[np.ndarray]]
+"""Gives all rows anew, some at a time: (n, D) float32 of length 1."""
+
+SAMPLE = 65_536
+"""Rows that the cells are made of."""
+
+CROWD = 16_384
+"""Rows at home in one cell from which crowds are taken out of it: rows that lie together around one of them."""
+
+GRID = float(1 << 12)
+"""Rows in one cell of a grid of 1 / GRID are taken for equal, where they are then near enough: each stands for many."""
+
+ROWS = 6
+"""Places in which a row waits on disk, about: at home and where it visits."""
+
+_PAIRS = 1 << 21  # that are joined at once
+_ROUNDED = 2e-4  # what the rounding of the rows on disk may take from a cosine
+
+
+def near_groups(blocks: Blocks, threshold: float, folder: Path | None = None) -> list[list[int]]:
+    """Rows linked by cosines of `threshold` or more (rounded to 2e-4), as `soda.runtime.duplicates`; a few pairs in a thousand
+    may be missed, fewer the nearer they are.
+
+    folder: where the rows wait, some 1.6 kB each at 128 numbers; by default where temporary files go.
+    Raises ValueError for a threshold outside -1 .. 1.
+    """
+    cosine("threshold", threshold)
+    stamps, sample = _survey(blocks, threshold)
+    groups = Groups(len(stamps))
+    distinct = _join_equals(groups, stamps)
+    del stamps
+    found = _Found(groups)
+    cells, width = Cells.of(sample, int(distinct.sum()), threshold), sample.shape[1]
+    del sample
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".soda-") as waiting:
+        spill = Spill(Path(waiting), len(cells.centres), width, ROWS * len(distinct))
+        try:
+            _put(blocks, distinct, cells, spill)
+            for z, rows, homes in spill.cells():
+                _compare(z, rows, homes, threshold - _ROUNDED, found)
+        finally:
+            spill.close()
+    found.join()
+    return groups.several()
+
+
+def _survey(blocks: Blocks, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """A number for each row, the same for rows that are equal, and rows drawn at random: (n,) int64 and (s, D)."""
+    rng = np.random.default_rng(0)
+    stamps: list[np.ndarray] = []
+    sample: list[np.ndarray] = []
+    factors: np.ndarray | None = None
+    share, kept = 1.0, 0
+    for block in blocks():
+        if factors is None:
+            factors = np.asarray(2 * rng.integers(1 << 62, size=block.shape[1], dtype=np.int64) + 1)
+        stamps.append(_stamps(block, factors, threshold))
+        chosen = block[rng.random(len(block)) < share]
+        sample.append(chosen)
+        kept += len(chosen)
+        if kept > 2 * SAMPLE:  # each row is in it with the same chance
+            rows = np.concatenate(sample)
+            rows = rows[rng.random(len(rows)) < 0.5]
+            sample, share, kept = [rows], share / 2, len(rows)
+    return np.concatenate(stamps), np.concatenate(sample)
+
+
+def _stamps(z: np.ndarray, factors: np.ndarray, threshold: float) -> np.ndarray:
+    """Of rows in one cell of the grid the same; where the threshold is too high for that, of rows that are equal bit by bit."""
+    near_enough = 1 - threshold >= 4 * z.shape[1] / GRID**2
+    whole = np.floor(z * np.float32(GRID) + np.float32(0.5)) if near_enough else (z + np.float32(0)).view(np.int32)  # -0 is 0
+    return (whole.astype(np.int64) * factors).sum(1)
+
+
+def _join_equals(groups: Groups, stamps: np.ndarray) -> np.ndarray:
+    """Join equal rows; returns (n,) bool, the first of each kind."""
+    order = np.argsort(stamps, kind="stable")
+    new = np.concatenate([[True], np.diff(stamps[order]) != 0])
+    firsts = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
+    groups.join(firsts[~new], order[~new])
+    distinct = np.zeros(len(stamps), bool)
+    distinct[order[new]] = True
+    return distinct
+
+
+def _put(blocks: Blocks, distinct: np.ndarray, cells: Cells, spill: Spill) -> None:
+    before = 0
+    for block in _of(BLOCK, blocks()):
+        rows = np.flatnonzero(distinct[before : before + len(block)])
+        z = block[rows]
+        home, seen, visited = cells.visited(z)
+        spill.add(z, before + rows, home, guest=False)
+        spill.add(z[seen], before + rows[seen], visited, guest=True)
+        before += len(block)
+
+
+def _of(size: int, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+    """The same rows, `size` at a time."""
+    waiting: list[np.ndarray] = []
+    held = 0
+    for block in blocks:
+        waiting.append(block)
+        held += len(block)
+        if held >= size:
+            rows = np.concatenate(waiting)
+            full = held - held % size
+            yield from (rows[start : start + size] for start in range(0, full, size))
+            waiting, held = [rows[full:]], held - full
+    if held:
+        yield np.concatenate(waiting)
+
+
+def _compare(z: np.ndarray, rows: np.ndarray, homes: int, least: float, found: _Found) -> None:
+    """Those at home in a cell with each other and with its guests."""
+    while homes > CROWD:
+        near = z @ z[0] >= least
+        if near[:homes].sum() < homes // 64:
+            break
+        found.add(np.full(int(near.sum()) - 1, rows[0]), rows[near][1:])
+        left = ~near
+        z, rows, homes = z[left], rows[left], homes - int(near[:homes].sum())
+    step = max(1, BLOCK_CELLS // max(1, len(z)))
+    for start in range(0, homes, step):
+        end = min(start + step, homes)
+        linked = z[start:end] @ z[start:].T >= least
+        i, j = np.nonzero(linked)
+        news = i < j
+        found.add(rows[start + i[news]], rows[start + j[news]])
+
+
+class _Found:
+    """Pairs that wait to be joined: each joining looks at all rows."""
+
+    def __init__(self, groups: Groups) -> None:
+        self._groups, self._pairs, self._count = groups, list[tuple[np.ndarray, np.ndarray]](), 0
+
+    def add(self, a: np.ndarray, b: np.ndarray) -> None:
+        self._pairs.append((a, b))
+        self._count += len(a)
+        if self._count >= _PAIRS:
+            self.join()
+
+    def join(self) -> None:
+        if self._pairs:
+            self._groups.join(*(np.concatenate(side) for side in zip(*self._pairs, strict=True)))
+        self._pairs, self._count = [], 0

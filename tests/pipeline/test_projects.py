@@ -1,0 +1,188 @@
+"""Projects of one's own: made by the installed package, three side by side, brought up to a newer one, and their data shared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from soda.cli import main
+from soda.common.files import file_sha256
+from soda.projects import ProjectError, project
+from soda.projects.template import template_files
+
+ROOT = Path(__file__).parents[2]
+NAME = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "A"), ("EMAIL", "a@b.c"))}
+
+
+@pytest.fixture(autouse=True)
+def _named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in NAME.items():
+        monkeypatch.setenv(key, value)
+
+
+def run(*command: object, cwd: Path, python_path: str | None = str(ROOT)) -> str:
+    """What a command printed. It runs with the package of `python_path`; None: with the one that its Python has."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    environment |= {"SODA_PYTHON": sys.executable} | ({"PYTHONPATH": python_path} if python_path else {})
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def album(folder: Path, count: int = 24) -> Path:
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / "ab"[number % 2] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
+    return folder
+
+
+def test_projects_side_by_side_have_settings_of_their_own(tmp_path: Path) -> None:
+    pictures = album(tmp_path / "my pictures")
+    main(["new", str(tmp_path / "a"), "--folder", str(pictures)])
+    main(["new", str(tmp_path / "b"), "--set", "experiment=emoji"])
+    main(["new", str(tmp_path / "c d"), "--folder", str(pictures), "--set", "model.latent_dim=32"])
+    settings = [yaml.safe_load((tmp_path / name / "params.yaml").read_text()) for name in ("a", "b", "c d")]
+    assert [each["dataset"]["name"] for each in settings] == ["folder", "emoji", "folder"]
+    assert settings[0]["dataset"]["path"] == str(pictures) and settings[2]["model"]["latent_dim"] == 32
+    codes = []
+    for name in ("a", "b", "c d"):
+        root = tmp_path / name
+        assert (
+            run("git", "status", "--porcelain", cwd=root) == ""
+            and run("git", "log", "--format=%s", cwd=root) == "A new project\n"
+        )
+        run("./stage", "code", cwd=root)
+        codes.append({path.name: path.read_text() for path in (root / ".code").iterdir()})
+        text = (root / "dvc.yaml").read_text() + (root / "prefect.yaml").read_text()
+        assert "zoo" not in text and str(ROOT) not in text
+    assert codes[0] == codes[1] == codes[2] and "train" in codes[0]
+
+
+def test_deployments_of_a_project_find_the_installed_flow(tmp_path: Path) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
+    main(["new", str(tmp_path / "a")])
+    deployments = yaml.safe_load((tmp_path / "a/prefect.yaml").read_text())["deployments"]
+    assert [load_flow_from_entrypoint(each["entrypoint"]).name for each in deployments] == ["soda-pipeline", "soda-tidy"]
+
+
+def test_a_newer_package_brings_what_nobody_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "a"
+    main(["new", str(root)])
+    assert project.follow_package(root) == ([], [])
+    (root / "conf/model/tiny.yaml").write_text("# mine\n")
+    (root / "conf/experiment/my_own.yaml").write_text("# @package _global_\n")
+    newer = template_files()
+    newer |= {
+        "conf/model/tiny.yaml": b"new",
+        "conf/model/base.yaml": b"new",
+        "conf/train/more.yaml": b"more",
+        "stage": b"#!/bin/sh\n",
+    }
+    del newer["conf/dataset/emoji.yaml"]
+    monkeypatch.setattr(project, "template_files", lambda: newer)
+    changed, kept = project.follow_package(root)
+    assert changed == ["conf/dataset/emoji.yaml", "conf/model/base.yaml", "conf/train/more.yaml", "stage"]
+    assert kept == ["conf/model/tiny.yaml"] and (root / "conf/model/tiny.yaml").read_text() == "# mine\n"
+    assert (root / "conf/train/more.yaml").read_bytes() == b"more" and not (root / "conf/dataset/emoji.yaml").exists()
+    assert (root / "conf/experiment/my_own.yaml").exists() and os.access(root / "stage", os.X_OK)
+    assert project.follow_package(root) == ([], [])
+
+
+def test_a_checkout_is_left_alone_and_no_project_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert project.follow_package(ROOT) == ([], [])
+    with pytest.raises(ProjectError, match="not a project"):
+        project.follow_package(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/a").touch()
+    for arguments, says in (
+        ([str(tmp_path / "full")], "there is something in it already"),
+        ([str(tmp_path / "new"), "--folder", str(tmp_path / "none")], "no such folder"),
+        ([str(tmp_path / "new"), "--set", "model.latent_dim=many"], "model.latent_dim"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["new", *arguments])
+        assert says in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist_are_built_and_serve_outside_any_clone(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for name in run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0"):
+        if name and (ROOT / name).is_file() and not name.startswith(("zoo/", "docs/", "tests/", "apps/")):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    build = "from setuptools import build_meta as b; import sys; getattr(b, sys.argv[1])(sys.argv[2])"
+    for what in ("build_sdist", "build_wheel"):
+        run(sys.executable, "-c", build, what, tmp_path / "dist", cwd=source, python_path=None)
+    (wheel,), (sdist,) = (tmp_path / "dist").glob("*.whl"), (tmp_path / "dist").glob("*.tar.gz")
+    shutil.unpack_archive(sdist, tmp_path / "unpacked")
+    run(
+        sys.executable,
+        "-c",
+        build,
+        "build_wheel",
+        tmp_path / "again",
+        cwd=next((tmp_path / "unpacked").iterdir()),
+        python_path=None,
+    )
+    (again,) = (tmp_path / "again").glob("*.whl")
+    names = [sorted(zipfile.ZipFile(each).namelist()) for each in (wheel, again)]
+    assert names[0] == names[1] and not any(name.startswith(("tests/", "benchmarks/")) for name in names[0])
+    for name in (
+        "soda/projects/files/stage",
+        "soda/projects/files/conf/config.yaml",
+        "soda/vectors/atlas/view.js",
+        "soda/py.typed",
+    ):
+        assert name in names[0]
+
+    environment = tmp_path / "environment"
+    venv.create(environment, symlinks=True)
+    (packages,) = environment.glob("lib/*/site-packages")
+    (packages / "others.pth").write_text(str(Path(np.__file__).parents[1]) + "\n")  # what it depends on
+    python = environment / "bin/python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=tmp_path)
+    pictures = album(tmp_path / "album")
+    run(environment / "bin/soda", "new", tmp_path / "p", "--folder", pictures, cwd=tmp_path, python_path=None)
+    where = run(python, "-c", "import soda, flows; print(soda.__file__, flows.__file__)", cwd=tmp_path / "p", python_path=None)
+    assert where.count(str(packages)) == 2
+    run(environment / "bin/soda", "code", cwd=tmp_path / "p", python_path=None)
+    run(environment / "bin/soda", "fetch", cwd=tmp_path / "p", python_path=None)
+    assert (tmp_path / "p/data/raw").is_dir()
+
+
+@pytest.mark.slow
+def test_data_goes_to_a_remote_and_comes_back(tmp_path: Path) -> None:
+    """`dvc push`, then `dvc pull` in a clone, `dvc get` in an empty folder and `dvc import` in another project."""
+    root, dvc = tmp_path / "a", (sys.executable, "-m", "dvc")
+    main(["new", str(root), "--folder", str(album(tmp_path / "album")), "--set", "dataset.image_size=16"])
+    run(*dvc, "repro", "-q", "prepare", cwd=root)
+    run(*dvc, "remote", "add", "-d", "store", tmp_path / "store", cwd=root)
+    run(*dvc, "push", "-q", cwd=root)
+    run("git", "add", "-A", cwd=root)
+    run("git", "commit", "-qm", "Data", cwd=root)
+    made = {path.name: file_sha256(path) for path in sorted((root / "data/prepared").iterdir()) if path.is_file()}
+    assert made
+
+    run("git", "clone", "-q", root, tmp_path / "clone", cwd=tmp_path)
+    run(*dvc, "pull", "-q", "prepare", cwd=tmp_path / "clone")
+    (tmp_path / "empty").mkdir()
+    run(*dvc, "get", "-q", root, "data/prepared", "-o", "here", cwd=tmp_path / "empty")
+    main(["new", str(tmp_path / "other")])
+    run(*dvc, "import", "-q", root, "data/prepared", "-o", "theirs", cwd=tmp_path / "other")
+    for folder in (tmp_path / "clone/data/prepared", tmp_path / "empty/here", tmp_path / "other/theirs"):
+        assert {name: file_sha256(folder / name) for name in made} == made, folder
