@@ -39,7 +39,8 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.duplicates_scale", "--measure", str(table)]
         done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     found = share_found(done["groups"], planted)
-    print(f"{args.count:,} rows of {WIDTH}: {done['seconds']:.0f} s ({done['processor']:.0f} s of one core), {done['megabytes']:.0f} MB at most, ", end="")
+    took = f"{done['seconds']:.0f} s ({done['processor']:.0f} s of one core), {done['megabytes']:.0f} MB at most"
+    print(f"{args.count:,} rows of {WIDTH}: {took}, ", end="")
     print(f"{100 * found:.2f} % of {len(planted):,} planted pairs found, {len(done['groups']):,} groups")
 
 

@@ -82,7 +82,10 @@ def project_server() -> Iterator[None]:
             yield
     else:
         logger.info("no Prefect server of this project is up: starting a temporary one, which takes up to half a minute")
-        with temporary_server():
+        home = PREFECT_HOME.value()
+        password = make_password(home)
+        logger.info("its pages ask for a password: the line in %s", home / FILE)
+        with temporary_server(password):
             yield
 
 

@@ -6,7 +6,6 @@ Ctrl-C at the terminal does not reach it, so that the run can still report its e
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -61,12 +60,12 @@ def healthy(url: str, seconds: float = 1.0) -> bool:
 
 
 @contextmanager
-def temporary_server() -> Iterator[None]:
-    """Report to a server on a free port, with this project's database and a password of its own.
+def temporary_server(password: str) -> Iterator[None]:
+    """Report to a server on a free port, with this project's database; it asks for `password`, an auth string of Prefect's.
 
     Raises ServerError when it does not come up.
     """
-    port, password = free_port(), f"soda:{secrets.token_urlsafe(24)}"
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     home = PREFECT_HOME.value()

@@ -18,6 +18,7 @@ from soda.evaluation.context import EvaluationContext, timed
 from soda.evaluation.frozen import frozen
 from soda.evaluation.registry import measures, require_declared
 from soda.evaluation.scene import require_known
+from soda.evaluation.weights import require_weights
 from soda.inference.directions import save_directions
 from soda.training.checkpoint import load_model
 from soda.training.distributed import choose_device
@@ -39,6 +40,7 @@ def evaluate(
     name a factor which the data do not have, and FrozenError when the weights changed on the way.
     """
     torch.set_flush_denormal(True)  # an untrained encoder's activations fade into denormals, six times as slow
+    require_weights(config)
     data = PreparedData(prepared)
     model, trained = load_model(model_dir)
     model = model.to(choose_device("cpu" if trained.train.device == "cpu" else "auto"))
