@@ -1,8 +1,8 @@
 """Near vectors among many: time, memory and how many of the planted pairs are found. `python -m benchmarks.duplicates_scale`.
 
 Rows are drawn as unevenly spread as those of a model, in a process of its own, into a Parquet file as `soda embed` writes it. A
-hundredth of them (10,000 at most) gets a twin at a cosine drawn evenly from the threshold to 1; the difference is
-spread as the rows are, which is what makes pairs hard to find: along the axes that tell cells apart.
+hundredth of them (10,000 at most) gets a twin at a cosine drawn evenly from the threshold to 1; the difference is spread as the
+rows are, which is what makes pairs hard to find: along the axes that tell cells apart.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ def main() -> None:
         planted = draw(table, args.count)
         command = [sys.executable, "-m", "benchmarks.duplicates_scale", "--measure", str(table)]
         done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    found = share_found(done["groups"], planted)
+    found, many = share_found(done["groups"], planted), f"{len(done['groups']):,} groups"
     took = f"{done['seconds']:.0f} s ({done['processor']:.0f} s of one core), {done['megabytes']:.0f} MB at most"
-    print(f"{args.count:,} rows of {WIDTH}: {took}, ", end="")
-    print(f"{100 * found:.2f} % of {len(planted):,} planted pairs found, {len(done['groups']):,} groups")
+    print(f"{args.count:,} rows of {WIDTH}: {took}, {100 * found:.2f} % of {len(planted):,} planted pairs found, {many}")
 
 
 def draw(path: Path, count: int, seed: int = 0) -> np.ndarray:

@@ -12,7 +12,7 @@ void main() {
   texel = (vec2(tile - line * across, line) + mix(vec2(.02), vec2(.98), corner)) * tiles;
   shade = colour; mark = marked;
   float larger = marked > 0. ? 1. + .35 * strength : 1.;
-  gl_Position = vec4(place * scale + offset + (corner - .5) * vec2(1., -1.) * size * larger, 0., 1.);
+  gl_Position = vec4(place * scale + offset + (corner - .5) * vec2(1., -1.) * size * larger, marked > 0. ? -.5 : 0., 1.);  // marked ones on top
 }`;
 const FRAGMENT = `#version 300 es
 precision mediump float;
@@ -53,6 +53,8 @@ if (gl) {
     gl.enableVertexAttribArray(at);
     if (name !== 'corner') gl.vertexAttribDivisor(at, 1);
   }
+  gl.enable(gl.DEPTH_TEST);
+  gl.depthFunc(gl.LEQUAL);
   gl.enable(gl.BLEND);
   gl.blendFunc(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA);
 }
@@ -99,7 +101,7 @@ function draw(view, pixels, byPicture, anyMarked) {
   }
   gl.viewport(0, 0, canvas.width, canvas.height);
   gl.clearColor(0, 0, 0, 0);
-  gl.clear(gl.COLOR_BUFFER_BIT);
+  gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
   const sx = 2 * view.scale / w, sy = 2 * view.scale / h, shown = pixels >= LOOKED_AT;
   gl.uniform2f(drawing.scale, sx, sy);
   gl.uniform2f(drawing.offset, -view.x * sx, -view.y * sy);
