@@ -16,6 +16,7 @@ from tqdm import tqdm
 from soda.common.errors import SodaError
 
 TIMEOUT = 30  # seconds without an answer
+MOST_BYTES = 4 << 30  # of one file
 PACKAGE_TIMEOUT = 300  # seconds for apt-get to fetch lists or a package
 
 
@@ -45,6 +46,8 @@ def download(base: str, names: list[str], into: Path) -> None:
                     while block := answer.read(1 << 16):
                         file.write(block)
                         bar.update(len(block))
+                        if file.tell() > MOST_BYTES:
+                            raise DownloadError(f"{name}: the server sends more than {MOST_BYTES:,} bytes")
         except urllib.error.HTTPError as error:
             raise DownloadError(f"{name}: the server answers {error.code} {error.reason}") from None
         except urllib.error.URLError as error:

@@ -20,7 +20,7 @@ from soda.data.prepare import prepare
 from soda.data.rendering import gl
 from soda.data.sources import SourceError
 from soda.data.sources.base import UnreachableError
-from soda.data.sources.objects import furniture
+from soda.data.sources.objects import furniture, sweethome
 from soda.data.sources.objects.sweethome import label_of, read_catalogue, read_model, read_rules
 from tests.support.prepared_factory import read_manifest
 from tests.support.samples import MakeConfig
@@ -197,6 +197,17 @@ def test_a_bad_model_is_one_clear_error_and_leaves_nothing(
     with pytest.raises(SourceError, match=message):
         fetch(config, tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
+
+
+def test_an_entry_that_unpacks_to_too_much_is_never_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(sweethome.CATALOGUE, b"#" * 3000)
+    monkeypatch.setattr(sweethome, "MOST_BYTES", 2999)
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.zip") as archive,
+        pytest.raises(SourceError, match=r"bomb\.zip: .*properties unpacks to 3,000 bytes, more than 2,999"),
+    ):
+        sweethome.read_catalogue(archive, tmp_path / "bomb.zip")
 
 
 @needs_opengl

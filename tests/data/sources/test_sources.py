@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+import threading
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -342,3 +345,22 @@ def test_files_that_cannot_be_read_are_recorded_with_the_reason(tmp_path: Path, 
         "caf\\xe9/x.png": "its name is not valid UTF-8; rename it",
         "cats/\\xff.png": "its name is not valid UTF-8; rename it",
     }
+
+
+def test_a_server_that_sends_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/a.bin").write_bytes(bytes(300_000))
+    monkeypatch.setattr(download, "MOST_BYTES", 200_000)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(download.DownloadError, match=r"a\.bin: the server sends more than 200,000 bytes"):
+            download.download(f"http://127.0.0.1:{server.server_port}/", ["a.bin"], tmp_path)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_mirrors_are_asked_by_https_first() -> None:
+    kinds = [url.partition(":")[0] for url in fashion_mnist.MIRRORS]
+    assert kinds[0] == "https" and kinds == sorted(kinds, reverse=True)

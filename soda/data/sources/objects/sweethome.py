@@ -20,6 +20,7 @@ from soda.data.sources.base import SourceError
 CATALOGUE = "PluginFurnitureCatalog.properties"
 _PROPERTY = re.compile(r"\s*(\w+)#(\d+)\s*=\s*(.*?)\s*$")
 OTHER = "other"
+MOST_BYTES = 200_000_000  # of one entry, unpacked
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,22 @@ def read_rules(values: Sequence[Any], path: Path) -> list[Rule]:
     return rules
 
 
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """An entry of the archive. Raises KeyError where there is none, MeshError for one that unpacks to more than MOST_BYTES."""
+    entry = archive.getinfo(name)
+    if entry.file_size > MOST_BYTES:  # no more than that is ever unpacked of it
+        raise MeshError(f"{name} unpacks to {entry.file_size:,} bytes, more than {MOST_BYTES:,}")
+    return archive.read(entry)
+
+
 def read_catalogue(archive: zipfile.ZipFile, path: Path) -> list[Model]:
     """Every model, in the catalogue's order. Raises SourceError naming the archive and the entry that lacks something."""
     try:
-        text = archive.read(CATALOGUE).decode("latin-1")
+        text = _read(archive, CATALOGUE).decode("latin-1")
     except KeyError:
         raise SourceError(f"{path}: no furniture library: there is no {CATALOGUE} in it") from None
+    except MeshError as error:
+        raise SourceError(f"{path}: {error}") from None
     entries: dict[int, dict[str, str]] = {}
     for line in text.splitlines():
         if found := _PROPERTY.match(line):
@@ -109,10 +120,10 @@ def read_model(archive: zipfile.ZipFile, model: Model) -> Mesh:
 
     def read(name: str) -> bytes | None:
         found = inside.get(posixpath.join(folder, posixpath.basename(name.replace("\\", "/"))).lower())
-        return archive.read(found) if found else None
+        return _read(archive, found) if found else None
 
     try:
-        text = archive.read(model.path).decode("latin-1")
+        text = _read(archive, model.path).decode("latin-1")
     except KeyError:
         raise MeshError(f"there is no {model.path} in the archive") from None
     except (zipfile.BadZipFile, zlib.error, OSError) as error:

@@ -17,6 +17,7 @@ from soda.data.sources.published.records import Contents, MissingError, Record
 PARTS = {"train": "smallnorb-5x46789x9x18x6x2x96x96-training", "test": "smallnorb-5x01235x9x18x6x2x96x96-testing"}
 FACTORS = ("category", "instance", "elevation", "azimuth", "lighting")
 _CATEGORIES = ("animal", "human", "plane", "truck", "car")
+_MOST_BYTES = 2_000_000_000  # of one file unpacked (the largest has 448 million)
 _TYPES: dict[int, np.dtype] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 
 
@@ -55,7 +56,10 @@ def read_norb(path: Path) -> np.ndarray:
     Raises SourceError naming a file that is damaged or of another format.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
         magic, dims = struct.unpack_from("<II", data)
         if magic not in _TYPES or not 1 <= dims <= 8:
             raise ValueError(f"its first number is {magic:#x}")
