@@ -18,6 +18,10 @@ GITIGNORE = """\
 __pycache__/
 .prefect/
 /runs/
+# Releases and the key that signs them; samples of what was served
+/releases/
+/.release/
+/drift/
 # What DVC keeps; reports/*.json are kept by git
 /data/
 /models/

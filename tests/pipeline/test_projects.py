@@ -21,6 +21,7 @@ from soda.projects import ProjectError, project
 from soda.projects.template import template_files
 
 ROOT = Path(__file__).parents[2]
+QUIETLY = ("--quiet", "--no-deps", "--no-index", "--ignore-installed")  # the package may be installed beside what it depends on
 NAME = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "A"), ("EMAIL", "a@b.c"))}
 
 
@@ -75,7 +76,9 @@ def test_deployments_of_a_project_find_the_installed_flow(tmp_path: Path) -> Non
 
     main(["new", str(tmp_path / "a")])
     deployments = yaml.safe_load((tmp_path / "a/prefect.yaml").read_text())["deployments"]
-    assert [load_flow_from_entrypoint(each["entrypoint"]).name for each in deployments] == ["soda-pipeline", "soda-tidy"]
+    flows = {each["name"]: load_flow_from_entrypoint(each["entrypoint"]).name for each in deployments}
+    assert flows["pipeline"] == flows["nightly"] == "soda-pipeline"
+    assert {name: f"soda-{name}" for name in flows if name not in ("pipeline", "nightly")}.items() <= flows.items()
 
 
 def test_a_newer_package_brings_what_nobody_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +158,7 @@ def test_wheel_and_sdist_are_built_and_serve_outside_any_clone(tmp_path: Path) -
     (packages,) = environment.glob("lib/*/site-packages")
     (packages / "others.pth").write_text(str(Path(np.__file__).parents[1]) + "\n")  # what it depends on
     python = environment / "bin/python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=tmp_path)
+    run(sys.executable, "-m", "pip", "--python", python, "install", *QUIETLY, wheel, cwd=tmp_path)
     pictures = album(tmp_path / "album")
     run(environment / "bin/soda", "new", tmp_path / "p", "--folder", pictures, cwd=tmp_path, python_path=None)
     where = run(python, "-c", "import soda, flows; print(soda.__file__, flows.__file__)", cwd=tmp_path / "p", python_path=None)
