@@ -6,7 +6,7 @@ import importlib.metadata
 import subprocess
 from pathlib import Path
 
-DISTRIBUTION = "soda"
+DISTRIBUTION = "soda-encoder"
 
 
 def code_version(package: Path = Path(__file__).parents[1]) -> str:

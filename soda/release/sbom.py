@@ -14,7 +14,7 @@ from typing import Any
 
 from soda.common.files import file_sha256
 
-PROJECT = "soda"
+PROJECT = "soda-encoder"
 
 
 def bill(files: dict[str, Path] | None = None, *, version: str = "") -> dict[str, Any]:

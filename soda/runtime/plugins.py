@@ -1,4 +1,4 @@
-"""Formats of pictures that Pillow reads by a plugin, where one is installed: `pip install 'soda[formats]'`."""
+"""Formats of pictures that Pillow reads by a plugin, where one is installed: `pip install 'soda-encoder[formats]'`."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from soda.serve.served import VERSION, Served
 
 _log = logging.getLogger(__name__)
 
-SERVER_VERSION = installed_version("soda")
+SERVER_VERSION = installed_version("soda-encoder")
 INLINE_BYTES = 1 << 16
 """JSON up to this size is parsed on the spot; more of it in a thread, so that it holds up nobody."""
 
