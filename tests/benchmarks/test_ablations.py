@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,14 @@ from scipy import stats
 
 from benchmarks.claims import __main__ as command
 from benchmarks.claims.arms import CLAIMS, STUDIES, Arm, Study
+from benchmarks.claims.jobs import config_of
 from benchmarks.claims.results import TEST, UNTRAINED, Results, claims_json, decide
 from benchmarks.claims.statistics import holm, paired
 from soda.data.dataset import PreparedData
 from soda.evaluation.factors import read_factors
 from soda.evaluation.samples import draw_sample
 from tests.support.prepared_factory import make_prepared
+from tests.support.settings import ROOT
 from tests.support.shapes import render
 
 
@@ -62,9 +66,9 @@ def test_verdicts_follow_from_paired_differences(tmp_path: Path) -> None:
 @pytest.mark.parametrize("study", list(STUDIES))
 def test_every_arm_is_possible_and_differs_from_the_base_and_claims_name_arms(study: str) -> None:
     arms = STUDIES[study].arms
-    base = command.config_of(study, "base", 0, 1000)
+    base = config_of(study, "base", 0, 1000)
     for name, arm in arms.items():
-        config = command.config_of(study, name, 0, 1000)
+        config = config_of(study, name, 0, 1000)
         assert (config != base) == (name != "base")
         assert config.train.images == 1000 * arm.longer
     named = {arm for claim in CLAIMS if claim.study == study for arm in (claim.better, claim.worse)}
@@ -125,3 +129,23 @@ def test_factors_are_read_from_the_manifest(tmp_path: Path) -> None:
     assert factors.codes["train"]["hue"].tolist() == [[1, -1, 0][i % 3] for i in samples["train"].indices]
     plain = PreparedData(make_prepared(tmp_path / "without", n=60))
     assert read_factors(plain, {"train": draw_sample(plain.split("train"), 9, 0)}) is None
+
+
+def test_runs_go_side_by_side_in_processes_of_their_own(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    colour, shape = generator.integers(0, 3, 200), generator.integers(0, 4, 200)
+    shapes = render(colour, shape).repeat(2, axis=1).repeat(2, axis=2)  # 32 px, as the study's
+
+    def edit(manifest: pd.DataFrame) -> pd.DataFrame:
+        return manifest.assign(**{"factor.colour": [f"c{c}" for c in colour], "factor.shape": [f"s{s}" for s in shape]})
+
+    make_prepared(tmp_path / "runs/main/prepared", pixels=shapes, edit=edit)
+    for folder in ("images", "results"):
+        (tmp_path / "docs" / folder).mkdir(parents=True)
+    words = ["--images", "128", "--seeds", "1", "--studies", "main", "--arms", "masking_off", "--processes", "1"]
+    places = ["--runs", tmp_path / "runs", "--docs", tmp_path / "docs"]
+    line = [sys.executable, "-m", "benchmarks.claims", *words, *map(str, places)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "docs/results/claims_runs.json").read_text())
+    assert {row["arm"] for row in rows} == {"masking_off", UNTRAINED, "pixels"}
