@@ -23,6 +23,11 @@ def add_commands(commands: Any) -> None:
     add_target(command)
     command.add_argument("--threshold", type=float, default=0.98, help="cosine from which two are looked at (0.98)")
     command.add_argument(
+        "--kinds",
+        action="store_true",
+        help="print two more columns: what each is (stays, exact or near copy, only similar), and of which one it is a copy",
+    )
+    command.add_argument(
         "--plan",
         type=Path,
         metavar="CSV",
@@ -50,7 +55,7 @@ def _duplicates(args: argparse.Namespace) -> None:
         names = [found.names[row] for row in group]
         for each in members:
             of = () if each.of is None else (names[each.of],)
-            rows.append((str(number), names[each.place], each.kind, *of))
+            rows.append((str(number), names[each.place], *((each.kind, *of) if args.kinds else ())))
         if args.plan:
             groups.append(members)
         sections.append(Section(_heading(members), [_shown(found, group, member) for member in members]))

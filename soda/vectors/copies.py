@@ -19,7 +19,7 @@ import numpy as np
 from soda.common.cores import usable_cores
 from soda.common.files import whole_file
 from soda.runtime.preprocess import MAX_PIXELS
-from soda.vectors.looks import ALIKE, Look, are_near, coarse, look_at
+from soda.vectors.looks import ALIKE, Look, are_near, coarse, fine, look_at
 
 KEEP, EXACT, NEAR, LINK, SIMILAR, UNREAD = "keep", "exact", "near", "link", "similar", "unread"
 COPIES = (EXACT, NEAR)
@@ -93,13 +93,14 @@ class _Kept:
     def __init__(self) -> None:
         self._places: list[int] = []
         self._looks: list[Look] = []
-        self._levels = np.empty((16, 64), np.float32)
+        self._levels = [np.empty((16, 64), np.float32), np.empty((16, 3072), np.float16)]
         self._by_digest: dict[str, int] = {}
 
     def add(self, place: int, look: Look) -> None:
-        if len(self._looks) == len(self._levels):
-            self._levels = np.concatenate([self._levels, np.empty_like(self._levels)])
-        self._levels[len(self._looks)] = coarse(look)
+        if len(self._looks) == len(self._levels[0]):
+            self._levels = [np.concatenate([levels, np.empty_like(levels)]) for levels in self._levels]
+        for levels, mine in zip(self._levels, (coarse(look), fine(look)), strict=True):
+            levels[len(self._looks)] = mine
         self._by_digest[look.digest] = len(self._looks)
         self._places.append(place)
         self._looks.append(look)
@@ -111,8 +112,10 @@ class _Kept:
             one = os.path.samefile(self._looks[same].path, look.path)
             return self._places[same], LINK if one else EXACT
         if look.plain:
-            apart = np.abs(self._levels[: len(self._looks)] - coarse(look)).mean(1)
-            for number in np.flatnonzero(apart <= 2 * ALIKE):
+            near = np.arange(len(self._looks))
+            for levels, mine in zip(self._levels, (coarse(look), fine(look)), strict=True):  # the second looks at few
+                near = near[np.abs(levels[near].astype(np.float32) - mine).mean(1) <= 2 * ALIKE]
+            for number in near.tolist():
                 if are_near(self._looks[number], look):
                     return self._places[number], NEAR
         return None, SIMILAR

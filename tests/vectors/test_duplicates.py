@@ -158,7 +158,17 @@ def test_on_the_command_line(album: Path, tmp_path: Path, capsys: pytest.Capture
     encoder = ["--encoder", str(ENCODER), "--threads", "1"]
     main(["embed", str(album), "-o", str(tmp_path / "v.parquet"), *encoder])
     capsys.readouterr()
-    about = ["--plan", str(tmp_path / "plan.csv"), "-o", str(tmp_path / "d.html"), "--method", method, "--threshold", "0.97"]
+    about = [
+        "--plan",
+        str(tmp_path / "plan.csv"),
+        "-o",
+        str(tmp_path / "d.html"),
+        "--method",
+        method,
+        "--threshold",
+        "0.97",
+        "--kinds",
+    ]
     main(["duplicates", str(tmp_path / "v.parquet"), *about, *encoder])
     said = capsys.readouterr()
     rows = [line.split("\t") for line in said.out.splitlines()]

@@ -506,7 +506,7 @@ def test_the_commands_say_what_they_found_and_show_it(
     assert all(float(row[0]) > 0.9999 for row in rows[:3]) and float(rows[3][0]) < 0.9999
     assert len(Page(tmp_path / "s.html").images) == 6
 
-    rows = soda(capsys, "duplicates", *about, "--threshold", 0.9999, "-o", tmp_path / "d.html")
+    rows = soda(capsys, "duplicates", *about, "--kinds", "--threshold", 0.9999, "-o", tmp_path / "d.html")
     assert rows == [
         ["0", "another.bmp", "keep"],
         ["0", "<b>&/03.webp", "exact", "another.bmp"],
