@@ -117,7 +117,9 @@ def _lost(root: Path) -> list[str]:
 
 
 def _is_whole(stage: Any, declared: set[str]) -> bool:
-    outs = stage.get("outs", []) if isinstance(stage, dict) else []
+    outs = (stage.get("outs") or []) if isinstance(stage, dict) else []
+    if not all(isinstance(out, dict) for out in outs):
+        return False
     return declared <= {out.get("path") for out in outs} and all(
         "size" in out and ("nfiles" in out or not str(out.get("md5")).endswith(".dir")) for out in outs
     )
