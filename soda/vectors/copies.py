@@ -93,7 +93,7 @@ class _Kept:
     def __init__(self) -> None:
         self._places: list[int] = []
         self._looks: list[Look] = []
-        self._levels = [np.empty((16, 64), np.float32), np.empty((16, 3072), np.float16)]
+        self._levels: list[np.ndarray] = [np.empty((16, 64), np.float32), np.empty((16, 3072), np.float16)]
         self._by_digest: dict[str, int] = {}
 
     def add(self, place: int, look: Look) -> None:
