@@ -19,7 +19,7 @@ import numpy as np
 from soda.common.cores import usable_cores
 from soda.common.files import whole_file
 from soda.runtime.preprocess import MAX_PIXELS
-from soda.vectors.looks import ALIKE, Look, are_near, coarse, fine, look_at
+from soda.vectors.looks import COARSE, SIDE, TILE, Look, are_near, coarse, fine, look_at, may_be_near
 
 KEEP, EXACT, NEAR, LINK, SIMILAR, UNREAD = "keep", "exact", "near", "link", "similar", "unread"
 COPIES = (EXACT, NEAR)
@@ -93,14 +93,15 @@ class _Kept:
     def __init__(self) -> None:
         self._places: list[int] = []
         self._looks: list[Look] = []
-        self._levels: list[np.ndarray] = [np.empty((16, 64), np.float32), np.empty((16, 3072), np.float16)]
+        self._coarse = np.empty((16, 64), np.float32)
+        self._fine = np.empty((16, (SIDE // TILE) ** 2, 12), np.float16)
         self._by_digest: dict[str, int] = {}
 
     def add(self, place: int, look: Look) -> None:
-        if len(self._looks) == len(self._levels[0]):
-            self._levels = [np.concatenate([levels, np.empty_like(levels)]) for levels in self._levels]
-        for levels, mine in zip(self._levels, (coarse(look), fine(look)), strict=True):
-            levels[len(self._looks)] = mine
+        count = len(self._looks)
+        if count == len(self._coarse):
+            self._coarse, self._fine = (np.concatenate([each, np.empty_like(each)]) for each in (self._coarse, self._fine))
+        self._coarse[count], self._fine[count] = coarse(look), fine(look)
         self._by_digest[look.digest] = len(self._looks)
         self._places.append(place)
         self._looks.append(look)
@@ -112,10 +113,8 @@ class _Kept:
             one = os.path.samefile(self._looks[same].path, look.path)
             return self._places[same], LINK if one else EXACT
         if look.plain:
-            near = np.arange(len(self._looks))
-            for levels, mine in zip(self._levels, (coarse(look), fine(look)), strict=True):  # the second looks at few
-                near = near[np.abs(levels[near].astype(np.float32) - mine).mean(1) <= 2 * ALIKE]
-            for number in near.tolist():
+            near = np.flatnonzero(np.abs(self._coarse[: len(self._looks)] - coarse(look)).mean(1) <= COARSE)
+            for number in near[may_be_near(self._fine[near], fine(look))].tolist():
                 if are_near(self._looks[number], look):
                     return self._places[number], NEAR
         return None, SIMILAR

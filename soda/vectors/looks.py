@@ -30,6 +30,12 @@ EDITED_SHARE = 0.02
 ALIKE = 4.0
 """Grey levels by which the other tiles may differ, on average."""
 
+COARSE = ALIKE + EDITED_SHARE * 255
+"""By which two near copies may differ on average, edited tiles and all."""
+
+ROUNDED = 16.0
+"""Of a sum over all tiles, what waiting in float16 may add to it: half a step of 1 / 8, at 256 tiles."""
+
 BUSY = 4.0
 """Deviation of grey levels from which a tile shows something."""
 
@@ -84,20 +90,31 @@ def are_near(a: Look, b: Look) -> bool:
 
 
 def coarse(look: Look) -> np.ndarray:
-    """8 x 8 grey levels: (64,) float32. Those of near copies differ by 2 * ALIKE at most, on average."""
+    """8 x 8 grey levels: (64,) float32. Those of near copies differ by COARSE at most, on average."""
     return look.thumb.astype(np.float32).reshape(8, SIDE // 8, 8, SIDE // 8, 3).mean((1, 3, 4)).reshape(-1)
 
 
 def fine(look: Look) -> np.ndarray:
-    """Half of the thumbnail's sides, in colour: (3072,) float32. What holds of `coarse` holds of these."""
+    """Half of the thumbnail's sides, in colour, tile by tile: (tiles, 12) float32."""
     half = SIDE // 2
-    return look.thumb.astype(np.float32).reshape(half, 2, half, 2, 3).mean((1, 3)).reshape(-1)
+    means = look.thumb.astype(np.float32).reshape(half, 2, half, 2, 3).mean((1, 3))
+    return _tiles(means, TILE // 2)
 
 
-def _tiles(values: np.ndarray) -> np.ndarray:
-    """(SIDE, SIDE, 3) -> (tiles, numbers of a tile)."""
-    count = SIDE // TILE
-    return values.reshape(count, TILE, count, TILE, 3).transpose(0, 2, 1, 3, 4).reshape(count * count, -1)
+def may_be_near(many: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """Which of some pictures (n, tiles, 12) can be near copies of one (tiles, 12), all as `fine` has them: (n,) bool.
+
+    Where `are_near` holds, so does this: means differ by no more than what they are means of, whichever tiles were edited.
+    """
+    apart = np.abs(many.astype(np.float32) - one).mean(2)  # (n, tiles)
+    left = len(one) - int(EDITED_SHARE * len(one))
+    return np.partition(apart, left - 1, axis=1)[:, :left].sum(1) <= ALIKE * len(one) + ROUNDED
+
+
+def _tiles(values: np.ndarray, side: int = TILE) -> np.ndarray:
+    """Tiles of `side` px: (S, S, 3) -> (tiles, numbers of a tile)."""
+    count = len(values) // side
+    return values.reshape(count, side, count, side, 3).transpose(0, 2, 1, 3, 4).reshape(count * count, -1)
 
 
 def _is_plain(path: Path, max_pixels: int) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from benchmarks.duplicates_scale import THRESHOLD, draw, share_found
 from soda.cli import main
 from soda.runtime import duplicates
-from soda.vectors import join, spill
+from soda.vectors import join, looks, spill
 from soda.vectors.copies import told_apart, write_plan
 from soda.vectors.grouped import group_table
 from soda.vectors.join import near_groups
@@ -115,6 +115,27 @@ def test_what_a_thumbnail_does_not_show_is_no_copy(tmp_path: Path) -> None:
     found = kinds(sorted(tmp_path.iterdir()))
     assert {name for name, (kind, _) in found.items() if kind == "similar"} == {"plain.png", "film.gif", "grey.png", "deep.png"}
     assert found["alpha.png"] == ("exact", "alpha copy.png")
+
+
+def test_no_near_copy_is_passed_over_before_it_is_looked_at() -> None:
+    """Spots painted over and a change of all pixels, up to the very edge of what is near."""
+    generator, near = np.random.default_rng(0), 0
+
+    def look(thumb: np.ndarray) -> looks.Look:
+        return looks.Look(Path("x"), 1, 64, 64, True, "", thumb.astype(np.uint8))
+
+    for _ in range(300):
+        thumb = generator.integers(0, 256, (64, 64, 3)).astype(float)
+        other = np.clip(thumb + generator.choice([-1, 1], thumb.shape) * generator.uniform(2, 5), 0, 255)
+        for tile in generator.choice(256, generator.integers(0, 8), replace=False):
+            y, x = 4 * (tile // 16), 4 * (tile % 16)
+            other[y : y + 4, x : x + 4] = 255 * (thumb[y : y + 4, x : x + 4].mean() < 128)
+        a, b = look(thumb), look(other)
+        if looks.are_near(a, b):
+            near += 1
+            assert np.abs(looks.coarse(a) - looks.coarse(b)).mean() <= looks.COARSE
+            assert looks.may_be_near(looks.fine(a)[None].astype(np.float16), looks.fine(b)).all()
+    assert 50 < near < 250
 
 
 def test_two_takes_are_similar_and_not_copies(tmp_path: Path) -> None:
