@@ -88,7 +88,7 @@ def test_dvc_killed_while_a_stage_is_at_work_leaves_nothing_running(project: Pat
             (parent,) = [
                 each
                 for each in psutil.Process(int((project / "pid").read_text())).parents()
-                if "dvc_process" in str(each.cmdline())
+                if "from flows.dvc_process" in str(each.cmdline())
             ]
             parent.kill()
 
