@@ -22,7 +22,7 @@ from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.prepare import prepare
 from soda.layout import PREPARED, RESULTS, ZOO
-from soda.monitor.sample import Sample, sample_of
+from soda.monitor.sample import Sample, seen_by
 from soda.monitor.watch import RATE, Watch
 from soda.runtime import Encoder
 
@@ -50,9 +50,7 @@ def swapped(images: np.ndarray) -> np.ndarray:
 
 def embedded(encoder: Encoder, images: np.ndarray, labels: np.ndarray | None = None) -> Sample:
     """(N, S, S, C) uint8 as the service would see it."""
-    coloured = np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
-    z = np.concatenate([encoder.run(coloured[start : start + 256]) for start in range(0, len(coloured), 256)])
-    return sample_of(z, str(encoder.path), images=coloured, **({} if labels is None else {"labels": labels}))
+    return seen_by(encoder, images, **({} if labels is None else {"labels": labels}))
 
 
 def avatars(folder: Path, count: int) -> np.ndarray:

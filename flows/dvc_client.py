@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -21,14 +20,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from flows.ending import end_group
 from flows.killed import describe, signal_of
 from flows.relay import Relay
 from soda.common.errors import SodaError
 from soda.common.safekeeping import keep_copies
 
 logger = logging.getLogger(__name__)
-
-GRACE_SECONDS = 60.0  # between asking a stage to stop (training then saves its checkpoint) and ending it
 
 # With -P and without PYTHONPATH: the project's own folder may hold another `flows`, and its stages get the environment as it is.
 _PROCESS = "import sys; sys.path.insert(0, sys.argv[1]); from flows.dvc_process import main; main(int(sys.argv[2]))"
@@ -135,7 +133,7 @@ class Dvc:
         """Bring one stage up to date (`dvc repro --single-item`), sending each line that it prints to `log` as it comes.
 
         Whatever interrupts this call - a time-out, a cancelled run, Ctrl-C - first stops the stage and all it started with
-        SIGTERM, and with SIGKILL only after GRACE_SECONDS. Raises StageError when the stage fails.
+        SIGTERM, and with SIGKILL only when it does not listen. Raises StageError when the stage fails.
         """
         keep_copies(self.root)
         started, since = time.monotonic(), time.time()
@@ -167,7 +165,7 @@ class Dvc:
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self._stop(Relay(logger.info))
+            end_group(self._process, Relay(logger.info))
         self._forget()
 
     def _forget(self) -> None:
@@ -189,11 +187,11 @@ class Dvc:
         except BrokenPipeError:
             line = b""
         except BaseException:
-            self._stop(relay)
+            end_group(process, relay)
             self._forget()
             raise
         if not line:  # the process is gone; what it started may not be
-            self._stop(relay)
+            end_group(process, relay)
             status = process.returncode
             self._forget()
             sign = signal_of(status)
@@ -226,26 +224,3 @@ class Dvc:
             relay.feed(chunk)  # printed before the answer was given
         relay.flush()
         return line
-
-    def _stop(self, relay: Relay) -> None:
-        """Ask the whole group to stop, pass on what it still says, and end it when it does not listen."""
-        process = self._process
-        assert process is not None and process.stdout is not None
-        group, output, deadline = process.pid, process.stdout.fileno(), time.monotonic() + GRACE_SECONDS
-        try:
-            os.killpg(group, signal.SIGTERM)
-            while (left := deadline - time.monotonic()) > 0:
-                if not select.select([output], [], [], left)[0] or not (chunk := os.read(output, 65536)):
-                    break
-                relay.feed(chunk)
-            relay.flush()
-            while time.monotonic() < deadline:
-                process.poll()  # reaps DVC, which leaves before the stage does
-                os.killpg(group, 0)
-                time.sleep(0.05)
-        except ProcessLookupError:
-            return
-        finally:  # out of patience, or a second Ctrl-C
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-            process.wait()

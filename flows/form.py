@@ -24,7 +24,7 @@ def experiments(project: Path = _PROJECT) -> list[str]:
     return sorted(file.stem for file in (project / "conf/experiment").glob("*.yaml"))
 
 
-def stages(project: Path = _PROJECT) -> list[str]:
+def declared_stages(project: Path = _PROJECT) -> list[str]:
     """The stages in the order in which dvc.yaml has them; none where there is no dvc.yaml, as in an installed package."""
     try:
         declared = yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -39,8 +39,8 @@ def _listed(names: list[str], title: str) -> WithJsonSchema:
 
 
 Experiment = Annotated[str | None, _listed([AS_BEFORE, *experiments()], "Experiment")]
-FromStage = Annotated[str | None, _listed([FIRST, *stages()], "From stage")]
-UntilStage = Annotated[str | None, _listed([LAST, *stages()], "Until stage")]
+FromStage = Annotated[str | None, _listed([FIRST, *declared_stages()], "From stage")]
+UntilStage = Annotated[str | None, _listed([LAST, *declared_stages()], "Until stage")]
 
 
 def chosen(value: str | None) -> str | None:

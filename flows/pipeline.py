@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import TerminationSignal
@@ -20,9 +19,9 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed, State
 
 from flows.artifacts import publish
-from flows.dvc_client import CODE, Dvc, StageError, StageResult, allow_without_git
+from flows.dvc_client import Dvc, StageError, StageResult, allow_without_git
 from flows.folder import require_hashable
-from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen
+from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen, declared_stages
 from flows.lock import settle_ends, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.processes import clear_dead_locks
@@ -67,12 +66,11 @@ def stage_task(stage: str, dvc: Dvc, force: bool) -> StageResult | State[StageRe
 
 def _require_stages(root: Path, **names: str | None) -> None:
     """Asked before params.yaml is touched, and therefore of dvc.yaml itself: DVC cannot read that without params.yaml."""
-    for parameter, name in names.items():
-        if not name:
-            continue
-        stages = [stage for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"] if stage != CODE]
-        if name not in stages:
-            raise ConfigError(f"{parameter}: there is no stage {name!r}; there are {', '.join(stages)}")
+    asked = {parameter: name for parameter, name in names.items() if name}
+    declared = declared_stages(root) if asked else []
+    for parameter, name in asked.items():
+        if name not in declared:
+            raise ConfigError(f"{parameter}: there is no stage {name!r}; there are {', '.join(declared)}")
 
 
 def _chosen_stages(order: list[str], first: str | None, last: str | None) -> list[str]:

@@ -22,12 +22,12 @@ from flows.workspace import project_of
 from soda.common.errors import SodaError
 from soda.layout import RELEASES
 from soda.release import NotBetterError, ReleasedAlreadyError
-from soda.release.store import current_folder
+from soda.release.store import ENCODER, current_folder
 
 
 def released_encoder(project: Path) -> Path:
     """The encoder that is in use. Raises ReleaseError when none is released."""
-    return current_folder(project / RELEASES) / "encoder.onnx"
+    return current_folder(project / RELEASES) / ENCODER
 
 
 @flow(name="soda-release", flow_run_name="release", persist_result=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -26,25 +27,37 @@ VIEWS = {
 """Of which each method takes the better on validation: crops and mirrors alone, or what views=paper has."""
 
 
-class Method(nn.Module):
-    """An encoder and what trains it. views: how the two views of an image are drawn."""
+class Method(nn.Module, ABC):
+    """An encoder and what trains it."""
 
-    def __init__(self, encoder: nn.Module, views: str) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
-        self.encoder, self.views = encoder, VIEWS[views]
+        self.encoder = encoder
 
+    @abstractmethod
     def loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """images: (B, C, S, S) in [-1, 1], not augmented."""
-        return self.of_views(*(augment(images, self.views, generator) for _ in range(2)))
-
-    def of_views(self, first: Tensor, second: Tensor) -> Tensor:
-        raise NotImplementedError
 
     def after_step(self, done: float) -> None:
         """Called after each step; done: share of the training, 0 to 1."""
 
 
-class SimCLR(Method):
+class OfViews(Method):
+    """A method that compares two views of an image. views: how they are drawn."""
+
+    def __init__(self, encoder: nn.Module, views: str) -> None:
+        super().__init__(encoder)
+        self.views = VIEWS[views]
+
+    def loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        return self.of_views(*(augment(images, self.views, generator) for _ in range(2)))
+
+    @abstractmethod
+    def of_views(self, first: Tensor, second: Tensor) -> Tensor:
+        """The loss of two views of each image, (B, C, S, S) each."""
+
+
+class SimCLR(OfViews):
     """Chen et al. 2020."""
 
     def __init__(self, encoder: nn.Module, views: str, dim: int) -> None:
@@ -59,7 +72,7 @@ class SimCLR(Method):
         return self.criterion(a, b)
 
 
-class VICReg(Method):
+class VICReg(OfViews):
     """Bardes et al. 2022."""
 
     def __init__(self, encoder: nn.Module, views: str, dim: int) -> None:
@@ -73,7 +86,7 @@ class VICReg(Method):
         return self.criterion(self.head(self.encoder(first)), self.head(self.encoder(second)))
 
 
-class _Follower(Method):
+class _Follower(OfViews):
     """A method with a slow copy of its encoder and head. base: how slowly it follows at first; at the end it stands."""
 
     base = 0.99
@@ -129,8 +142,8 @@ class DINO(_Follower):
 class Autoencoder(Method):
     """A plain autoencoder: mean squared error of the image itself, as it is. Its decoder mirrors the encoder."""
 
-    def __init__(self, encoder: nn.Module, views: str, dim: int, *, channels: int, size: int, width: int) -> None:
-        super().__init__(encoder, views)
+    def __init__(self, encoder: nn.Module, dim: int, *, channels: int, size: int, width: int) -> None:
+        super().__init__(encoder)
         layers: list[nn.Module] = [nn.Linear(dim, 4 * width * 16), nn.ReLU(), nn.Unflatten(1, (4 * width, 4, 4))]
         side, now = 4, 4 * width
         while side < size:
@@ -150,7 +163,7 @@ class Autoencoder(Method):
 
 def _autoencoder(encoder: nn.Module, views: str, config: Config) -> Method:
     about = {"channels": config.dataset.channels, "size": config.dataset.image_size, "width": config.model.encoder_width}
-    return Autoencoder(encoder, views, config.model.latent_dim, **about)
+    return Autoencoder(encoder, config.model.latent_dim, **about)
 
 
 def _of_two_views(kind: Callable[[nn.Module, str, int], Method]) -> Callable[[nn.Module, str, Config], Method]:

@@ -10,6 +10,7 @@ from soda.commands._encoders import add_encoder, add_vectors, open_encoder, vect
 from soda.commands._sheets import pixel_limit
 
 if TYPE_CHECKING:
+    from soda.runtime import Encoder
     from soda.vectors.sheet import Shown
     from soda.vectors.store import Vectors
 
@@ -31,14 +32,20 @@ def add_method(command: argparse.ArgumentParser) -> None:
 
 def vectors_in(args: argparse.Namespace) -> Vectors:
     """All latents of the target in memory, ready to be compared."""
-    from soda.vectors.origin import Origin
-    from soda.vectors.store import Vectors, read_vectors
+    from soda.vectors.store import read_vectors
 
     if not args.target.is_dir():
-        found_vectors = read_vectors(args.target)
-        vectors_of(args, found_vectors.origin)
-        return found_vectors
-    encoder = open_encoder(args)
+        found = read_vectors(args.target)
+        vectors_of(args, found.origin)
+        return found
+    return embedded(open_encoder(args), args)
+
+
+def embedded(encoder: Encoder, args: argparse.Namespace) -> Vectors:
+    """What `encoder` makes of the target, a folder."""
+    from soda.vectors.origin import Origin
+    from soda.vectors.store import Vectors
+
     found = encoder.embed_all(args.target, **streaming(args))
     return Vectors(found.names, found.z, Origin.of(encoder, args.target, COMPARED))
 

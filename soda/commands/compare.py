@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from soda.commands._encoders import add_encoder, add_vectors, open_encoder
 from soda.commands._sheets import add_sheet, sheet_of, show
-from soda.commands._targets import COMPARED, streaming
+from soda.commands._targets import embedded
 from soda.common.checks import whole_number
 from soda.common.errors import InputError
 
@@ -67,16 +67,13 @@ def _compare(args: argparse.Namespace) -> None:
 
 def _vectors_of(which: Path, args: argparse.Namespace) -> Vectors:
     """Of a table what it holds; else what this encoder makes of the folder."""
-    from soda.vectors.origin import Origin
-    from soda.vectors.store import SUFFIXES, Vectors, read_vectors
+    from soda.vectors.store import SUFFIXES, read_vectors
 
     if which.suffix in SUFFIXES:
         return read_vectors(which)
     if args.target is None:
         raise InputError(f"{which}: an encoder needs a folder of pictures behind A and B; tables of vectors need none")
-    encoder = open_encoder(argparse.Namespace(**{**vars(args), "encoder": _encoder_in(which)}))
-    found = encoder.embed_all(args.target, **streaming(args))
-    return Vectors(found.names, found.z, Origin.of(encoder, args.target, COMPARED))
+    return embedded(open_encoder(argparse.Namespace(**{**vars(args), "encoder": _encoder_in(which)})), args)
 
 
 def _encoder_in(which: Path) -> Path:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from soda.runtime import Encoder
     from soda.vectors.sheet import Shown
 
-_BATCH = 256
 _SHOWN = 60  # pictures of the report
 
 
@@ -55,7 +54,7 @@ def _open(path: Path) -> Encoder:
 
 def _reference(args: argparse.Namespace) -> None:
     from soda.data.dataset import PreparedData
-    from soda.monitor.sample import identity, sample_of
+    from soda.monitor.sample import seen_by
 
     whole_number("--most", args.most, 1)
     encoder, data = _open(args.encoder), PreparedData(args.prepared)
@@ -63,23 +62,15 @@ def _reference(args: argparse.Namespace) -> None:
     chosen = np.sort(np.random.default_rng(0).permutation(sum(map(len, splits)))[: args.most])
     rows = [chosen[(chosen >= first) & (chosen < first + len(split))] - first for split, first in _starts(splits)]
     parts = list(zip(splits, rows, strict=True))
-    images = _coloured(np.concatenate([split.gather(own) for split, own in parts]))
+    images = np.concatenate([split.gather(own) for split, own in parts])
     labels = {"labels": np.concatenate([split.column("label")[own] for split, own in parts])} if args.labels else {}
-    sample_of(_encode(encoder, images), identity(encoder), images=images, **labels).save(args.output)
+    seen_by(encoder, images, **labels).save(args.output)
     print(f"{args.output}: {len(images):,} pictures of {' and '.join(split.name for split in splits)}")
 
 
 def _starts(splits: list[Split]) -> list[tuple[Split, int]]:
     """Each split, and how many rows there are before it."""
     return [(split, sum(map(len, splits[:place]))) for place, split in enumerate(splits)]
-
-
-def _coloured(images: np.ndarray) -> np.ndarray:
-    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
-
-
-def _encode(encoder: Encoder, images: np.ndarray) -> np.ndarray:
-    return np.concatenate([encoder.run(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)])
 
 
 def _drift(args: argparse.Namespace) -> None:
@@ -112,12 +103,12 @@ def _about(found: Judgement, sample: Sample) -> str:
 def _of_folder(folder: Path, encoder_file: Path, most: int) -> Sample:
     """A sample of the pictures in a folder and below. Raises MonitorError when none can be read."""
     from soda.monitor import MonitorError
-    from soda.monitor.sample import identity, sample_of
+    from soda.monitor.sample import seen_by
     from soda.runtime import PictureError, pictures_in
     from soda.runtime.preprocess import load_picture, to_square
 
     whole_number("--most", most, 1)
-    encoder, files, squares = _open(encoder_file), sorted(pictures_in(folder)), []
+    encoder, files, squares = _open(encoder_file), list(pictures_in(folder)), []
     drawn, kept = np.random.default_rng(0).permutation(len(files))[:most], []
     for name in (files[place] for place in np.sort(drawn)):
         try:
@@ -127,8 +118,7 @@ def _of_folder(folder: Path, encoder_file: Path, most: int) -> Sample:
             continue  # the gate names them
     if not squares:
         raise MonitorError(f"{folder}: there is no readable picture in it")
-    images = np.stack(squares)
-    return sample_of(_encode(encoder, images), identity(encoder), images=images, files=kept, seen=len(files))
+    return seen_by(encoder, np.stack(squares), files=kept, seen=len(files))
 
 
 def _page(path: Path, found: Judgement, sample: Sample, about: str) -> None:

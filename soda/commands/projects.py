@@ -15,8 +15,6 @@ QUIET = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "DVC_NO_ANALYTICS": "1",
-    "GX_ANALYTICS_ENABLED": "false",
 }
 
 
@@ -73,8 +71,7 @@ def _run(args: argparse.Namespace) -> None:
         print(f"brought up to the installed package: {', '.join(changed)}", file=sys.stderr)
     if kept:
         print(f"yours, and left as they are though the package changed them: {', '.join(kept)}", file=sys.stderr)
-    beside = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1,localhost"]))
-    own = {"PREFECT_HOME": str(Path(".prefect").resolve()), "NO_PROXY": beside, "no_proxy": beside}
+    own = {"PREFECT_HOME": str(Path(".prefect").resolve())}
     command = [sys.executable, "-m", "flows.pipeline", "--overrides", shlex.join(args.overrides)]
     command += ["--from-stage", args.from_stage] if args.from_stage else []
     command += ["--force"] if args.force else []

@@ -22,6 +22,7 @@ from soda.monitor.statistics import NAMES, statistics_of
 if TYPE_CHECKING:
     from soda.runtime import Encoder
 
+_BATCH = 256  # images that the encoder sees at once
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -72,6 +73,13 @@ def sample_of(z: np.ndarray, encoder: str, *, images: np.ndarray | None = None, 
     return Sample(
         np.asarray(z, np.float32), encoder, known.get("seen", count), statistics, labels, files, np.empty((0, 1, 1, 3), np.uint8)
     )
+
+
+def seen_by(encoder: Encoder, images: np.ndarray, **known: Any) -> Sample:
+    """A sample of images, (n, S, S, 1 or 3) uint8, as this encoder sees them. known: as `sample_of` has it."""
+    coloured = np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
+    z = [encoder.run(coloured[start : start + _BATCH]) for start in range(0, len(coloured), _BATCH)]
+    return sample_of(np.concatenate(z), identity(encoder), images=coloured, **known)
 
 
 def read_sample(path: Path) -> Sample:

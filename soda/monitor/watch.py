@@ -12,7 +12,7 @@ another. The rate is meant for each, not for their mean alone; docs/results/drif
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -54,8 +54,8 @@ class Judgement:
     details: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        rows = [{key: getattr(each, key) for key in ("name", "value", "usual", "p", "alarm")} for each in self.comparisons]
-        return {"alarm": self.alarm, "rate": self.rate, "rows": self.rows, "comparisons": rows, **self.details}
+        compared = [asdict(each) for each in self.comparisons]
+        return {"alarm": self.alarm, "rate": self.rate, "rows": self.rows, "comparisons": compared, **self.details}
 
 
 @dataclass(frozen=True)

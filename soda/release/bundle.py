@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from soda.release import NotBetterError, ReleasedAlreadyError, ReleaseError
 from soda.release.gates import Bounds, Gate, Metrics, hold
 from soda.release.sbom import bill
 from soda.release.signing import sign, verify_files
-from soda.release.store import FACTS, current_folder, facts_of, next_version, read_pointer, versions
+from soda.release.store import ENCODER, FACTS, current_folder, facts_of, next_version, read_paper, read_pointer, versions
 
-ENCODER = "encoder.onnx"
 CARD, SBOM, METRICS = "README.md", "sbom.cdx.json", "metrics.json"
 
 
@@ -80,7 +78,7 @@ def judge(candidate: Candidate, releases: Path, bounds: Bounds, *, part: str = "
         raise ReleasedAlreadyError(
             f"{candidate.files[ENCODER]}: it was released as {gone}; `soda rollback --to {gone}` takes it again"
         )
-    current = _metrics_of(current_folder(releases)) if pointer.version else None
+    current = read_paper(current_folder(releases) / METRICS) if pointer.version else None
     gates = tuple(hold(candidate.metrics, current, bounds))
     if not all(gate.passed for gate in gates):
         beside = f" beside {pointer.version}" if pointer.version else ""
@@ -93,13 +91,6 @@ def judge(candidate: Candidate, releases: Path, bounds: Bounds, *, part: str = "
 
 def _encoder_of(folder: Path) -> object:
     return facts_of(folder).get("files", {}).get(ENCODER, {}).get("sha256")
-
-
-def _metrics_of(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / METRICS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ReleaseError(f"{folder / METRICS}: cannot be read ({error})") from None
 
 
 def make(candidate: Candidate, judged: Judged, releases: Path, private: Path) -> Path:

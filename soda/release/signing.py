@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,18 +54,25 @@ def make_key(private: Path) -> Path:
     return public
 
 
+@contextmanager
+def _reading(path: Path, kind: str) -> Iterator[None]:
+    """Raises ReleaseError for a file that cannot be read or is no key of that kind."""
+    try:
+        yield
+    except OSError as error:
+        raise ReleaseError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError) as error:
+        raise ReleaseError(f"{path}: not a {kind} key ({error})") from None
+
+
 def _read_private(path: Path) -> Ed25519PrivateKey:
     serialization = _library()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    try:
+    with _reading(path, "private"):
         if path.stat().st_mode & 0o077:
             raise ReleaseError(f"{path}: others can read this key; chmod 600 {path}")
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise ReleaseError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, TypeError) as error:
-        raise ReleaseError(f"{path}: not a private key ({error})") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ReleaseError(f"{path}: it must be an Ed25519 key")
     return key
@@ -73,12 +82,8 @@ def _read_public(path: Path) -> Ed25519PublicKey:
     serialization = _library()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    try:
+    with _reading(path, "public"):
         key = serialization.load_pem_public_key(path.read_bytes())
-    except OSError as error:
-        raise ReleaseError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, TypeError) as error:
-        raise ReleaseError(f"{path}: not a public key ({error})") from None
     if not isinstance(key, Ed25519PublicKey):
         raise ReleaseError(f"{path}: it must be an Ed25519 key")
     return key

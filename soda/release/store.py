@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from soda import layout
 from soda.common.files import write_json
 from soda.release import ReleaseError
 
+ENCODER = layout.ENCODER.name
 CURRENT = "current.json"
 FACTS = "release.json"
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
@@ -84,11 +86,15 @@ def folder_of(releases: Path, version: str) -> Path:
 
 def facts_of(folder: Path) -> dict[str, Any]:
     """What release.json says. Raises ReleaseError when it cannot be read."""
+    return read_paper(folder / FACTS)
+
+
+def read_paper(path: Path) -> dict[str, Any]:
+    """A JSON file of a release. Raises ReleaseError when it cannot be read."""
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        return dict(facts)
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ReleaseError(f"{folder / FACTS}: cannot be read ({error})") from None
+        raise ReleaseError(f"{path}: cannot be read ({error})") from None
 
 
 def point_to(releases: Path, version: str) -> None:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from soda.common.errors import is_expected
 from soda.release.signing import verify, verify_files
-from soda.release.store import current_folder
+from soda.release.store import ENCODER, current_folder
 from soda.runtime import Encoder
 
 SECONDS = 1.0  # between two looks at the folder
-ENCODER = "encoder.onnx"
 
 _log = logging.getLogger(__name__)
 

@@ -40,6 +40,9 @@ class Sampling:
     def begin(self, encoder: Encoder) -> None:
         """From here on the vectors are those of this encoder."""
         self._encoder = identity(encoder)
+        self._empty()
+
+    def _empty(self) -> None:
         self._reservoir = Reservoir(self._wanted.size, self._encoder, keep_images=self._wanted.pictures)
 
     def keep(self, encoder: str, images: np.ndarray, z: np.ndarray) -> None:
@@ -50,7 +53,7 @@ class Sampling:
     def write(self) -> None:
         """Write what is new. A disk that is full costs the sample, and no request."""
         if self._written and not self._wanted.path.exists():
-            self._reservoir = Reservoir(self._wanted.size, self._encoder, keep_images=self._wanted.pictures)
+            self._empty()
             self._written = False
         reservoir = self._reservoir
         if not reservoir.seen or (self._written and reservoir.seen == self._seen):
