@@ -16,10 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from benchmarks.claims.arms import MAIN_SEEDS, STUDIES
 from benchmarks.claims.jobs import Job, config_of, run_job
+from benchmarks.claims.on_gpu import run_jobs
 from benchmarks.claims.page import write_page
 from benchmarks.claims.results import PIXELS, UNTRAINED, Results, claims_json
 from soda import layout
@@ -68,7 +70,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--processes", type=int, default=len(os.sched_getaffinity(0)), help="side by side (one a core); 0: in this one"
     )
-    parser.add_argument("--device", default="cpu", help="cpu | cuda: all processes share one GPU")
+    parser.add_argument("--device", default="cpu", help="cpu | cuda: runs share one GPU, processes judge them")
+    parser.add_argument("--streams", type=int, default=24, help="runs that share the GPU at a time")
     parser.add_argument("--runs", type=Path, default=layout.ABLATION_RUNS, help="where data are prepared")
     parser.add_argument("--docs", type=Path, default=layout.DOCS, help="where pages and results go")
     args = parser.parse_args(argv)
@@ -83,8 +86,12 @@ def main(argv: list[str] | None = None) -> None:
         write_json(args.docs / "results/claims.json", claims_json(decisions, results))
 
     jobs = [job for job in jobs_of(args.studies, args.arms, args.seeds) if not results.has(*job)]
-    work = partial(run_job, folder=args.runs, images=args.images, device=args.device)
-    for ended, (job, rows) in enumerate(_run(work, jobs, keys, args.processes), 1):
+    if args.device == "cpu":
+        done = _run(partial(run_job, folder=args.runs, images=args.images, device="cpu"), jobs, keys, args.processes)
+    else:
+        device, judges = torch.device(args.device), max(1, args.processes - 1)
+        done = run_jobs(jobs, args.runs, args.images, keys, device=device, streams=args.streams, judges=judges)
+    for ended, (job, rows) in enumerate(done, 1):
         results.add(rows)
         print(f"{ended} of {len(jobs)}: {' '.join(map(str, job))}", flush=True)
         write()

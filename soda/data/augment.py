@@ -18,6 +18,8 @@ from soda.config import AugmentConfig, ViewsConfig
 
 REDRAWS = 16
 """How often a pair of equal views is drawn again: a picture of one colour has no two views that differ."""
+BLIND_REDRAWS = 2
+"""The same where the draws are a GPU's, which would have to be waited for to know whether there is such a pair."""
 
 
 class ViewDraws:
@@ -154,12 +156,21 @@ def view_pair(of_source: Tensor, of_target: Tensor, config: ViewsConfig, generat
     source, target = augment(of_source, config.source, generator), augment(of_target, config.target, generator)
     if config.pairs.by != "picture" or config.reconstructs:
         return source, target
-    for _ in range(REDRAWS):
+    blind = generator.device.type != "cpu"
+    for _ in range(BLIND_REDRAWS if blind else REDRAWS):
         same = (source == target).flatten(1).all(1)
-        if not same.any():
+        if not blind and not same.any():
             break
         if config.source.leaves_as_is:
-            target[same] = augment(of_target[same], _surely(config.target), generator)
+            target = _redrawn(target, of_target, same, config.target, generator)
         else:
-            source[same] = augment(of_source[same], _surely(config.source), generator)
+            source = _redrawn(source, of_source, same, config.source, generator)
     return source, target
+
+
+def _redrawn(views: Tensor, images: Tensor, same: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """The views, those of `same` (B,) drawn again. On a GPU all are drawn: how many they are would have to be waited for."""
+    if generator.device.type != "cpu":
+        return torch.where(same[:, None, None, None], augment(images, _surely(config), generator), views)
+    views[same] = augment(images[same], _surely(config), generator)
+    return views

@@ -86,7 +86,7 @@ def mask_cameras(batch: ViewBatch, settings: CamerasConfig, generator: torch.Gen
     """The batch with cameras masked at random for training: all sources of a pair together, the target independently."""
     if batch.source_cameras is None or batch.target_cameras is None:
         return batch
-    drop = torch.tensor([settings.source_drop, settings.target_drop])
-    keep = (torch.rand(len(batch), 2, generator=generator) >= drop).to(batch.target_cameras)
-    sources, target = batch.source_cameras * keep[:, :1, None], batch.target_cameras * keep[:, 1:]
+    drawn = torch.rand(len(batch), 2, generator=generator).to(batch.target_cameras)
+    sources = batch.source_cameras * (drawn[:, :1, None] >= settings.source_drop)
+    target = batch.target_cameras * (drawn[:, 1:] >= settings.target_drop)
     return replace(batch, source_cameras=sources, target_cameras=target)

@@ -76,8 +76,11 @@ class Muon(torch.optim.AdamW):
             steps = orthogonalise(torch.stack([each.flatten(1) for each in ahead]))
             scale = max(1.0, steps.shape[1] / steps.shape[2]) ** 0.5
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            rate = group["lr"] * scale
+            if isinstance(rate, Tensor):  # on a device, where a step may not wait for its value
+                steps, rate = steps * rate, 1.0
             for weight, step in zip(weights, steps, strict=True):
-                weight.add_(step.view_as(weight), alpha=-group["lr"] * scale)
+                weight.add_(step.view_as(weight), alpha=-rate)
 
 
 def _matrix_shape(weight: Tensor) -> tuple[int, int]:

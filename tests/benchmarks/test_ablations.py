@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
 from benchmarks.claims import __main__ as command
 from benchmarks.claims.arms import CLAIMS, STUDIES, Arm, Study
-from benchmarks.claims.jobs import config_of
+from benchmarks.claims.jobs import config_of, run_job
+from benchmarks.claims.on_gpu import run_jobs, streams_of
 from benchmarks.claims.results import TEST, UNTRAINED, Results, claims_json, decide
 from benchmarks.claims.statistics import holm, paired
 from soda.data.dataset import PreparedData
@@ -149,3 +151,26 @@ def test_runs_go_side_by_side_in_processes_of_their_own(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "docs/results/claims_runs.json").read_text())
     assert {row["arm"] for row in rows} == {"masking_off", UNTRAINED, "pixels"}
+
+
+def test_runs_that_share_a_device_leave_the_rows_that_runs_alone_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    colour, shape = generator.integers(0, 3, 260), generator.integers(0, 4, 260)
+
+    def edit(manifest: pd.DataFrame) -> pd.DataFrame:
+        return manifest.assign(**{"factor.colour": [f"c{c}" for c in colour], "factor.shape": [f"s{s}" for s in shape]})
+
+    make_prepared(tmp_path / "main/prepared", pixels=render(colour, shape), edit=edit)
+    small = ("dataset.image_size=16", "model.channels=16", "model.latent_dim=16", "train.batch_size=16", "dataset.channels=3")
+    arms = {"base": Arm("base"), "paper": Arm("longer", ("diffusion.schedule=inverted",), longer=3)}
+    monkeypatch.setitem(STUDIES, "main", Study("little shapes", (*small, "train.usage_check_images=0"), arms))
+    jobs = [("main", "pixels", 0), ("main", "base", 0), ("main", "base", 1), ("main", "paper", 0)]
+    assert [len(each) for each in streams_of([*jobs, ("main", "paper", 1)])] == [1, 1, 2]
+    found = dict(run_jobs(jobs, tmp_path, 64, {"main": "k"}, device=torch.device("cpu"), streams=2, judges=1))
+    assert set(found) == set(jobs)
+    for job in jobs[1:]:
+        alone = run_job(job, folder=tmp_path, images=64, device="cpu", key="k")
+        assert [(row["arm"], row["images"]) for row in found[job]] == [(row["arm"], row["images"]) for row in alone]
+        for mine, theirs in zip(found[job], alone, strict=True):
+            assert mine["metrics"].keys() == theirs["metrics"].keys()
+            assert mine["metrics"]["val_loss"] == pytest.approx(theirs["metrics"]["val_loss"], rel=0.2)
