@@ -97,9 +97,19 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     results = layout.RESULTS / f"{args.name}.json"
     metrics = json.loads(results.read_text(encoding="utf-8"))
-    version, trained_on = PreparedData(args.prepared).version, model_metadata(layout.ZOO / args.name).get("data_version")
-    if version != trained_on and not args.other_data:
-        raise SystemExit(f"{args.prepared} is data version {version}, the model's is {trained_on}; --other-data allows it")
+    if args.groups:
+        version, trained_on = PreparedData(args.prepared).version, model_metadata(layout.ZOO / args.name).get("data_version")
+        if version != trained_on and not args.other_data:
+            raise SystemExit(f"{args.prepared} is data version {version}, the model's is {trained_on}; --other-data allows it")
+        metrics |= _measured(args, metrics)
+        write_json(results, metrics)
+    renew_card(args.name, metrics)
+    write_gallery(layout.GALLERY, layout.ZOO, layout.RESULTS, layout.GALLERY_IMAGES)
+    write_table(Path("README.md"), layout.RESULTS)
+
+
+def _measured(args: argparse.Namespace, metrics: dict[str, Any]) -> dict[str, Any]:
+    """The groups that were asked for, measured; prints what differs, and renews the images."""
     images = layout.GALLERY_IMAGES / args.name
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder)
@@ -107,19 +117,14 @@ def main(argv: list[str] | None = None) -> None:
             shutil.copytree(images, figures, dirs_exist_ok=True)
         overrides = [f"experiment={args.experiment or args.name}"]
         found = measure_groups(args.name, args.prepared, args.groups, figures, args.runs, overrides)
-        for key, group in found.items():
-            before = metrics.get(key, {})
-            for figure in sorted(group.keys() & before.keys()):
-                if isinstance(group[figure], float) and group[figure] != before[figure]:
-                    print(f"{key}.{figure}: {before[figure]:.4f} -> {group[figure]:.4f}")
-        metrics |= found
-        write_json(results, metrics)
-        if found:
-            keep_images(args.name, figures, layout.GALLERY_IMAGES, args.prepared)
-            _renew_image(args.name, figures)
-    renew_card(args.name, metrics)
-    write_gallery(layout.GALLERY, layout.ZOO, layout.RESULTS, layout.GALLERY_IMAGES)
-    write_table(Path("README.md"), layout.RESULTS)
+        keep_images(args.name, figures, layout.GALLERY_IMAGES, args.prepared)
+        _renew_image(args.name, figures)
+    for key, group in found.items():
+        before = metrics.get(key, {})
+        for figure in sorted(group.keys() & before.keys()):
+            if isinstance(group[figure], float) and group[figure] != before[figure]:
+                print(f"{key}.{figure}: {before[figure]:.4f} -> {group[figure]:.4f}")
+    return found
 
 
 def _renew_image(name: str, figures: Path) -> None:
