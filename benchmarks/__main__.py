@@ -1,4 +1,7 @@
-"""`make bench`: the training step, the exported model, the service and the page on this machine; writes reports/bench.json."""
+"""`make bench`: the training step, the exported model, the service and the page on this machine.
+
+Runs are kept in reports/bench.json; what got slower since the last one on such a machine is printed at the end.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 import torch
 
-from soda.common.files import write_json
+from benchmarks.history import TOLERANCE, History, kind_of_machine, slower
 from soda.config import load
 from soda.layout import BENCH
 
@@ -34,12 +37,19 @@ def main() -> None:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     torch.set_num_threads(args.threads)
     print(f"{args.threads} threads, torch {torch.__version__}; median of repeated runs")
-    values: dict[str, float] = {}
+    history = History(BENCH, f"{kind_of_machine()}, {args.threads} threads")
+    before, values = history.before(), dict[str, tuple[float, str]]()
     for part in [args.only] if args.only else PARTS:
         for name, (value, unit) in _measure(part, args).items():
-            values[name] = value
+            values[name] = value, unit
             print(f"  {name:<58}{value:>10.2f} {unit}", flush=True)
-        write_json(BENCH, values)
+    history.add(values)
+    if not before:
+        print(f"kept in {BENCH}; the next run on such a machine is compared with it: {history.machine}")
+    elif worse := slower(before, values):
+        print("slower than the last time on such a machine:", *worse, sep="\n  ")
+    else:
+        print(f"nothing is slower by more than {TOLERANCE:.0%} than the last time on such a machine")
 
 
 def _measure(part: str, args: argparse.Namespace) -> dict[str, tuple[float, str]]:

@@ -70,6 +70,12 @@ def convolutions_of(model: nn.Module, work: Callable[[], object]) -> Counter[Sha
     return found
 
 
+def own_convolutions(shapes: Counter[Shape], seconds: float) -> float:
+    """GFLOP/s of a step's own 3x3 convolutions, one by one."""
+    spent = sum(count * convolution_seconds(shape, seconds / len(shapes)) for shape, count in shapes.items())
+    return sum(count * convolution_flops(shape) for shape, count in shapes.items()) / spent / 1e9
+
+
 def measure(config: Config, *, seconds: float) -> Figures:
     """Measure the training step of `config` on random pictures of its size, on the CPU."""
     batch, size, channels = config.train.batch_size, config.dataset.image_size, config.dataset.channels
@@ -84,9 +90,7 @@ def measure(config: Config, *, seconds: float) -> Figures:
     step = median_seconds(lambda: optimise(run, run.model, config, views_of), seconds)
     wide = (64, 64, 1, 16, batch)
     convolution = convolution_flops(wide) / convolution_seconds(wide, seconds) / 1e9
-    shapes = convolutions_of(run.model, lambda: optimise(run, run.model, config, views_of))
-    own_seconds = sum(count * convolution_seconds(shape, seconds / len(shapes)) for shape, count in shapes.items())
-    own = sum(count * convolution_flops(shape) for shape, count in shapes.items()) / own_seconds / 1e9
+    own = own_convolutions(convolutions_of(run.model, lambda: optimise(run, run.model, config, views_of)), seconds)
 
     generator = torch.Generator().manual_seed(0)
     views = {name: from_dict(compose([f"views={name}"])).views for name in ("plain", "paper")}
