@@ -1,0 +1,139 @@
+"""What sources of packed pictures share: an inventory of where each lies in which file, and splits by the names of the files.
+
+The files stay where they are, and are read as streams: memory holds one part of one file, however many pictures there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from soda.config import DatasetConfig
+from soda.data.pixels import ChangedError
+from soda.data.sources.base import SourceError, fetched_as, settings_of
+from soda.data.sources.split_folders import kind_of
+from soda.runtime.preprocess import open_picture
+
+INVENTORY = "inventory.parquet"
+SETTINGS = ("name", "path", "labels", "splits", "csv_label_column")  # what the inventory was made with
+BATCH = 10_000
+_SCHEMA = pa.schema(
+    {
+        "id": pa.string(),
+        "file": pa.string(),  # relative to dataset.path
+        "part": pa.int64(),  # where in the file: bytes from its start, or a row group
+        "place": pa.int64(),  # and there: bytes, or a row
+        "sha256": pa.string(),  # of the picture's own bytes
+        "label": pa.string(),
+        "split": pa.string(),
+    }
+)
+_WORDS = re.compile(r"[-_.]")
+
+
+def packed_files(config: DatasetConfig, suffix: str) -> list[Path]:
+    """The files of `dataset.path`, sorted: those with the suffix in a folder, at any depth, or the file itself.
+
+    Raises SourceError where there are none.
+    """
+    root = Path(config.path)
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise SourceError(f"dataset.path: {root}: no such file or folder")
+    found = sorted(each for each in root.rglob(f"*{suffix}") if each.is_file() and not each.name.startswith("."))
+    if not found:
+        raise SourceError(f"dataset.path: {root}: there is no *{suffix} in it")
+    return found
+
+
+def relative_name(config: DatasetConfig, file: Path) -> str:
+    """A file as the inventory and messages call it."""
+    root = Path(config.path)
+    return file.name if root.is_file() else file.relative_to(root).as_posix()
+
+
+def split_of_file(name: str) -> str:
+    """The split that a file's name or folder means (train-00000-of-00008.parquet, val/0001.tar), "" where none is meant."""
+    *folders, last = name.split("/")
+    kinds = [kind_of(_WORDS.split(last)[0]), *(kind_of(folder) for folder in reversed(folders))]
+    return next((kind for kind in kinds if kind), "")
+
+
+class Inventory:
+    """Writes the rows of a fetch; a context manager. Rows of one id are refused: splits are drawn from ids."""
+
+    def __init__(self, config: DatasetConfig, raw: Path) -> None:
+        self._schema = _SCHEMA.with_metadata(fetched_as(settings_of(config, *SETTINGS)))
+        self._writer = pq.ParquetWriter(raw / INVENTORY, self._schema, compression="zstd")
+        self._named = config.splits == "auto"
+        self._rows: list[dict[str, Any]] = []
+        self.labels, self.splits = set[str](), Counter[str]()
+        self.count = 0
+
+    def add(self, *, id: str, file: str, part: int, place: int, content: bytes, label: str) -> None:
+        split = split_of_file(file) if self._named else ""
+        row = {"id": id, "file": file, "part": part, "place": place, "sha256": hashlib.sha256(content).hexdigest()}
+        self._rows.append({**row, "label": label, "split": split})
+        self.labels.add(label)
+        self.splits[split] += 1
+        self.count += 1
+        if len(self._rows) == BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
+
+    def __enter__(self) -> Inventory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._writer.close()
+
+    def counts(self) -> dict[str, Any]:
+        """What a fetch reports. Raises SourceError where there was no picture."""
+        named = {f"named {kind}": count for kind, count in sorted(self.splits.items()) if kind}
+        return {"pictures": self.count, "labels": len(self.labels - {""}), **named}
+
+
+def rows_of(table: pq.ParquetFile) -> Iterator[dict[str, Any]]:
+    """The inventory, row by row."""
+    for batch in table.iter_batches(BATCH):
+        yield from batch.to_pylist()
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPicture:
+    """What is known of one picture in a packed file; a source says how its bytes are had."""
+
+    path: Path
+    part: int
+    place: int
+    name: str  # for messages
+    sha256: str
+
+    def content(self) -> bytes:
+        """The picture's own bytes."""
+        raise NotImplementedError
+
+    def __call__(self, settings: DatasetConfig) -> Image.Image:
+        """Raises ChangedError where the file is not what was fetched, PictureError for what is no picture."""
+        try:
+            content = self.content()
+        except (OSError, pa.ArrowException, IndexError) as error:
+            raise ChangedError(f"{self.path}: it could be read when the data was fetched, now: {error}; fetch again") from None
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise ChangedError(f"{self.path}: the bytes of {self.name} changed since the data was fetched; fetch again")
+        return open_picture(io.BytesIO(content), name=self.name, max_pixels=settings.max_pixels, min_side=settings.min_side)

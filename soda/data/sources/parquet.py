@@ -1,0 +1,142 @@
+"""Pictures in Parquet files as Hugging Face datasets keep them: a column {bytes, path}, or of bytes, and a column of labels.
+
+`dataset.path` is a folder of .parquet files, or one of them: a data set's own repository, its data/ folder.
+`dataset.csv_label_column` names the column of labels; numbers get the names that the file's own description gives them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from soda.common.bar import Bar
+from soda.config import DatasetConfig
+from soda.data.sources.base import Item, Opened, SourceError, open_fetched, settings_of
+from soda.data.sources.packed import INVENTORY, SETTINGS, Inventory, PackedPicture, packed_files, relative_name, rows_of
+
+COLUMNS: Mapping[str, pa.DataType] = {}
+LICENCE = "the owner's"
+USUAL = ("image", "img", "jpg", "png", "picture")
+"""Names of a column of pictures, where several could be one."""
+_BATCH = 256  # rows of a file that are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class TablePicture(PackedPicture):
+    """part: row group; place: row in it."""
+
+    column: str = ""
+
+    def content(self) -> bytes:
+        return bytes_at(_row_group(self.path, self.part, self.column), self.place)
+
+
+def origin(config: DatasetConfig) -> str:
+    return f"Parquet {Path(config.path).name}"
+
+
+def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
+    """Write the inventory. Raises SourceError for a folder without Parquet files, and for one without a column of pictures."""
+    if config.labels not in ("auto", "none"):
+        raise SourceError(
+            f"dataset.labels: {config.labels!r} is not possible for parquet; it must be auto or none, and "
+            "dataset.csv_label_column the column"
+        )
+    files = packed_files(config, ".parquet")
+    with Inventory(config, raw) as inventory, Bar(total=len(files), desc="fetch", unit="file", leave=False) as bar:
+        for file in files:
+            _fetch_file(config, file, inventory)
+            bar.update()
+    if not inventory.count:
+        raise SourceError(f"dataset.path: {config.path}: its Parquet files have no rows")
+    return inventory.counts()
+
+
+def opened(config: DatasetConfig, raw: Path) -> Opened:
+    """Every picture, file by file. Raises SourceError when there is no inventory, or one made with other settings."""
+    root = Path(config.path)
+    table, _ = open_fetched(raw / INVENTORY, settings_of(config, *SETTINGS))
+    columns = {relative_name(config, file): picture_column(file) for file in packed_files(config, ".parquet")}
+
+    def items() -> Iterator[Item]:
+        for row in rows_of(table):
+            path = root if root.is_file() else root / row["file"]
+            if row["file"] not in columns:
+                raise SourceError(f"{path}: it was there when the data was fetched; fetch again")
+            load = TablePicture(path, row["part"], row["place"], row["id"], row["sha256"], columns[row["file"]])
+            yield Item(id=row["id"], file=row["id"], load=load, label=row["label"], split=row["split"] or None)
+
+    return Opened((), int(table.metadata.num_rows), items)
+
+
+def picture_column(file: Path) -> str:
+    """The column that holds pictures. Raises SourceError where there is none, or several and none of a usual name."""
+    schema = _opened(file).schema_arrow
+    found = [field.name for field in schema if _holds_bytes(field.type)]
+    usual = [name for name in USUAL if name in found]
+    if len(found) == 1 or usual:
+        return usual[0] if usual else found[0]
+    what = f"several ({', '.join(found)}), none of them called {' or '.join(USUAL)}" if found else "none"
+    raise SourceError(f"{file}: of its columns {', '.join(schema.names)} those of bytes may be pictures, and there is {what}")
+
+
+def bytes_at(column: pa.ChunkedArray, row: int) -> bytes:
+    """The bytes of a picture, b"" where the row has none."""
+    value = column[row].as_py()
+    content = value.get("bytes") if isinstance(value, dict) else value
+    return bytes(content or b"")
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _opened(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{file}: no Parquet file that can be read ({error})") from None
+
+
+def _fetch_file(config: DatasetConfig, file: Path, inventory: Inventory) -> None:
+    table, column, name = _opened(file), picture_column(file), relative_name(config, file)
+    label = config.csv_label_column if config.labels == "auto" and config.csv_label_column in table.schema_arrow.names else ""
+    names = label_names(table.schema_arrow, label)
+    for group in range(table.num_row_groups):
+        row = 0
+        for batch in table.iter_batches(_BATCH, row_groups=[group], columns=[column, *([label] if label else [])]):
+            pictures = pa.chunked_array([batch[column]])
+            labels = batch[label].to_pylist() if label else [None] * len(batch)
+            for place, value in enumerate(labels):
+                inventory.add(
+                    id=f"{name}:{group}.{row}",
+                    file=name,
+                    part=group,
+                    place=row,
+                    content=bytes_at(pictures, place),
+                    label="" if value is None else names.get(value, str(value)),
+                )
+                row += 1
+
+
+def label_names(schema: pa.Schema, column: str) -> dict[Any, str]:
+    """Names of numbered labels, as Hugging Face's `datasets` writes them beside the schema; none where it says nothing."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return dict(enumerate(str(name) for name in features[column]["names"]))
+    except (KeyError, ValueError, TypeError):
+        return {}
+
+
+@lru_cache(maxsize=2)  # pictures are asked for in order: the one that is read from, and the next
+def _row_group(path: Path, group: int, column: str) -> pa.ChunkedArray:
+    return pq.ParquetFile(path).read_row_group(group, columns=[column])[column]

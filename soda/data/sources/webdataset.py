@@ -1,0 +1,107 @@
+"""Pictures in tar files as WebDataset packs them: 000001.jpg with 000001.cls beside it, one sample after another.
+
+`dataset.path` is a folder of .tar files, or one of them. Tars are read where they lie; compressed ones cannot be, since a picture
+in their middle is not reached without all before it.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from soda.common.bar import Bar
+from soda.config import DatasetConfig
+from soda.data.sources.base import Item, Opened, SourceError, open_fetched, settings_of
+from soda.data.sources.packed import INVENTORY, SETTINGS, Inventory, PackedPicture, packed_files, relative_name, rows_of
+from soda.runtime.walk import EXTENSIONS
+
+COLUMNS: Mapping[str, pa.DataType] = {}
+LICENCE = "the owner's"
+LABELS = (".cls", ".txt")
+"""Of a sample's files, those that may hold its label: the class, or a few words."""
+_LONGEST_LABEL = 200  # bytes; longer texts are captions
+
+
+@dataclass(frozen=True, slots=True)
+class TarPicture(PackedPicture):
+    """part: bytes before the picture; place: its length."""
+
+    def content(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.part)
+            return file.read(self.place)
+
+
+def origin(config: DatasetConfig) -> str:
+    return f"WebDataset {Path(config.path).name}"
+
+
+def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
+    """Write the inventory. Raises SourceError for a folder without tars or pictures, and for a tar that is damaged."""
+    if config.labels not in ("auto", "none"):
+        raise SourceError(f"dataset.labels: {config.labels!r} is not possible for webdataset; it must be auto or none")
+    files = packed_files(config, ".tar")
+    with Inventory(config, raw) as inventory, Bar(total=len(files), desc="fetch", unit="file", leave=False) as bar:
+        for file in files:
+            name = relative_name(config, file)
+            for key, (member, content), label in _samples(file):
+                offset = member.offset_data
+                kept = label if config.labels == "auto" else ""
+                inventory.add(id=f"{name}:{key}", file=name, part=offset, place=member.size, content=content, label=kept)
+            bar.update()
+    if not inventory.count:
+        raise SourceError(f"dataset.path: {config.path}: there is no picture in its tars ({', '.join(sorted(EXTENSIONS))})")
+    return inventory.counts()
+
+
+def opened(config: DatasetConfig, raw: Path) -> Opened:
+    """Every picture, tar by tar. Raises SourceError when there is no inventory, or one made with other settings."""
+    root = Path(config.path)
+    table, _ = open_fetched(raw / INVENTORY, settings_of(config, *SETTINGS))
+
+    def items() -> Iterator[Item]:
+        for row in rows_of(table):
+            path = root if root.is_file() else root / row["file"]
+            load = TarPicture(path, row["part"], row["place"], row["id"], row["sha256"])
+            yield Item(id=row["id"], file=row["id"], load=load, label=row["label"], split=row["split"] or None)
+
+    return Opened((), int(table.metadata.num_rows), items)
+
+
+def _samples(file: Path) -> Iterator[tuple[str, tuple[tarfile.TarInfo, bytes], str]]:
+    """(key, picture, label) of each sample of a tar that has a picture; files of one sample lie side by side."""
+    try:
+        with tarfile.open(file, "r:") as tar:
+            key, picture, label = "", None, ""
+            for member in tar:
+                if not member.isfile() or os.path.basename(member.name).startswith("."):
+                    continue
+                folder, base = os.path.split(member.name)
+                stem, _, ending = base.partition(".")
+                here, ending = os.path.join(folder, stem), f".{ending.lower()}"
+                if here != key:
+                    if picture is not None:
+                        yield key, picture, label
+                    key, picture, label = here, None, ""
+                if f".{ending.rpartition('.')[2]}" in EXTENSIONS and picture is None:
+                    picture = member, _bytes_of(tar, member)
+                elif ending in LABELS and member.size <= _LONGEST_LABEL and not label:
+                    label = _bytes_of(tar, member).decode("utf-8", "replace").strip()
+            if picture is not None:
+                yield key, picture, label
+    except tarfile.ReadError as error:
+        raise SourceError(f"{file}: no tar that can be read ({error}); a compressed one must be unpacked first") from None
+
+
+def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = tar.extractfile(member)
+    content = b"" if stream is None else stream.read()
+    if len(content) != member.size:
+        raise tarfile.ReadError(f"{member.name} is cut off")
+    return content
