@@ -1,11 +1,21 @@
-"""Both probes of a set of features, and of the untrained encoder over several draws of its weights."""
+"""Both probes of a set of features, and of the untrained encoder over several draws of its weights.
+
+Each set is probed by one thread, and as many sets at a time as there are threads: a probe is many products of a few rows, which
+gain little from a second thread. So its figures do not depend on how many there are.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+import torch
+
 from soda.data.columns import SPLITS
+from soda.data.parallel import ordered_map
 from soda.evaluation.context import EvaluationContext
 from soda.evaluation.knn import KnnResult, knn_probe
 from soda.evaluation.linear_probe import Features, ProbeResult, ci95, linear_probe
@@ -31,6 +41,10 @@ class Probed:
         }
 
 
+Job = tuple[str, dict[str, Features], Probed | None]
+"""A name, features by split, and whose settings are taken over."""
+
+
 def probe(context: EvaluationContext, sets: dict[str, Features], like: Probed | None = None) -> Probed:
     """Probe one set of features; `like` another, its settings are taken over instead of being chosen anew."""
     l2, k = (context.config.probe_l2, context.config.knn_k) if like is None else ((like.linear.l2,), (like.knn.k,))
@@ -39,16 +53,44 @@ def probe(context: EvaluationContext, sets: dict[str, Features], like: Probed | 
     return Probed(linear, knn_probe(*train_val_test, classes=context.classes, k=k))
 
 
+def probe_all(
+    context: EvaluationContext, jobs: Iterable[tuple[str, dict[str, Features], Probed | None]]
+) -> dict[str, list[Probed]]:
+    """Probe sets of features as they come, (name, sets, whose settings are taken over): name -> its probes, in order."""
+    found: dict[str, list[Probed]] = defaultdict(list)
+    threads = torch.get_num_threads()
+
+    def work(sets: dict[str, Features], like: Probed | None) -> Probed:
+        torch.set_flush_denormal(True)  # it is a thread's own setting
+        return probe(context, sets, like)
+
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            asked = ((name, (sets, like)) for name, sets, like in jobs)
+            for name, probed in ordered_map(pool, work, asked, threads + 1):
+                found[name].append(probed)
+    finally:
+        torch.set_num_threads(threads)
+    return found
+
+
 def untrained_probes(context: EvaluationContext) -> dict[str, list[Probed]]:
     """z and features of the untrained encoder ("random_", "random_features_"), each probed for several draws of its weights.
 
     Settings are chosen for the first draw, and the others take them over.
     """
-    drawn: dict[str, list[Probed]] = {"random_": [], "random_features_": []}
-    for draw in range(context.config.untrained_draws):
-        for probed, sets in zip(drawn.values(), context.embed_features(context.untrained_draw(draw)), strict=True):
-            probed.append(probe(context, sets, probed[0] if draw else None))
-    return drawn
+    names = ("random_", "random_features_")
+
+    def drawn(draw: int) -> list[tuple[str, dict[str, Features]]]:
+        return list(zip(names, context.embed_features(context.untrained_draw(draw)), strict=True))
+
+    first = probe_all(context, ((name, sets, None) for name, sets in drawn(0)))
+    more = probe_all(
+        context,
+        ((name, sets, first[name][0]) for draw in range(1, context.config.untrained_draws) for name, sets in drawn(draw)),
+    )
+    return {name: [*first[name], *more[name]] for name in names}
 
 
 def mean_figures(probed: list[Probed]) -> dict[str, float | None]:

@@ -57,7 +57,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     """Probe z, features before it, raw pixels and untrained encoders alike, train the supervised network, draw bars."""
     from soda.evaluation.linear_probe import ci95
     from soda.evaluation.paired import against, right
-    from soda.evaluation.probing import mean_figures, probe, untrained_probes
+    from soda.evaluation.probing import mean_figures, probe_all, untrained_probes
     from soda.evaluation.samples import pixels
     from soda.viz.charts import Bar, confusion, probe_bars
 
@@ -65,11 +65,9 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         return {"notes": [f"There are no probes: {context.no_probe}."]}
     config, samples = context.config, context.samples
     test, train = samples["test"].labels, samples["train"].labels
-    once = {
-        "": probe(context, context.latents),
-        "features_": probe(context, context.features),
-        "pixels_": probe(context, {n: pixels(sample, config.batch_size) for n, sample in samples.items()}),
-    }
+    of_pixels = {n: pixels(sample, config.batch_size) for n, sample in samples.items()}
+    sets = {"": context.latents, "features_": context.features, "pixels_": of_pixels}
+    once = {prefix: found[0] for prefix, found in probe_all(context, ((p, each, None) for p, each in sets.items())).items()}
     ours, drawn = once[""], untrained_probes(context)
     figures = {prefix: each.figures() for prefix, each in once.items()} | {p: mean_figures(each) for p, each in drawn.items()}
     others = {p: each.linear for p, each in once.items() if p} | {p: each[0].linear for p, each in drawn.items()}
