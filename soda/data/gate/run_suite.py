@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from soda.data.gate.expectations import Expectation
-from soda.data.gate.suite import GateTable
+from soda.data.gate.gate_table import GateTable
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult

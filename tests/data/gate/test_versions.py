@@ -98,7 +98,8 @@ def test_chance_is_within_the_bounds() -> None:
 
 def describe(pixels: np.ndarray) -> dict[str, Any]:
     pictures = pd.DataFrame({"split": "train", "label": ""}, index=range(len(pixels)))
-    return describe_version(pictures, thumbnails(pixels), {"channels": pixels.shape[3]}, "")
+    about = {"channels": pixels.shape[3], "image_size": pixels.shape[1]}
+    return describe_version(pictures, thumbnails(pixels), about, "", pixels.__getitem__)
 
 
 def test_labels_that_are_gone_stop_and_rarer_ones_are_remarked(tmp_path: Path) -> None:
