@@ -71,10 +71,10 @@ def describe_version(
     return {
         "version": version,
         "train": len(train),
-        "statistics": _described(traits),
+        "statistics": described(traits),
         "labels": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
         "of_labels": {
-            name: _described({trait: values[rows] for trait, values in traits.items()})
+            name: described({trait: values[rows] for trait, values in traits.items()})
             for name, rows in members.items()
             if len(rows) >= RARE
         },
@@ -82,7 +82,7 @@ def describe_version(
     }
 
 
-def _described(traits: dict[str, np.ndarray]) -> dict[str, list[float]]:
+def described(traits: dict[str, np.ndarray]) -> dict[str, list[float]]:
     """name -> mean, spread from image to image, and error of the mean: by the bootstrap."""
     if not traits:
         return {}
@@ -118,21 +118,22 @@ def accept(path: Path, description: dict[str, Any]) -> None:
 
 def change_table(now: dict[str, Any], before: dict[str, Any]) -> pd.DataFrame:
     """One row a trait: now and before, their distance in spreads, and the distances that are a remark and that stop."""
-    return pd.DataFrame(_changes(now["statistics"], before["statistics"], SAID, STOPPED))
+    return pd.DataFrame(changes(now["statistics"], before["statistics"], SAID, STOPPED))
 
 
 def trait_change_table(now: dict[str, Any], before: dict[str, Any]) -> pd.DataFrame:
     """One row a label that both versions have: of its traits the one that is farthest from then, by what it may be."""
     rows = []
     for label, traits in before["of_labels"].items():
-        found = _changes(now["of_labels"].get(label, {}), traits, SAID_OF_LABEL, math.inf)
+        found = changes(now["of_labels"].get(label, {}), traits, SAID_OF_LABEL, math.inf)
         if found:
             farthest = max(found, key=lambda row: row["distance"] / row["said_from"])
             rows.append({"label": f"{label}, {farthest['statistic']}", **farthest})
     return pd.DataFrame(rows, columns=["label", "statistic", "now", "accepted", "distance", "said_from", "stopped_from"])
 
 
-def _changes(now: dict[str, Any], before: dict[str, Any], said: float, stopped: float) -> list[dict[str, Any]]:
+def changes(now: dict[str, Any], before: dict[str, Any], said: float, stopped: float) -> list[dict[str, Any]]:
+    """A row a trait of both: how far the mean is from then, in spreads, and from where on it is said and stops (inf: never)."""
     rows = []
     for name, (was, spread, error) in before.items():
         if name not in now:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from soda.data.gate import comparisons as expect
+from soda.data.gate import newcomers as new
 from soda.data.gate.accepted import (
     RARE,
     change_table,
@@ -29,6 +31,8 @@ from soda.data.gate.reading import PreparedReading
 from soda.data.near_copies import Neighbourhood
 
 _CHANCE = 5.0  # standard errors of a share
+_MOST_NEW = 1_000  # new pictures that traits are taken of
+ImagesOf = Callable[[np.ndarray], np.ndarray]
 Compared = tuple[pd.DataFrame, list[Expectation], list[GateTable]]
 
 
@@ -42,7 +46,8 @@ def compared(reading: PreparedReading, pictures: pd.DataFrame, accepted: Path | 
         reading.notes.append("The pictures were not compared with each other: some cannot be read, or there are too many.")
         return pictures, [], []
     near, shards = Neighbourhood(reading.thumbs), [reading.folder / shard["file"] for shard in reading.summary["shards"]]
-    gainsaid, judged, asked = gainsaid_labels(pictures, near)
+    gainsaid, was_judged, asked = gainsaid_labels(pictures, near)
+    judged = int(was_judged.sum())
     otherwise, nearly = called_otherwise(pictures, near, shards)
     copies = near_copies(pictures, reading.thumbs, near, shards)
     pictures = pictures.assign(near_copy_elsewhere=copies, label_gainsaid=gainsaid, called_otherwise=otherwise)
@@ -59,7 +64,7 @@ def compared(reading: PreparedReading, pictures: pd.DataFrame, accepted: Path | 
     if accepted is not None:
         path, images_of = place_of(accepted, reading.summary), partial(gather, pictures, shards=shards)
         described = describe_version(pictures, reading.thumbs, reading.summary, reading.manifest_sha256, images_of)
-        reading.description = {**described, "gainsaid": [count, judged, asked]}
+        reading.description = {**described, "gainsaid": [count, judged, asked], "contents": new.contents_of(pictures)}
         before = last_accepted(path, reading.manifest_sha256)
     most = _most_gainsaid(before, judged)
     if judged >= expect.ENOUGH_JUDGED and count > most * judged:
@@ -71,6 +76,7 @@ def compared(reading: PreparedReading, pictures: pd.DataFrame, accepted: Path | 
         return pictures, checks, []
     reading.notes.append(f"Compared with the last accepted version, {before['version'][:12]}…, of which {path} says how it was.")
     pictures, unlike, tables = _by_kinds(reading, pictures, before)
+    tables += _newcomers(pictures, was_judged, images_of, before)
     return pictures, [*checks, *unlike], [*_changes(reading, before, path), *tables, *_fewer_judged(before, judged, asked, path)]
 
 
@@ -107,6 +113,20 @@ def _changes(reading: PreparedReading, before: dict[str, Any], path: Path) -> li
     if len(traits):
         about = "Of each label the trait that is farthest from that of the last accepted version."
         found.append(GateTable("labels_traits", about, traits, list(expect.trait_change_checks()), "label", ""))
+    return found
+
+
+def _newcomers(pictures: pd.DataFrame, judged: np.ndarray, images_of: ImagesOf, before: dict[str, Any]) -> list[GateTable]:
+    rows = new.newcomers(pictures, before)
+    if not len(rows):
+        return []
+    some = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MOST_NEW)).astype(np.int64))]
+    about = f"Traits of the {len(rows):,} pictures that came since the last accepted version beside those of that version."
+    found = [GateTable("new", about, new.trait_table(images_of(some), before), list(expect.newcomer_checks()), "statistic", "")]
+    labels = new.gainsaid_table(rows, judged, pictures["label_gainsaid"].notna().to_numpy())
+    if labels is not None:
+        about = "Labels of what came since the last accepted version."
+        found.append(GateTable("new_labels", about, labels, [expect.new_labels_check(new.GAINSAID)], "what", ""))
     return found
 
 

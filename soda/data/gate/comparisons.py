@@ -9,6 +9,7 @@ from pathlib import Path
 
 from soda.data.gate.accepted import MANY_TIMES
 from soda.data.gate.expectations import Expectation, Said, between, empty
+from soda.data.gate.kinds import TIMES
 
 ENOUGH_JUDGED, MOST_GAINSAID = 50, 0.15
 """Labels that must be judged before their share says anything; the share above which it is a remark, where no accepted version
@@ -107,8 +108,8 @@ def trait_change_checks() -> Iterator[Expectation]:
 def kind_checks() -> Iterator[Expectation]:
     """Of the kinds of pictures of the last accepted version."""
     yield replace(
-        between("factor", most=MANY_TIMES)(
-            f"No kind of picture grew or shrank {MANY_TIMES:g} times since the last accepted version.",
+        between("factor", most=TIMES)(
+            f"No kind of picture grew or shrank {TIMES:g} times since the last accepted version.",
             "Kinds of pictures whose share of train changed much since the last accepted version",
             "Look whether pictures of one kind were lost, or came many times.",
         ),
@@ -125,6 +126,33 @@ def unlike_check(share: float, most: float) -> Expectation:
             "Look whether they are from another source.",
         ),
         remark=True,
+    )
+
+
+def newcomer_checks() -> Iterator[Expectation]:
+    """Of the traits of what came since the last accepted version."""
+    yield _larger("stopped_from", "distance")(
+        "What came since the last accepted version is not far from it.",
+        "What came since the last accepted version is far from it",
+        "Were these pictures altered, or are they from another source? Take them out, or, if they are meant, let them pass once: "
+        "gate.allow_failure=true.",
+    )
+    yield replace(
+        _larger("said_from", "distance")(
+            "What came since the last accepted version is near it.",
+            "What came since the last accepted version differs from it",
+            "The distance is in deviations from image to image.",
+        ),
+        remark=True,
+    )
+
+
+def new_labels_check(most: float) -> Expectation:
+    """Of the labels of what came since the last accepted version."""
+    return between("share", most=most)(
+        f"Of new labels that the most alike pictures could confirm, at most {most:.0%} are gainsaid.",
+        "New labels that the pictures most alike gainsay",
+        "Were labels mixed up? Correct them in the raw data.",
     )
 
 

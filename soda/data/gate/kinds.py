@@ -16,6 +16,8 @@ MOST, EACH = 32, 50
 """Kinds at the most; pictures of a kind on average, at the least."""
 FEWEST = 4 * EACH
 """Fewer pictures of train are not sorted into kinds."""
+TIMES, CHANCE = 2.5, 5.0
+"""A kind's share that grew or shrank by this factor is a remark, where that is so many times what chance explains."""
 INSIDE = 99.0
 """Per cent of held-out pictures of the accepted version that lie nearer to a kind than the distance called far."""
 UNLIKE = 0.03
@@ -88,12 +90,15 @@ def kind_table(thumbs: np.ndarray, channels: int, before: dict[str, Any], rare: 
         rare: pictures that sway no share.
 
     Returns:
-        One row a kind: what it was called by, its pictures now and then, the factor (>= 1) by which its share changed; and how
-        far each picture is from every kind, over the distance called far: (n,).
+        One row a kind: what it was called by, its pictures now and then, the factor (>= 1) by which its share changed, 1
+        where that may be chance; and how far each picture is from every kind, over the distance called far: (n,).
     """
     which, apart = _nearest(_small(thumbs, channels), np.asarray(before["centres"], np.float32))
     now, then = np.bincount(which, minlength=len(before["counts"])), np.asarray(before["counts"])
     shares = (now + rare) / (now.sum() + rare), (then + rare) / (then.sum() + rare)
-    factor = np.maximum(shares[0] / shares[1], shares[1] / shares[0])
+    both = (now + then) / (now.sum() + then.sum())
+    chance = CHANCE * np.sqrt(both * (1 - both) * (1 / now.sum() + 1 / then.sum()))
+    beyond = np.abs(now / now.sum() - then / then.sum()) > chance
+    factor = np.where(beyond, np.maximum(shares[0] / shares[1], shares[1] / shares[0]), 1.0)
     table = pd.DataFrame({"kind": [f"pictures like {name}" for name in before["files"]], "pictures": now, "accepted": then})
     return table.assign(factor=factor), apart / max(before["far"], 1e-6)

@@ -87,31 +87,30 @@ def called_otherwise(pictures: pd.DataFrame, near: Neighbourhood, shards: list[P
     return found, len(set(pairs[:, 0].tolist()) - {row for row, _ in exact})
 
 
-def gainsaid_labels(pictures: pd.DataFrame, near: Neighbourhood) -> tuple[np.ndarray, int, int]:
+def gainsaid_labels(pictures: pd.DataFrame, near: Neighbourhood) -> tuple[np.ndarray, np.ndarray, int]:
     """For each picture of train whose label the pictures most alike gainsay: what they are called; else None.
 
     A picture is judged when AGREED of its NEIGHBOURS nearest in train have one label. That share of wrong labels which is spread
     evenly shows as the same share of the judged.
 
     Returns:
-        (N,) str or None, how many were judged, and of how many.
+        (N,) str or None; which were judged, (N,) bool; and how many were asked.
     """
-    found = np.full(len(pictures), None, dtype=object)
+    found, judged = np.full(len(pictures), None, dtype=object), np.zeros(len(pictures), bool)
     labels = pictures["label"].fillna("").to_numpy(dtype=object)
     train = np.flatnonzero((pictures["split"] == "train").to_numpy() & (labels != ""))
     if len(train) <= NEIGHBOURS:
-        return found, 0, len(train)
+        return found, judged, len(train)
     asked = train[np.unique(np.linspace(0, len(train) - 1, min(len(train), _PER_SPLIT)).astype(np.int64))]
     names, number = np.unique(labels[train].astype(str), return_inverse=True)
     code = np.full(len(pictures), -1)
     code[train] = number
     nearest = near.nearest(asked, train, NEIGHBOURS)  # (n, NEIGHBOURS)
-    judged = 0
     for row, others in zip(asked.tolist(), code[nearest], strict=True):
         votes = np.bincount(others, minlength=len(names))
         say = int(votes.argmax())
         if votes[say] >= AGREED:
-            judged += 1
+            judged[row] = True
             if say != code[row]:
                 found[row] = f"{labels[row]}, where {votes[say]} of the {NEIGHBOURS} most alike are {names[say]}"
     return found, judged, len(asked)
