@@ -87,7 +87,7 @@ def _judged_version(root: Path) -> str:
 
 
 def _not_taken(incoming: Incoming, batch: Batch, root: Path, started: float, gated: State[Any]) -> State[Any]:
-    """Set a batch aside that the gate has judged, or whose files the preparation cannot use; after any other failure it stays, and
+    """Set a batch aside that the gate stopped, or whose files the preparation cannot use; after any other failure it stays, and
     the next run tries it again."""
     verdict, rejected = root / VERDICT, root / f"{PREPARED}.rejected.csv"
     try:
