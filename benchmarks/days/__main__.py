@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from prefect.settings import temporary_settings
 
 from benchmarks.days.calendar import BATCH, DAYS, DRIFT, FIRST, ROLLBACKS, SERVER_LOSS, TIDY, Day, batch, calendar
 from benchmarks.days.project import OVERRIDES, Server, lay_out
@@ -74,10 +75,8 @@ def main() -> None:
     home.mkdir(exist_ok=True)
     os.environ |= {"PREFECT_HOME": str(home), "PYTHONPATH": str(root), "SODA_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
     os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "GX_ANALYTICS_ENABLED": "false"}
-    os.environ |= {"PREFECT_LOGGING_LEVEL": "WARNING"}
-    with Server(home) as server:
-        os.environ |= {"PREFECT_API_URL": server.url, "PREFECT_API_AUTH_STRING": server.password}
-        os.chdir(root)
+    os.chdir(root)
+    with Server(home) as server, temporary_settings(server.settings):
         days = _live_all(given.folder.resolve(), given.until, server)
     write_json(source / FIGURES, figures(days, root))
     write_page(source / NOTEBOOK, days)

@@ -10,7 +10,9 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME
 
 from flows.password import make_password
 from flows.temporary_server import free_port, healthy
@@ -48,6 +50,11 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def settings(self) -> dict[Any, Any]:
+        """What makes this process report to it."""
+        return {PREFECT_HOME: self.home, PREFECT_API_URL: self.url, PREFECT_API_AUTH_STRING: self.password}
 
     def _keep(self) -> None:
         command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port), "--no-ui"]
