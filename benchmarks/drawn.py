@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SHAPES = ("disc", "square", "triangle", "ring", "cross")
+SHAPES = ("disc", "triangle", "square", "ring", "cross")
 
 
 def drawn(random: np.random.Generator, shapes: np.ndarray, size: int = 24) -> np.ndarray:
@@ -26,8 +26,8 @@ def drawn(random: np.random.Generator, shapes: np.ndarray, size: int = 24) -> np
     bar = np.minimum(np.abs(down), np.abs(across))
     masks = (
         away < 1,
-        reach < 0.85,
         (np.abs(across) < (down + 1) / 1.8) & (down < 0.8),
+        reach < 0.85,
         (away < 1) & (away > 0.6),
         (bar < 0.28) & (reach < 1),
     )
@@ -35,5 +35,5 @@ def drawn(random: np.random.Generator, shapes: np.ndarray, size: int = 24) -> np
     light = random.uniform(60, 110, (count, 1, 1, 1)) - 35 * y[None, :, :, None]
     ground = light * random.normal((0.9, 1.0, 1.15), 0.06, (count, 1, 1, 3))
     colour = random.normal((205, 130, 70), 22, (count, 1, 1, 3))
-    images = np.where(inside[..., None], colour, ground) + random.normal(0, 5, (count, size, size, 3))
+    images = np.where(inside[..., None], colour, ground) + random.normal(0, 5, (count, size, size, 1))
     return np.clip(np.round(images), 0, 255).astype(np.uint8)

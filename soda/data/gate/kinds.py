@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from soda.data.near_copies import structure
+
 SIDE = 8
+LEVELS = 1.0
+"""Weight of levels and colours beside structure, in which a part deviates by 1."""
 MOST, EACH = 32, 50
 """Kinds at the most; pictures of a kind on average, at the least."""
 FEWEST = 4 * EACH
@@ -25,16 +29,24 @@ UNLIKE = 0.03
 _FITTED = 5000  # pictures that kinds are found from
 
 
-def _small(thumbs: np.ndarray, channels: int) -> np.ndarray:
-    """(n, s * s * C) uint8 -> (n, 8 * 8 * C) float32 in [0, 255], the means of parts; smaller ones as they are."""
+def _looks(thumbs: np.ndarray, channels: int) -> np.ndarray:
+    """What pictures are sorted by: their structure in grey, and, for less, levels and colours of 8 x 8 parts.
+
+    Args:
+        thumbs: (n, s * s * C) uint8.
+
+    Returns:
+        (n, s * s + t * t * C) float32, t being the smaller of s and SIDE.
+    """
+    grey = structure(thumbs.reshape(len(thumbs), -1, channels).mean(axis=2))
     side = math.isqrt(thumbs.shape[1] // channels)
-    if side < SIDE:
-        return thumbs.astype(np.float32)
-    edges = np.arange(SIDE) * side // SIDE
     images = thumbs.reshape(-1, side, side, channels)
+    edges = np.arange(min(side, SIDE)) * side // min(side, SIDE)
     sums = np.add.reduceat(np.add.reduceat(images, edges, axis=1, dtype=np.float32), edges, axis=2)
     widths = np.diff(np.append(edges, side))
-    return (sums / np.outer(widths, widths)[None, :, :, None]).reshape(len(thumbs), -1).astype(np.float32)
+    parts = (sums / np.outer(widths, widths)[None, :, :, None]).reshape(len(thumbs), -1)
+    weight = LEVELS * math.sqrt(grey.shape[1] / parts.shape[1])
+    return np.concatenate((grey, (parts - 128) / 128 * weight), axis=1).astype(np.float32)
 
 
 def find_kinds(thumbs: np.ndarray, files: list[str], channels: int) -> dict[str, Any] | None:
@@ -45,7 +57,7 @@ def find_kinds(thumbs: np.ndarray, files: list[str], channels: int) -> dict[str,
         files: what each picture is called: a kind is named by one of its pictures.
 
     Returns:
-        centres (k, 8 * 8 * C), the share of pictures that each has, its picture, and the distance called far: of one half of the
+        centres (k, d), the number of pictures that each has, its picture, and the distance called far: of one half of the
         pictures from kinds found in the other.
     """
     if len(thumbs) < FEWEST:
@@ -53,17 +65,17 @@ def find_kinds(thumbs: np.ndarray, files: list[str], channels: int) -> dict[str,
     from sklearn.cluster import KMeans
 
     rows = np.unique(np.linspace(0, len(thumbs) - 1, min(len(thumbs), _FITTED)).astype(np.int64))
-    points = _small(thumbs[rows], channels)
+    points = _looks(thumbs[rows], channels)
     points = points[np.random.default_rng(0).permutation(len(points))]
     count = min(MOST, len(points) // EACH)
     half = len(points) // 2
     found = [KMeans(count, n_init=1, random_state=0).fit(part).cluster_centers_ for part in (points[:half], points[half:])]
     held_out = np.concatenate([_nearest(points[half:], found[0])[1], _nearest(points[:half], found[1])[1]])
     centres = KMeans(count, n_init=1, random_state=0).fit(points).cluster_centers_
-    which, apart = _nearest(_small(thumbs, channels), centres)
+    which, apart = _nearest(_looks(thumbs, channels), centres)
     shown = [_shown(apart, which == kind, files) for kind in range(count)]
     return {
-        "centres": centres.round(2).tolist(),
+        "centres": centres.round(3).tolist(),
         "counts": np.bincount(which, minlength=count).tolist(),
         "files": shown,
         "far": float(np.percentile(held_out, INSIDE)),
@@ -93,7 +105,7 @@ def kind_table(thumbs: np.ndarray, channels: int, before: dict[str, Any], rare: 
         One row a kind: what it was called by, its pictures now and then, the factor (>= 1) by which its share changed, 1
         where that may be chance; and how far each picture is from every kind, over the distance called far: (n,).
     """
-    which, apart = _nearest(_small(thumbs, channels), np.asarray(before["centres"], np.float32))
+    which, apart = _nearest(_looks(thumbs, channels), np.asarray(before["centres"], np.float32))
     now, then = np.bincount(which, minlength=len(before["counts"])), np.asarray(before["counts"])
     shares = (now + rare) / (now.sum() + rare), (then + rare) / (then.sum() + rare)
     both = (now + then) / (now.sum() + then.sum())
