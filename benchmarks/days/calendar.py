@@ -12,8 +12,8 @@ from benchmarks.gate_faults.worlds import Picture, encoded
 
 DAYS, SIZE = 200, 16
 FIRST, BATCH = 320, 64  # pictures of the first day, and of a later one
-GOOD = (1, 12, 27, 44, 61, 78, 96, 115, 133, 150, 168, 186)
-ROLLBACKS = (70, 140)
+GOOD = (1, 14, 33, 55, 77, 96, 122, 150, 181)
+ROLLBACKS = (80, 140)
 SERVER_LOSS = 96
 TIDY = (60, 120, 180)
 DRIFT = {90: True, 160: False}  # whether what the service sees differs from what the encoder knows
@@ -75,7 +75,7 @@ def again(random: np.random.Generator) -> list[Picture]:
 
 def calendar() -> list[Day]:
     """All days in order."""
-    bad = dict(zip(range(19, DAYS, 11), [name for _ in range(3) for name in BAD], strict=False))
+    bad = dict(zip(range(20, DAYS, 11), [name for _ in range(3) for name in BAD], strict=False))
     days = []
     for number in range(1, DAYS + 1):
         if number in GOOD:
