@@ -11,12 +11,12 @@ from benchmarks.drawn import SHAPES, drawn
 from benchmarks.gate_faults.worlds import Picture, encoded
 
 DAYS, SIZE = 200, 16
-FIRST, BATCH = 320, 64  # pictures of the first day, and of a later one
+FIRST, BATCH = 600, 80  # pictures of the first day, and of a later one
 GOOD = (1, 14, 33, 55, 77, 96, 122, 150, 181)
-ROLLBACKS = (80, 140)
+ROLLBACKS = (100, 160)
 SERVER_LOSS = 96
 TIDY = (60, 120, 180)
-DRIFT = {90: True, 160: False}  # whether what the service sees differs from what the encoder knows
+DRIFT = {90: True, 165: False}  # whether what the service sees differs from what the encoder knows
 
 Make = Callable[[np.random.Generator], list[Picture]]
 

@@ -18,7 +18,7 @@ from flows.password import make_password
 from flows.temporary_server import free_port, healthy
 
 SMALL = [
-    "train=smoke train.threads=1 train.processes=1 train.device=cpu dataset.image_size=16 dataset.workers=1",
+    "train=smoke train.images=2560 train.threads=1 train.processes=1 train.device=cpu dataset.image_size=16 dataset.workers=1",
     "dataset.duplicates=drop dataset.max_unreadable=0.02 model.encoder_width=8 model.channels=8 model.channel_mult=[1,2,2]",
     "model.latent_dim=16 model.time_dim=16 diffusion.num_timesteps=50 diffusion.sampling_steps=5",
     "evaluate.supervised=false evaluate.untrained_draws=1 evaluate.reconstructions=32 evaluate.fid_images=16",
