@@ -100,5 +100,5 @@ def _not_taken(incoming: Incoming, batch: Batch, root: Path, started: float, gat
     aside = incoming.set_aside(batch, gated.message or "the gate stopped it")
     incoming.settle()
     return Failed(
-        name="SetAside", message=f"the gate stopped {len(batch.names)} new pictures; they lie in {aside}\n{gated.message}"
+        name="SetAside", message=f"{len(batch.names)} new pictures are set aside; they lie in {aside}\n{gated.message}"
     )
