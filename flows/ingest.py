@@ -99,6 +99,4 @@ def _not_taken(incoming: Incoming, batch: Batch, root: Path, started: float, gat
         return Failed(message=gated.message)
     aside = incoming.set_aside(batch, gated.message or "the gate stopped it")
     incoming.settle()
-    return Failed(
-        name="SetAside", message=f"{len(batch.names)} new pictures are set aside; they lie in {aside}\n{gated.message}"
-    )
+    return Failed(name="SetAside", message=f"{len(batch.names)} new pictures are set aside; they lie in {aside}\n{gated.message}")
