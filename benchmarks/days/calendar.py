@@ -12,7 +12,7 @@ from benchmarks.gate_faults.worlds import Picture, encoded
 
 DAYS, SIZE = 200, 16
 FIRST, BATCH = 600, 80  # pictures of the first day, and of a later one
-GOOD = (1, 14, 40, 77, 96, 135, 175)
+GOOD = (1, 14, 50, 96, 150)
 ROLLBACKS = (100, 160)
 SERVER_LOSS = 96
 TIDY = (60, 120, 180)
