@@ -16,7 +16,7 @@ import numpy as np
 from prefect.settings import temporary_settings
 
 from benchmarks.days.calendar import BATCH, DAYS, DRIFT, FIRST, ROLLBACKS, SERVER_LOSS, TIDY, Day, batch, calendar
-from benchmarks.days.project import OVERRIDES, Server, lay_out
+from benchmarks.days.project import Server, lay_out, overrides
 from benchmarks.days.record import figures, write_page
 from benchmarks.gate_faults.worlds import Picture, encoded
 from soda.common.files import write_json
@@ -44,7 +44,7 @@ def live(day: Day, camera: Path, server: Server) -> list[dict[str, Any]]:
         write_pictures(day.make(np.random.default_rng((6, day.number))), camera)
     if day.number == SERVER_LOSS:
         threading.Timer(20, server.lose).start()
-    said = [_said("ingest", ingest(str(camera), overrides=OVERRIDES, return_state=True))]
+    said = [_said("ingest", ingest(str(camera), overrides=overrides(day.number), return_state=True))]
     if day.number in ROLLBACKS:
         said.append(_said("rollback", rollback(return_state=True)))
     if day.number in TIDY:

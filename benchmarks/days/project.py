@@ -18,7 +18,7 @@ from flows.password import make_password
 from flows.temporary_server import free_port, healthy
 
 SMALL = [
-    "train=smoke train.images=2560 train.threads=1 train.processes=1 train.device=cpu dataset.image_size=16 dataset.workers=1",
+    "train=smoke train.threads=1 train.processes=1 train.device=cpu dataset.image_size=16 dataset.workers=1",
     "dataset.duplicates=drop dataset.max_unreadable=0.02 model.encoder_width=8 model.channels=8 model.channel_mult=[1,2,2]",
     "model.latent_dim=16 model.time_dim=16 diffusion.num_timesteps=50 diffusion.sampling_steps=5",
     "evaluate.supervised=false evaluate.untrained_draws=1 evaluate.reconstructions=32 evaluate.fid_images=16",
@@ -26,7 +26,14 @@ SMALL = [
     "evaluate.dci_images=2 evaluate.vae_share=0 evaluate.view_regressor_images=0",
     "export.parity_images=24 export.decoder_images=4 export.int8=false export.probe_images=60",
 ]
-OVERRIDES = " ".join(SMALL)
+LENGTHS = {1: 2560, 50: 6400, 96: 12800, 150: 25600}
+"""From which day on a training sees how many images, as the deployment is set up from the first day on."""
+
+
+def overrides(day: int) -> str:
+    """The settings of that day's training."""
+    images = next(length for first, length in reversed(LENGTHS.items()) if day >= first)
+    return " ".join([*SMALL, f"train.images={images}"])
 
 
 def lay_out(root: Path, source: Path) -> None:
