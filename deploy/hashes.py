@@ -1,7 +1,7 @@
 """What `make setup` installs here, each file with its SHA-256, for `pip install --require-hashes -r FILE`.
 
 python deploy/hashes.py            write deploy/requirements-SYSTEM-MACHINE-pyVERSION.txt anew
-python deploy/hashes.py --check    fail where it names other versions than constraints.txt
+python deploy/hashes.py --check    fail where one names other versions than constraints.txt
 
 pip itself resolves the packages and says the hashes, without installing; what it chooses depends on the system and the Python,
 and so the file is of both. It asks the package index for metadata alone, and takes some minutes.
@@ -84,12 +84,13 @@ def differing(text: str) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="hold the file to constraints.txt; asks no index")
+    parser.add_argument("--check", action="store_true", help="hold the files to constraints.txt; asks no index")
     parser.add_argument("--report", type=Path, help="pip's report, where there is one already")
     given = parser.parse_args()
     if given.check:
-        wrong = differing(place().read_text(encoding="utf-8")) if place().exists() else []
-        sys.exit(f"{place()}: made of other constraints: {'; '.join(wrong)}; make hashes" if wrong else 0)
+        found = {path: differing(path.read_text(encoding="utf-8")) for path in sorted(ROOT.glob("deploy/requirements-*.txt"))}
+        wrong = [f"{path}: made of other constraints: {'; '.join(lines)}; make hashes" for path, lines in found.items() if lines]
+        sys.exit("\n".join(wrong) or 0)
     text = listed(json.loads(given.report.read_text(encoding="utf-8")) if given.report else resolved())
     place().write_text(text, encoding="utf-8")
     sys.stdout.write(f"{place()}: {text.count('--hash')} packages\n")
