@@ -40,6 +40,7 @@ _MOST, _LEAST, _NUMBERS = 20_000, 1_000, 1 << 28  # images that traits are taken
 _MOST_LABELS = 100  # of which traits are kept
 _AT_ONCE = 1_000  # images in memory
 _FORMAT = 2
+_KEPT = {"version", "train", "statistics", "labels", "of_labels", "kinds", "gainsaid", "contents"}
 
 
 def describe_version(
@@ -105,7 +106,7 @@ def last_accepted(path: Path, version: str) -> dict[str, Any] | None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         versions = kept["versions"] if kept["format"] == _FORMAT else []
-        return next((each for each in versions if each["version"] != version), None)
+        return next((each for each in versions if each["version"] != version and _KEPT <= set(each)), None)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
