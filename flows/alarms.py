@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import timedelta
+from typing import cast
+from uuid import UUID
 
 from prefect.automations import Automation, EventTrigger, Posture
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
@@ -35,8 +37,8 @@ def switch_on(address: str, states: tuple[str, ...] = STATES) -> None:
         raise InputError(f"{address!r}: not an address of a web server; it must begin with http:// or https://")
     switch_off()
     about = {"subject": "{{subject}}", "body": "{{body}}"}
-    block = CustomWebhookNotificationBlock(name=BLOCK, url=address, json_data=about)
-    document = block.save(BLOCK, overwrite=True)
+    block = CustomWebhookNotificationBlock(name=BLOCK, url=address, json_data=about, cookies=None)
+    document = cast(UUID, block.save(BLOCK, overwrite=True))
     trigger = EventTrigger(
         expect={f"prefect.flow-run.{state}" for state in states},
         match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -52,7 +54,7 @@ def switch_on(address: str, states: tuple[str, ...] = STATES) -> None:
 def switch_off() -> bool:
     """Take the automation away. Returns whether there was one."""
     try:
-        found = Automation.read(name=NAME)
+        found = cast(Automation, Automation.read(name=NAME))
     except ValueError:
         return False
     return bool(found.delete())

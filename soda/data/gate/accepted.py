@@ -106,7 +106,7 @@ def last_accepted(path: Path, version: str) -> dict[str, Any] | None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         versions = kept["versions"] if kept["format"] == _FORMAT else []
-        return next((each for each in versions if each["version"] != version and _KEPT <= set(each)), None)
+        return next((each for each in versions if each["version"] != version and set(each) >= _KEPT), None)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
