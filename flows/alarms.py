@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.automations import Automation, EventTrigger, Posture
@@ -36,8 +36,9 @@ def switch_on(address: str, states: tuple[str, ...] = STATES) -> None:
     if not address.startswith(("http://", "https://")):
         raise InputError(f"{address!r}: not an address of a web server; it must begin with http:// or https://")
     switch_off()
-    about = {"subject": "{{subject}}", "body": "{{body}}"}
-    block = CustomWebhookNotificationBlock(name=BLOCK, url=address, json_data=about, cookies=None)
+    posted = {"subject": "{{subject}}", "body": "{{body}}"}
+    settings: dict[str, Any] = {"name": BLOCK, "url": address, "json_data": posted}
+    block = CustomWebhookNotificationBlock(**settings)
     document = cast(UUID, block.save(BLOCK, overwrite=True))
     trigger = EventTrigger(
         expect={f"prefect.flow-run.{state}" for state in states},
