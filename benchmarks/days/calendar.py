@@ -16,7 +16,7 @@ GOOD = (1, 14, 50, 96, 150)
 ROLLBACKS = (100, 160)
 SERVER_LOSS = 96
 TIDY = (60, 120, 180)
-DRIFT = {90: True, 165: False}  # whether what the service sees differs from what the encoder knows
+DRIFT = {90: True, 165: False, 170: True}
 
 Make = Callable[[np.random.Generator], list[Picture]]
 

@@ -29,11 +29,14 @@ SMALL = [
 LENGTHS = {1: 2560, 50: 6400, 96: 12800, 150: 25600}
 """From which day on a training sees how many images, as the deployment is set up from the first day on."""
 
+LAST_CHANGE = max(LENGTHS)
+
 
 def overrides(day: int) -> str:
     """The settings of that day's training."""
     images = next(length for first, length in reversed(LENGTHS.items()) if day >= first)
-    return " ".join([*SMALL, f"train.images={images}"])
+    held_out = ["dataset.test_fraction=0.18"] if day >= LAST_CHANGE else []  # drift needs a reference of 200
+    return " ".join([*SMALL, f"train.images={images}", *held_out])
 
 
 def lay_out(root: Path, source: Path) -> None:
