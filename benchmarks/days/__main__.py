@@ -78,9 +78,10 @@ def main() -> None:
     os.chdir(root)
     with Server(home) as server, temporary_settings(server.settings):
         days = _live_all(given.folder.resolve(), given.until, server)
-    write_json(source / FIGURES, figures(days, root))
-    write_page(source / NOTEBOOK, days)
-    print(figures(days, root))
+    found = figures(days, root)
+    write_json(source / FIGURES, found)
+    write_page(source / NOTEBOOK, days, found)
+    print(found)
 
 
 def _live_all(folder: Path, until: int, server: Server) -> list[dict[str, Any]]:
