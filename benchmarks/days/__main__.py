@@ -80,7 +80,7 @@ def main() -> None:
         days = _live_all(given.folder.resolve(), given.until, server)
     found = figures(days, root)
     write_json(source / FIGURES, found)
-    write_page(source / NOTEBOOK, days, found)
+    write_page(source / NOTEBOOK, days, found, given.folder.resolve())
     print(found)
 
 

@@ -45,16 +45,19 @@ def _judged(day: dict[str, Any]) -> bool:
     return "released and in use" in message or "it is not released" in message or "in use already" in message
 
 
-def write_page(path: Path, days: list[dict[str, Any]], found: dict[str, Any]) -> None:
-    """A line a day; days on which nothing came and nothing was done are told together. found: the figures."""
+def write_page(path: Path, days: list[dict[str, Any]], found: dict[str, Any], folder: Path) -> None:
+    """A line a day; days on which nothing came and nothing was done are told together.
+
+    found: the figures; folder: where the project was, which messages are told without.
+    """
     counted = ("days", "trainings", "releases", "not_better", "set_aside", "rollbacks", "server_losses", "seconds")
     lines = [
         "# Two hundred days by itself",
         "",
         "What `make days` printed, shortened: each day the flow `ingest`, on some days others, in a clone with its own DVC, Git",
-        "and Prefect server on loopback. Time is compressed, the models are tiny, the stages real. No day asks anybody for anything.",
-        "The bad days, the loss of the server (SIGKILL amid a run; it is started again as systemd's unit does) and the two alarms of",
-        "the users, which an automation would hand to `rollback`, stand in the calendar, benchmarks/days/calendar.py.",
+        "and Prefect server on loopback. Time is compressed, the models are tiny, the stages real. No day asks anybody.",
+        "The bad days, the loss of the server (SIGKILL amid a run; it is started again as systemd's unit does) and two alarms",
+        "of the users, which an automation would hand to `rollback`, stand in the calendar, benchmarks/days/calendar.py.",
         "",
         ", ".join(f"{key.replace('_', ' ')} {found[key]}" for key in counted) + ".",
         "",
@@ -71,11 +74,11 @@ def write_page(path: Path, days: list[dict[str, Any]], found: dict[str, Any]) ->
             lines.append(f"| {span} | nothing | nothing new |")
             quiet = []
         if day is not None:
-            told = "; ".join(f"{said['flow']}: **{said['state']}** {_short(said['message'])}" for said in day["said"])
+            told = "; ".join(f"{said['flow']}: **{said['state']}** {_short(said['message'], folder)}" for said in day["said"])
             lines.append(f"| {day['day']} | {day['what']} | {told} |")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _short(message: str) -> str:
-    text = " ".join(message.split()).replace("|", "/")
+def _short(message: str, folder: Path) -> str:
+    text = " ".join(message.split()).replace("|", "/").replace(f"{folder}/project/", "").replace(f"{folder}/", "")
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
