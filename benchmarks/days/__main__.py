@@ -20,6 +20,7 @@ from benchmarks.days.project import Server, lay_out, overrides
 from benchmarks.days.record import figures, write_page
 from benchmarks.gate_faults.worlds import Picture, encoded
 from soda.common.files import write_json
+from soda.release.store import read_pointer
 
 NOTEBOOK = Path("docs/notebook/days.md")
 FIGURES = Path("docs/results/days.json")
@@ -46,7 +47,8 @@ def live(day: Day, camera: Path, server: Server) -> list[dict[str, Any]]:
         threading.Timer(20, server.lose).start()
     said = [_said("ingest", ingest(str(camera), overrides=overrides(day.number), return_state=True))]
     if day.number in ROLLBACKS:
-        said.append(_said("rollback", rollback(return_state=True)))
+        withdrawn = read_pointer(Path("releases")).withdrawn if "forth" in day.what else ()
+        said.append(_said("rollback", rollback(withdrawn[0] if withdrawn else "", return_state=True)))
     if day.number in TIDY:
         said.append(_said("tidy", tidy(days=30, artifacts=3, delete=True, return_state=True)))
     if day.number in DRIFT:

@@ -13,7 +13,7 @@ from benchmarks.gate_faults.worlds import Picture, encoded
 DAYS, SIZE = 200, 16
 FIRST, BATCH = 600, 80  # pictures of the first day, and of a later one
 GOOD = (1, 14, 50, 96, 150)
-ROLLBACKS = (100, 160)
+ROLLBACKS = {100: "an alarm of the users: back", 160: "the alarm was a false one: forth again"}
 SERVER_LOSS = 96
 TIDY = (60, 120, 180)
 DRIFT = {90: True, 165: False, 170: True}
@@ -86,7 +86,7 @@ def calendar() -> list[Day]:
         elif number in (35, 125):
             days.append(Day(number, "copies of old pictures", again))
         elif number in ROLLBACKS:
-            days.append(Day(number, "an alarm of the users: back"))
+            days.append(Day(number, ROLLBACKS[number]))
         elif number in TIDY:
             days.append(Day(number, "tidying"))
         elif number in DRIFT:
