@@ -55,8 +55,9 @@ def live(day: Day, camera: Path, server: Server) -> list[dict[str, Any]]:
         seen = batch(np.random.default_rng((8, day.number)), 0, FIRST)
         if DRIFT[day.number]:
             seen = [Picture("", "", each.kind, each.name, each.pixels[..., ::-1].copy()) for each in seen]
-        write_pictures(seen, Path("seen"))
-        said.append(_said("monitor", monitor("seen", return_state=True)))
+        folder = Path(f"data/incoming.seen-{day.number}")
+        write_pictures(seen, folder)
+        said.append(_said("monitor", monitor(str(folder), return_state=True)))
     return said
 
 
