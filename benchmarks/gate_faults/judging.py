@@ -69,7 +69,7 @@ class Place:
                 lines = str(error).splitlines()
                 return Said("stop", tuple(lines), frozenset(line.strip().partition(": ")[0] for line in lines[1:-1]))
         found = json.loads(verdict.read_text())
-        lines = (*found["failures"], *found["remarks"])
+        lines = tuple(line.replace(f"{self.folder}/", "") for line in (*found["failures"], *found["remarks"]))
         failed = [check for check in found["checks"] if not check["success"]]
         rows = frozenset(row["file"] or row["id"] for check in failed for row in check["failing_rows"])
         return Said("stop" if found["failures"] else "remark" if found["remarks"] else "", lines, rows)
