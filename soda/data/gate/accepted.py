@@ -35,6 +35,7 @@ SAID_OF_LABEL = 0.5
 LEAST_SPREAD, PLACE_SPREAD = 1 / 255, 0.1
 """A smaller spread counts as this. A corner that is black in all pictures is not far from one that is not in a few."""
 MANY_SPREADS = 1e9  # what only says something stops from here on: never
+COLUMNS = ["statistic", "now", "accepted", "distance", "said_from", "stopped_from"]
 _RESAMPLES = 200
 _MOST, _LEAST, _NUMBERS = 20_000, 1_000, 1 << 28  # images that traits are taken of, evenly spread; numbers in them
 _MOST_LABELS = 100  # of which traits are kept
@@ -119,7 +120,7 @@ def accept(path: Path, description: dict[str, Any]) -> None:
 
 def change_table(now: dict[str, Any], before: dict[str, Any]) -> pd.DataFrame:
     """One row a trait: now and before, their distance in spreads, and the distances that are a remark and that stop."""
-    return pd.DataFrame(changes(now["statistics"], before["statistics"], SAID, STOPPED))
+    return pd.DataFrame(changes(now["statistics"], before["statistics"], SAID, STOPPED), columns=COLUMNS)
 
 
 def trait_change_table(now: dict[str, Any], before: dict[str, Any]) -> pd.DataFrame:
@@ -130,7 +131,7 @@ def trait_change_table(now: dict[str, Any], before: dict[str, Any]) -> pd.DataFr
         if found:
             farthest = max(found, key=lambda row: row["distance"] / row["said_from"])
             rows.append({"label": f"{label}, {farthest['statistic']}", **farthest})
-    return pd.DataFrame(rows, columns=["label", "statistic", "now", "accepted", "distance", "said_from", "stopped_from"])
+    return pd.DataFrame(rows, columns=["label", *COLUMNS])
 
 
 def changes(now: dict[str, Any], before: dict[str, Any], said: float, stopped: float) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from soda.data.gate.accepted import changes, described
+from soda.data.gate.accepted import COLUMNS, changes, described
 from soda.data.gate.traits import traits_of
 
 FEWEST, MOST_OF_ALL = 16, 0.8
@@ -42,7 +42,7 @@ def _numbers(pictures: pd.DataFrame) -> np.ndarray:
 
 def trait_table(images: np.ndarray, before: dict[str, Any]) -> pd.DataFrame:
     """One row a trait: of the new pictures (n, S, S, C) uint8 and of the accepted version."""
-    return pd.DataFrame(changes(described(traits_of(images)), before["statistics"], SAID, STOPPED))
+    return pd.DataFrame(changes(described(traits_of(images)), before["statistics"], SAID, STOPPED), columns=COLUMNS)
 
 
 def gainsaid_table(rows: np.ndarray, judged: np.ndarray, gainsaid: np.ndarray) -> pd.DataFrame | None:
