@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup dist pipeline test test-oldest lint bench ablations architecture server worker deploy tidy sbom audit web browser-tools system-tools clean
+.PHONY: help setup dist pipeline test test-oldest lint bench ablations architecture server worker deploy tidy days sbom hashes audit web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
@@ -90,10 +90,17 @@ deploy: setup ## Register the pipeline with this project's server
 tidy: setup ## What nobody needs any more: old runs, artifacts (ARGS="--days 30 --cache --delete"; without --delete a list)
 	@python -m flows.tidy $(ARGS)
 
+days: setup ## Two hundred days of a pipeline that runs by itself, in .prefect/days (an hour; stop and repeat as you like)
+	@python -m benchmarks.days --folder .prefect/days $(ARGS)
+
+hashes: setup ## The versions of constraints.txt with their hashes, for this system and Python: deploy/requirements-….txt
+	@python deploy/hashes.py $(ARGS)
+
 sbom: setup ## What is installed here for soda, with licences: sbom.cdx.json (CycloneDX)
 	@python -m soda sbom $(ARGS)
 
 audit: ## Known vulnerabilities of what constraints.txt names; asks pypi.org, and installs pip-audit into .venv-audit
+	@python3 deploy/hashes.py --check
 	@test -x .venv-audit/bin/pip-audit || { python3 -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit; }
 	@.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip $(ARGS)
 

@@ -37,6 +37,7 @@ class Incoming:
         """repository: a DVC repository (folder or Git address), in which `source` is a path then."""
         self.source, self.into = source, into
         self._record = into.with_name(f"{into.name}.ingested.json")
+        self._versions = into.with_name(f"{into.name}.versions.json")
         self._before = into.with_name(f"{into.name}.before")  # accepted files that this batch replaces
         self._pending: dict[str, Any] = {}
         try:
@@ -79,6 +80,26 @@ class Incoming:
                     copy.write(chunk)
         except OSError as error:
             raise FileError(f"{self.source}: {name}: {error.strerror or error}") from error
+
+    def accepted(self, version: str) -> None:
+        """The gate let this version of the prepared data through."""
+        write_json(self._versions, {**self._known_versions(), "accepted": version})
+
+    def trained(self) -> None:
+        """The accepted version was trained on."""
+        write_json(self._versions, dict.fromkeys(("accepted", "trained"), self._known_versions().get("accepted")))
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the accepted version was not trained on yet: it is new, or the run that was to do it did not end well."""
+        known = self._known_versions()
+        return known.get("accepted") != known.get("trained")
+
+    def _known_versions(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self._versions.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def settle(self) -> None:
         """What came is dealt with, accepted or not: it does not come again."""

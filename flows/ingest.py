@@ -18,7 +18,7 @@ from flows.quiet import calm_logs
 from flows.released import release as release_flow
 from flows.workspace import project_of
 from soda.common.errors import SodaError
-from soda.layout import VERDICT
+from soda.layout import PREPARED, VERDICT
 
 INTO = "data/incoming"
 
@@ -34,7 +34,8 @@ def ingest(
 ) -> State[Any]:
     """Bring new pictures; where there are some, and the gate lets them through, train on all, and release what is better.
 
-    A batch that the gate stops is taken out of the folder again and lies beside it with the reason: the next run goes on without.
+    A batch that the gate or the preparation stops is taken out of the folder again and lies beside it with the reason: the next
+    run goes on without. A training that did not end well is made up for by the next run, also where nothing is new.
 
     Args:
         source: a folder, from that of the project on, or an address that fsspec reads (s3://…, sftp://…); with `repository` a
@@ -53,20 +54,27 @@ def ingest(
         batch = incoming.fetch()
     except SodaError as error:
         return Failed(message=str(error))
-    if not batch.names:
+    if not batch.names and not incoming.untrained:
         return Completed(message=f"{source}: nothing new")
-    log.info("%s: %d new pictures, %.1f MB", source, len(batch.names), batch.size / 1e6)
+    if batch.names:
+        log.info("%s: %d new pictures, %.1f MB", source, len(batch.names), batch.size / 1e6)
+    else:
+        log.info("%s: nothing new, but what is here was not trained on yet", source)
     settings = shlex.join(["dataset=folder", f"dataset.path={folder}"])
     asked: dict[str, Any] = {"experiment": experiment if chosen(experiment) else "folder", "overrides": f"{settings} {overrides}"}
     started = time.time()
     gated = pipeline(**asked, until_stage="validate", return_state=True)
     if not gated.is_completed():
         return _not_taken(incoming, batch, root, started, gated)
+    incoming.accepted(_judged_version(root))
     incoming.settle()
+    taken = f"{len(batch.names)} new pictures taken in" if batch.names else "made up for what was not trained"
+    if not incoming.untrained:
+        return Completed(message=f"{taken}; what is prepared of them is what was trained on, so nothing is trained")
     trained = pipeline(**asked, return_state=True)
-    taken = f"{len(batch.names)} new pictures taken in"
     if not trained.is_completed():
         return Failed(message=f"{taken}; {trained.message}")
+    incoming.trained()
     if not release:
         return Completed(message=f"{taken}; {trained.message}")
     released = release_flow(return_state=True)
@@ -74,17 +82,21 @@ def ingest(
     return (Completed if made else Failed)(message=f"{taken}; {released.message}")
 
 
+def _judged_version(root: Path) -> str:
+    return str(json.loads((root / VERDICT).read_text(encoding="utf-8"))["data_version"])
+
+
 def _not_taken(incoming: Incoming, batch: Batch, root: Path, started: float, gated: State[Any]) -> State[Any]:
-    """Set a batch aside that the gate has judged; after any other failure it stays, and the next run tries it again."""
-    verdict = root / VERDICT
+    """Set a batch aside that the gate stopped, or whose files the preparation cannot use; after any other failure it stays, and
+    the next run tries it again."""
+    verdict, rejected = root / VERDICT, root / f"{PREPARED}.rejected.csv"
     try:
         stopped = verdict.stat().st_mtime >= started and not json.loads(verdict.read_text(encoding="utf-8"))["success"]
     except (OSError, ValueError, KeyError, TypeError):
         stopped = False
-    if not stopped:
+    unusable = rejected.exists() and rejected.stat().st_mtime >= started
+    if not batch.names or not (stopped or unusable):
         return Failed(message=gated.message)
     aside = incoming.set_aside(batch, gated.message or "the gate stopped it")
     incoming.settle()
-    return Failed(
-        name="SetAside", message=f"the gate stopped {len(batch.names)} new pictures; they lie in {aside}\n{gated.message}"
-    )
+    return Failed(name="SetAside", message=f"{len(batch.names)} new pictures are set aside; they lie in {aside}\n{gated.message}")

@@ -1,4 +1,4 @@
-"""`soda release`, `soda rollback`, `soda releases`, `soda verify`, `soda sbom`: an encoder goes out, and comes back."""
+"""`soda release`, `rollback`, `releases`, `verify`, `track` and `sbom`: an encoder goes out, and comes back."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ def add_commands(commands: Any) -> None:
     verifying.add_argument("folder", type=Path, metavar="RELEASE", help="a folder of releases/, e.g. releases/v1.0.0")
     verifying.add_argument("--key", type=Path, required=True, metavar="PUB", help="the public key, from a place that you trust")
     verifying.set_defaults(action=_verify)
+
+    tracking = commands.add_parser("track", help="log a release in MLflow and register its encoder there")
+    tracking.add_argument("folder", type=Path, metavar="RELEASE", help="a folder of releases/, e.g. releases/v1.0.0")
+    tracking.add_argument("--uri", required=True, help="MLflow's tracking URI, e.g. http://127.0.0.1:5000 or sqlite:///mlflow.db")
+    tracking.add_argument("--name", default="soda-encoder", help="of its experiment and of the registered model (soda-encoder)")
+    tracking.set_defaults(action=_track)
 
     materials = commands.add_parser("sbom", help="what is installed here for soda, as CycloneDX")
     materials.add_argument("-o", "--output", type=Path, default=Path("sbom.cdx.json"))
@@ -114,6 +120,15 @@ def _verify(args: argparse.Namespace) -> None:
 
     verify(args.folder, args.key)
     print(f"{args.folder}: signed by {args.key}, every file as it was")
+
+
+def _track(args: argparse.Namespace) -> None:
+    from soda.release.store import read_pointer
+    from soda.release.tracker import ALIAS, track
+
+    in_use = read_pointer(args.folder.parent).version == args.folder.name
+    version = track(args.folder, args.uri, args.name, in_use=in_use)
+    print(f"{args.folder}: version {version} of {args.name} in {args.uri}{f', with the alias {ALIAS}' if in_use else ''}")
 
 
 def _sbom(args: argparse.Namespace) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -108,9 +110,40 @@ def test_new_pictures_are_gated_before_training_and_a_bad_batch_is_set_aside(pro
 
     (project / "misbehave/validate").unlink()
     assert ingest(**taken).message.endswith("nothing new")
+    before = ran()
     _picture(source / "b/3.png", 4)
     state = ingest(**taken)
     assert state.is_completed() and (into / "b/3.png").exists(), state.message
+    assert "is what was trained on" in str(state.message)  # the stand-in's data are always of one version
+    assert "train" not in ran()[len(before) :]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_training_that_failed_is_made_up_for_where_nothing_is_new(project: Path, ran: Ran, tmp_path: Path) -> None:
+    source = tmp_path / "camera"
+    _picture(source / "a/1.png", 1)
+    taken: dict[str, Any] = {"source": str(source), "release": False, "return_state": True}
+    (project / "misbehave").mkdir()
+    (project / "misbehave/train").write_text("fail")
+    assert ingest(**taken).is_failed()
+    (project / "misbehave/train").unlink()
+    state = ingest(**taken)
+    assert state.is_completed() and "made up for" in str(state.message) and ran()[-1] == "report"
+    assert ingest(**taken).message.endswith("nothing new")
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_files_that_the_preparation_cannot_use_are_set_aside(project: Path, tmp_path: Path) -> None:
+    source = tmp_path / "camera"
+    _picture(source / "a/1.png", 1)
+    (project / "misbehave").mkdir()
+    (project / "misbehave/prepare").write_text("fail")
+    taken: dict[str, Any] = {"source": str(source), "release": False, "return_state": True}
+    assert ingest(**taken).name == "Failed" and (project / "data/incoming/a/1.png").exists()  # no word of files
+    rejected = project / "data/prepared.rejected.csv"
+    rejected.write_text("file,reason\na/1.png,truncated\n")
+    os.utime(rejected, (time.time() + 60, time.time() + 60))
+    assert ingest(**taken).name == "SetAside" and not (project / "data/incoming/a/1.png").exists()
 
 
 def test_pictures_come_from_a_dvc_repository_and_from_any_address(tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
-"""What the gate finds by comparing pictures with each other: near copies in another split, labels that the neighbours gainsay."""
+"""What the gate finds by comparing pictures with each other: near copies in another split or under another label, labels that the
+neighbours gainsay."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from soda.data.columns import SPLITS
+from soda.data.gate.gather import gather
 from soda.data.near_copies import Neighbourhood, distances
 
 MOST = 200_000
@@ -22,6 +23,7 @@ CHANGED, LEVELS = 0.015, 8
 """Or this share of the places, at most, differs by more than so many grey levels: a pixel changed, a date stamped."""
 NEIGHBOURS, AGREED = 10, 8
 _PER_SPLIT = 20_000  # pictures of train whose neighbours are asked
+_NUMBERS = 1 << 24  # of one side of the pairs that are compared at once
 
 
 def near_copies(pictures: pd.DataFrame, thumbs: np.ndarray, near: Neighbourhood, shards: list[Path]) -> np.ndarray:
@@ -49,46 +51,66 @@ def near_copies(pictures: pd.DataFrame, thumbs: np.ndarray, near: Neighbourhood,
 
 def _apart(pictures: pd.DataFrame, pairs: np.ndarray, shards: list[Path]) -> np.ndarray:
     """The distance of each pair by all its pixels, infinite where they are no copies: (m,)."""
-    if not len(pairs):
-        return np.empty(0)
+    step = 1 if not len(pairs) else max(1, _NUMBERS // gather(pictures, pairs[0, :1], shards).size)
+    blocks = [_apart_in_memory(pictures, pairs[start : start + step], shards) for start in range(0, len(pairs), step)]
+    return np.concatenate(blocks) if blocks else np.empty(0)
+
+
+def _apart_in_memory(pictures: pd.DataFrame, pairs: np.ndarray, shards: list[Path]) -> np.ndarray:
     rows, place = np.unique(pairs, return_inverse=True)
-    shard, row = (pictures[name].to_numpy()[rows].astype(np.int64) for name in ("shard", "row"))
-    pixels: list[Any] = [None] * len(rows)
-    for index in np.unique(shard):
-        mapped = np.load(shards[index], mmap_mode="r", allow_pickle=False)
-        for here in np.flatnonzero(shard == index):
-            pixels[here] = mapped[row[here]]
-    first, second = np.stack(pixels)[place.reshape(pairs.shape)].swapaxes(0, 1)  # each (m, S, S, C)
+    first, second = gather(pictures, rows, shards)[place.reshape(pairs.shape)].swapaxes(0, 1)  # each (m, S, S, C)
     differ = (np.abs(first.astype(np.int16) - second) > LEVELS).any(axis=3).mean(axis=(1, 2))
     apart = distances(first.reshape(len(pairs), -1), second.reshape(len(pairs), -1))
     return np.where((apart <= SAME) | (differ <= CHANGED), apart, np.inf)
 
 
-def gainsaid_labels(pictures: pd.DataFrame, near: Neighbourhood) -> tuple[np.ndarray, int]:
+def called_otherwise(pictures: pd.DataFrame, near: Neighbourhood, shards: list[Path]) -> tuple[np.ndarray, int]:
+    """For each picture of train that is there under another label, too, as it is or as a near copy: the file and label of that.
+
+    Returns:
+        (N,) str or None, and how many of them are not the same pixel by pixel.
+    """
+    found = np.full(len(pictures), None, dtype=object)
+    labels, files, content = (pictures[name].to_numpy(dtype=object) for name in ("label", "file", "pixels_sha256"))
+    train = np.flatnonzero((pictures["split"] == "train").to_numpy() & pictures["label"].fillna("").ne("").to_numpy())
+    firsts: dict[str, int] = {}
+    exact = []
+    for row in train.tolist():
+        first = firsts.setdefault(content[row], row)
+        if labels[first] != labels[row]:
+            exact += [(row, first), (first, row)]
+    pairs, _ = near.pairs(train, train, RADIUS)
+    pairs = pairs[(labels[pairs[:, 0]] != labels[pairs[:, 1]]) & (content[pairs[:, 0]] != content[pairs[:, 1]])]
+    pairs = pairs[np.isfinite(_apart(pictures, pairs, shards))]
+    for row, copy in [*pairs.tolist(), *exact]:
+        found[row] = f"{labels[row]}, but {files[copy]} is {labels[copy]}"
+    return found, len(set(pairs[:, 0].tolist()) - {row for row, _ in exact})
+
+
+def gainsaid_labels(pictures: pd.DataFrame, near: Neighbourhood) -> tuple[np.ndarray, np.ndarray, int]:
     """For each picture of train whose label the pictures most alike gainsay: what they are called; else None.
 
     A picture is judged when AGREED of its NEIGHBOURS nearest in train have one label. That share of wrong labels which is spread
     evenly shows as the same share of the judged.
 
     Returns:
-        (N,) str or None, and how many were judged.
+        (N,) str or None; which were judged, (N,) bool; and how many were asked.
     """
-    found = np.full(len(pictures), None, dtype=object)
+    found, judged = np.full(len(pictures), None, dtype=object), np.zeros(len(pictures), bool)
     labels = pictures["label"].fillna("").to_numpy(dtype=object)
     train = np.flatnonzero((pictures["split"] == "train").to_numpy() & (labels != ""))
     if len(train) <= NEIGHBOURS:
-        return found, 0
+        return found, judged, len(train)
     asked = train[np.unique(np.linspace(0, len(train) - 1, min(len(train), _PER_SPLIT)).astype(np.int64))]
     names, number = np.unique(labels[train].astype(str), return_inverse=True)
     code = np.full(len(pictures), -1)
     code[train] = number
     nearest = near.nearest(asked, train, NEIGHBOURS)  # (n, NEIGHBOURS)
-    judged = 0
     for row, others in zip(asked.tolist(), code[nearest], strict=True):
         votes = np.bincount(others, minlength=len(names))
         say = int(votes.argmax())
         if votes[say] >= AGREED:
-            judged += 1
+            judged[row] = True
             if say != code[row]:
                 found[row] = f"{labels[row]}, where {votes[say]} of the {NEIGHBOURS} most alike are {names[say]}"
-    return found, judged
+    return found, judged, len(asked)

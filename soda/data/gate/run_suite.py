@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from soda.data.gate.expectations import Expectation
-from soda.data.gate.suite import GateTable
+from soda.data.gate.gate_table import GateTable
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
@@ -125,7 +125,7 @@ def _failing_rows(table: GateTable, check: Expectation, values: Sequence[Any]) -
         if tuple(map(_key, held)) not in keys:
             continue
         row = frame.loc[index]
-        shown = [plain(value) for value in held]
+        shown = [_short(plain(value)) for value in held]
         value = shown[0] if len(shown) == 1 else ", ".join(f"{n} {v}" for n, v in zip(columns, shown, strict=True))
         name, file = (str(row[column]) if column else "" for column in (table.id, table.file))
         rows.append({"id": name, "file": file, "value": value})
@@ -138,6 +138,10 @@ def _as_tuple(value: Any, columns: Sequence[str]) -> tuple[Any, ...]:
     if isinstance(value, dict):
         return tuple(value[name] for name in columns)
     return tuple(value) if len(columns) > 1 else (value,)
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _missing(value: Any) -> bool:

@@ -2,74 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
 
 from soda.config import GateConfig
 from soda.data.columns import FACTOR
 from soda.data.gate import expectations as expect
-from soda.data.gate.accepted import change_table, describe_version, label_change_table, last_accepted, place_of
-from soda.data.gate.comparisons import change_checks, label_change_checks, likeness_checks
-from soda.data.gate.expectations import Expectation
-from soda.data.gate.likeness import gainsaid_labels, near_copies
+from soda.data.gate.compared import compared
+from soda.data.gate.gate_table import GateTable
 from soda.data.gate.reading import PreparedReading
 from soda.data.gate.tables import elsewhere, factor_table, is_labelled, label_table, object_table, split_table, statistics_table
-from soda.data.near_copies import Neighbourhood
 
 FEW = 64
-
-
-@dataclass(frozen=True)
-class GateTable:
-    """A data frame and what it has to meet. A failing row is named by its columns `id` and `file` ("": it has none)."""
-
-    name: str
-    about: str
-    frame: pd.DataFrame
-    checks: list[Expectation]
-    id: str
-    file: str
-
-
-def _compared(reading: PreparedReading, pictures: pd.DataFrame) -> tuple[pd.DataFrame, list[Expectation]]:
-    """The pictures with what comparing them shows, and what is expected of it."""
-    if reading.thumbs is None or reading.summary is None:
-        reading.notes.append("The pictures were not compared with each other: some cannot be read, or there are too many.")
-        return pictures, []
-    near = Neighbourhood(reading.thumbs)
-    shards = [reading.folder / shard["file"] for shard in reading.summary["shards"]]
-    gainsaid, judged = gainsaid_labels(pictures, near)
-    copies = near_copies(pictures, reading.thumbs, near, shards)
-    pictures = pictures.assign(near_copy_elsewhere=copies, label_gainsaid=gainsaid)
-    count = int((pictures["label_gainsaid"].notna()).sum())
-    if judged:
-        reading.notes.append(
-            f"{judged:,} labels could be held against those of the pictures most alike; {count:,} ({count / judged:.1%}) are "
-            "gainsaid by them."
-        )
-    return pictures, list(likeness_checks(count, judged))
-
-
-def _changes(reading: PreparedReading, accepted: Path) -> list[GateTable]:
-    """This version beside the last accepted one of the same data set, where `accepted` has one."""
-    if reading.thumbs is None or reading.pictures is None or reading.summary is None:
-        return []
-    path = place_of(accepted, reading.summary)
-    reading.description = describe_version(reading.pictures, reading.thumbs, reading.summary, reading.manifest_sha256)
-    before = last_accepted(path, reading.manifest_sha256)
-    if before is None:
-        reading.notes.append("No other version of this data set was accepted here, so this one was compared with none.")
-        return []
-    reading.notes.append(f"Compared with the last accepted version, {before['version'][:12]}…, of which {path} says how it was.")
-    changes, labels = change_table(reading.description, before), label_change_table(reading.description, before)
-    about = "Statistics of train beside those of the last accepted version of this data set."
-    found = [GateTable("changes", about, changes, list(change_checks(path)), "statistic", "")]
-    if len(labels):
-        about = "Labels in train beside those of the last accepted version."
-        found.append(GateTable("label_changes", about, labels, list(label_change_checks(path)), "label", ""))
-    return found
 
 
 def tables(config: GateConfig, reading: PreparedReading, accepted: Path | None = None) -> list[GateTable]:
@@ -92,7 +35,7 @@ def tables(config: GateConfig, reading: PreparedReading, accepted: Path | None =
         checks += expect.label_checks(config, pictures, summary)
     else:
         reading.notes.append("No picture has a label, so the checks of labels were left out.")
-    pictures, more = _compared(reading, pictures)
+    pictures, more, changes = compared(reading, pictures, accepted)
     checks += more
     if config.held_apart is not None:
         pictures = pictures.assign(value_elsewhere=elsewhere(pictures, FACTOR + config.held_apart))
@@ -127,4 +70,4 @@ def tables(config: GateConfig, reading: PreparedReading, accepted: Path | None =
     if statistics is not None:
         about = "Grey levels of the train split beside the recorded reference."
         found.append(GateTable("statistics", about, statistics, [expect.shift_check(config)], "statistic", "file"))
-    return found + (_changes(reading, accepted) if accepted is not None else [])
+    return found + changes

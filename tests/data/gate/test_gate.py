@@ -118,7 +118,7 @@ def test_every_bad_row_is_named(tmp_path: Path) -> None:
 def test_a_picture_in_train_and_test_names_both_files_and_the_remedy(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
     pixels[59] = pixels[2]
-    pixels[5] = pixels[4]  # a copy within one split is no fault
+    pixels[6] = pixels[4]  # a copy within one split and label is no fault
     verdict, message = judge(make_prepared(tmp_path / "prepared", pixels=pixels))
     assert list(failing(verdict)) == ["copy_elsewhere"]
     rows = failing(verdict)["copy_elsewhere"]["failing_rows"]

@@ -11,15 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from soda.config import compose, from_dict
 from soda.data.gate.accepted import change_table, describe_version
 from soda.data.gate.validate import validate
-from soda.data.gate.verdict import GateError
 from soda.data.near_copies import thumbnails
+from tests.support.gate import CONFIG, judge
 from tests.support.prepared_factory import make_prepared
-from tests.support.settings import ROOT
-
-CONFIG = from_dict(compose(["dataset=folder", "dataset.path=x"], ROOT / "conf")).gate
 
 
 def scenes(seed: int, count: int = 300) -> np.ndarray:
@@ -28,16 +24,6 @@ def scenes(seed: int, count: int = 300) -> np.ndarray:
     shapes = np.kron(rng.normal(0, 40, (count, 4, 4, 1)), np.ones((1, 4, 4, 1)))
     colours = rng.normal((150, 120, 90), 15, (count, 1, 1, 3))
     return np.clip(shapes + colours + rng.normal(0, 6, (count, 16, 16, 3)), 0, 255).astype(np.uint8)
-
-
-def judge(tmp_path: Path, pixels: np.ndarray, name: str, **settings: Any) -> tuple[dict[str, Any], str]:
-    message = ""
-    prepared = make_prepared(tmp_path / name, pixels=pixels, **settings)
-    try:
-        validate(CONFIG, prepared, tmp_path / f"{name}.json", tmp_path / "docs", tmp_path / "accepted")
-    except GateError as error:
-        message = str(error)
-    return json.loads((tmp_path / f"{name}.json").read_text()), message
 
 
 FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -98,7 +84,8 @@ def test_chance_is_within_the_bounds() -> None:
 
 def describe(pixels: np.ndarray) -> dict[str, Any]:
     pictures = pd.DataFrame({"split": "train", "label": ""}, index=range(len(pixels)))
-    return describe_version(pictures, thumbnails(pixels), {"channels": pixels.shape[3]}, "")
+    about = {"channels": pixels.shape[3], "image_size": pixels.shape[1]}
+    return describe_version(pictures, thumbnails(pixels), about, "", pixels.__getitem__)
 
 
 def test_labels_that_are_gone_stop_and_rarer_ones_are_remarked(tmp_path: Path) -> None:

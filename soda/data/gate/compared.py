@@ -1,0 +1,148 @@
+"""Pictures compared with each other, and a version with the last accepted one: what is found, and what is expected of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from soda.data.gate import comparisons as expect
+from soda.data.gate import newcomers as new
+from soda.data.gate.accepted import (
+    RARE,
+    change_table,
+    describe_version,
+    label_change_table,
+    last_accepted,
+    place_of,
+    trait_change_table,
+)
+from soda.data.gate.expectations import Expectation
+from soda.data.gate.gate_table import GateTable
+from soda.data.gate.gather import gather
+from soda.data.gate.kinds import UNLIKE, kind_table
+from soda.data.gate.likeness import called_otherwise, gainsaid_labels, near_copies
+from soda.data.gate.reading import PreparedReading
+from soda.data.near_copies import Neighbourhood
+
+_CHANCE = 5.0  # standard errors of a share
+_MOST_NEW = 1_000  # new pictures that traits are taken of
+ImagesOf = Callable[[np.ndarray], np.ndarray]
+Compared = tuple[pd.DataFrame, list[Expectation], list[GateTable]]
+
+
+def compared(reading: PreparedReading, pictures: pd.DataFrame, accepted: Path | None) -> Compared:
+    """The pictures with what comparing them shows, what is expected of them, and the tables of what changed.
+
+    Changed since the last accepted version of the same data set, where the folder `accepted` has one. Adds to `reading.notes`
+    what was compared with what.
+    """
+    if reading.thumbs is None or reading.summary is None:
+        reading.notes.append("The pictures were not compared with each other: some cannot be read, or there are too many.")
+        return pictures, [], []
+    near, shards = Neighbourhood(reading.thumbs), [reading.folder / shard["file"] for shard in reading.summary["shards"]]
+    gainsaid, was_judged, asked = gainsaid_labels(pictures, near)
+    judged = int(was_judged.sum())
+    otherwise, nearly = called_otherwise(pictures, near, shards)
+    copies = near_copies(pictures, reading.thumbs, near, shards)
+    pictures = pictures.assign(near_copy_elsewhere=copies, label_gainsaid=gainsaid, called_otherwise=otherwise)
+    count = int(pictures["label_gainsaid"].notna().sum())
+    checks = list(expect.likeness_checks())
+    if judged:
+        reading.notes.append(
+            f"{judged:,} labels could be held against those of the pictures most alike; {count:,} ({count / judged:.1%}) are "
+            "gainsaid by them."
+        )
+    if asked and int(pictures["called_otherwise"].notna().sum()) - nearly + nearly * (nearly >= expect.ENOUGH_OTHERWISE * asked):
+        checks.append(expect.called_otherwise_check())
+    before = None
+    if accepted is not None:
+        path, images_of = place_of(accepted, reading.summary), partial(gather, pictures, shards=shards)
+        described = describe_version(pictures, reading.thumbs, reading.summary, reading.manifest_sha256, images_of)
+        reading.description = {**described, "gainsaid": [count, judged, asked], "contents": new.contents_of(pictures)}
+        before = last_accepted(path, reading.manifest_sha256)
+    most = _most_gainsaid(before, judged)
+    if judged >= expect.ENOUGH_JUDGED and count > most * judged:
+        checks.append(expect.gainsaid_check(count, judged, most))
+    if accepted is None:
+        return pictures, checks, []
+    if before is None:
+        reading.notes.append("No other version of this data set was accepted here, so this one was compared with none.")
+        return pictures, checks, []
+    reading.notes.append(f"Compared with the last accepted version, {before['version'][:12]}…, of which {path} says how it was.")
+    pictures, unlike, tables = _by_kinds(reading, pictures, before)
+    tables += _newcomers(pictures, was_judged, images_of, before)
+    return pictures, [*checks, *unlike], [*_changes(reading, before, path), *tables, *_fewer_judged(before, judged, asked, path)]
+
+
+def _most_gainsaid(before: dict[str, Any] | None, judged: int) -> float:
+    """The share of gainsaid labels that is no remark: twice that of the accepted version, and more than chance, where it says."""
+    then, judged_then, _ = before["gainsaid"] if before else (0, 0, 0)
+    if min(judged, judged_then) < expect.ENOUGH_JUDGED:
+        return expect.MOST_GAINSAID
+    share = (then + 1) / (judged_then + 1)
+    chance = _CHANCE * math.sqrt(share * (1 - share) * (1 / judged + 1 / judged_then))
+    return min(expect.MOST_GAINSAID, max(2 * share, share + chance, 0.03))
+
+
+def _fewer_judged(before: dict[str, Any], judged: int, asked: int, path: Path) -> list[GateTable]:
+    _, judged_then, asked_then = before["gainsaid"]
+    if judged_then < expect.ENOUGH_JUDGED or not asked:
+        return []
+    share, then = (judged + RARE) / (asked + RARE), (judged_then + RARE) / (asked_then + RARE)
+    frame = pd.DataFrame({"what": ["labels that the most alike share"], "now": [share], "accepted": [then]})
+    frame = frame.assign(times_fewer=then / share)
+    about = "How often the most alike pictures have one label, beside the last accepted version."
+    return [GateTable("neighbours", about, frame, [expect.fewer_judged_check(path)], "what", "")]
+
+
+def _changes(reading: PreparedReading, before: dict[str, Any], path: Path) -> list[GateTable]:
+    now = reading.description
+    assert now is not None
+    about = "Traits of train beside those of the last accepted version of this data set."
+    found = [GateTable("changes", about, change_table(now, before), list(expect.change_checks(path)), "statistic", "")]
+    labels, traits = label_change_table(now, before), trait_change_table(now, before)
+    if len(labels):
+        about = "Labels in train beside those of the last accepted version."
+        found.append(GateTable("label_changes", about, labels, list(expect.label_change_checks(path)), "label", ""))
+    if len(traits):
+        about = "Of each label the trait that is farthest from that of the last accepted version."
+        found.append(GateTable("labels_traits", about, traits, list(expect.trait_change_checks()), "label", ""))
+    return found
+
+
+def _newcomers(pictures: pd.DataFrame, judged: np.ndarray, images_of: ImagesOf, before: dict[str, Any]) -> list[GateTable]:
+    rows = new.newcomers(pictures, before)
+    if not len(rows):
+        return []
+    some = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MOST_NEW)).astype(np.int64))]
+    about = f"Traits of the {len(rows):,} pictures that came since the last accepted version beside those of that version."
+    found = [GateTable("new", about, new.trait_table(images_of(some), before), list(expect.newcomer_checks()), "statistic", "")]
+    labels = new.gainsaid_table(rows, judged, pictures["label_gainsaid"].notna().to_numpy())
+    if labels is not None:
+        about = "Labels of what came since the last accepted version."
+        found.append(GateTable("new_labels", about, labels, [expect.new_labels_check(new.GAINSAID)], "what", ""))
+    return found
+
+
+def _by_kinds(reading: PreparedReading, pictures: pd.DataFrame, before: dict[str, Any]) -> Compared:
+    """The same by kinds of pictures, which need no labels."""
+    train = np.flatnonzero((pictures["split"] == "train").to_numpy())
+    if before["kinds"] is None or not len(train) or reading.summary is None or reading.thumbs is None:
+        reading.notes.append("The accepted version was too small to be sorted into kinds of pictures, so none were compared.")
+        return pictures, [], []
+    table, apart = kind_table(reading.thumbs[train], reading.summary["channels"], before["kinds"], RARE)
+    unlike = np.full(len(pictures), None, dtype=object)
+    for row, distance in zip(train[apart > 1].tolist(), apart[apart > 1].tolist(), strict=True):
+        unlike[row] = f"{distance:.2f} times as far from every kind as hardly any picture was"
+    share, usual = float((apart > 1).mean()), 0.01
+    most = UNLIKE + _CHANCE * math.sqrt(usual * (1 - usual) / len(train))
+    checks = [expect.unlike_check(share, most)] if share > most else []
+    about = "Kinds of pictures in train, found without labels, beside those of the last accepted version."
+    tables = [GateTable("kinds", about, table, list(expect.kind_checks()), "kind", "")]
+    return pictures.assign(unlike_all=unlike), checks, tables

@@ -1,0 +1,88 @@
+"""An alarm goes out: from a run that failed, through a real server's automation, to a program that listens on this machine."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.states import Completed, Failed, State
+
+from flows.alarms import switch_off, switch_on
+from flows.temporary_server import free_port, healthy
+from soda.common.errors import InputError
+from tests.support.scratch_project import PROJECT
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[None]:
+    """A server as `make server` starts it, with its services: a temporary one has no automations."""
+    url, password = f"http://127.0.0.1:{free_port()}/api", "alarm:test"
+    around = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_API_AUTH_STRING": password, "DO_NOT_TRACK": "1"}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--port", url.split(":")[2].removesuffix("/api")], env=around, stdout=log, stderr=log
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while not healthy(url):
+            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        with temporary_settings({PREFECT_HOME: tmp_path, PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
+            yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def heard() -> Iterator[tuple[str, queue.Queue[str]]]:
+    """The example that listens: its address, and the lines that it prints."""
+    process = subprocess.Popen(
+        [sys.executable, str(PROJECT / "examples/alarm_receiver.py"), "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[-1]
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=lambda: [lines.put(line.rstrip("\n")) for line in process.stdout or ()], daemon=True).start()
+    try:
+        yield address, lines
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@flow(name="a-flow")
+def ends(name: str) -> State[None]:
+    return Completed(message="fine") if name == "Completed" else Failed(name=name, message=f"it is {name}")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_server")
+def test_what_ends_badly_is_posted_and_what_ends_well_is_not(heard: tuple[str, queue.Queue[str]]) -> None:
+    address, lines = heard
+    assert not switch_off()
+    switch_on(address)
+    switch_on(address)  # once more: there is one automation all the same
+    for name in ("Completed", "NotBetter", "SetAside"):
+        ends(name, return_state=True)
+    said = [lines.get(timeout=60) for _ in range(4)]
+    assert said[0] == "a-flow: SetAside" and said[2].strip() == "it is SetAside" and "/runs/flow-run/" in said[3]
+    assert switch_off()
+    ends("Drift", return_state=True)
+    time.sleep(3)
+    assert lines.empty()
+
+
+def test_an_address_is_one() -> None:
+    with pytest.raises(InputError, match="http://"):
+        switch_on("127.0.0.1:9000")
