@@ -58,7 +58,7 @@ class Cells:
         near -= near[rows, home][:, None]
         near += self.apart[home]
         near[rows, home] = -1
-        seen, cells = np.nonzero(near >= 0)
+        seen, cells = np.divmod(np.flatnonzero(near >= 0), near.shape[1])
         crowded = np.flatnonzero(np.bincount(seen, minlength=len(z)) > VISITS)
         if len(crowded):
             left = ~np.isin(seen, crowded)

@@ -141,7 +141,7 @@ def _compare(z: np.ndarray, rows: np.ndarray, homes: int, least: float, found: _
     for start in range(0, homes, step):
         end = min(start + step, homes)
         linked = z[start:end] @ z[start:].T >= least
-        i, j = np.nonzero(linked)
+        i, j = np.divmod(np.flatnonzero(linked), linked.shape[1])  # nonzero of two axes takes as long as the product
         news = i < j
         found.add(rows[start + i[news]], rows[start + j[news]])
 
