@@ -1,6 +1,6 @@
 """Pairs of near vectors among millions, in flat memory: rows are put into cells on disk, and compared within these.
 
-Time grows with n to the power of 1.5, memory by some 90 bytes a row beside 350 megabytes.
+Time grows with n to the power of 1.5 at most. `docs/notebook/deployment.md` has figures.
 """
 
 from __future__ import annotations
