@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from soda.vectors.join import near_groups
+from soda.vectors.grouped import group_table
 from soda.vectors.origin import Origin
-from soda.vectors.store import Writer, comparable_blocks, read_origin
+from soda.vectors.store import Writer
 
 WIDTH, THRESHOLD, BLOCK = 128, 0.98, 8192
 
@@ -71,8 +71,8 @@ def share_found(groups: list[list[int]], planted: np.ndarray) -> float:
 
 
 def _measured(table: Path) -> dict[str, object]:
-    origin, started = read_origin(table), time.perf_counter()
-    groups = near_groups(lambda: (z for _, z in comparable_blocks(table, origin)), THRESHOLD, table.parent)
+    started = time.perf_counter()
+    groups = group_table(table, THRESHOLD).groups
     seconds = time.perf_counter() - started
     cores = time.process_time()
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

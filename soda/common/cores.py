@@ -6,8 +6,14 @@ import ctypes
 import math
 import os
 import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
@@ -20,6 +26,18 @@ def usable_cores() -> int:
         return min(cores, max(1, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # not Linux, another version of cgroups, or "max": no quota
         return cores
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """What `work` makes of each item, in their order. `threads` are at work at once, as many wait: memory stays flat."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = deque[Future[Result]]()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def wait_passively() -> None:

@@ -135,9 +135,12 @@ class Groups:
     def several(self) -> list[list[int]]:
         """Groups of two or more, each ascending, in the order of their first members."""
         roots = self._roots()
-        order = np.argsort(roots, kind="stable")
+        company = np.zeros(len(roots), bool)
+        company[roots[roots != np.arange(len(roots))]] = True
+        rows = np.flatnonzero(company[roots])  # few as a rule: a list for each row would take more memory than all else
+        order = rows[np.argsort(roots[rows], kind="stable")]
         groups = np.split(order, np.flatnonzero(np.diff(roots[order])) + 1)
-        return [group.tolist() for group in groups if len(group) > 1]
+        return [group.tolist() for group in groups if len(group)]
 
     def _roots(self) -> np.ndarray:
         """The root of every member, by halving all paths at once until none is longer than one step."""

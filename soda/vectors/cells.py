@@ -55,14 +55,14 @@ class Cells:
         near = z @ self.centres.T  # (n, c)
         home = near.argmax(1)
         rows = np.arange(len(z))
-        near -= near[rows, home][:, None]
+        best = near[rows, home]
         near += self.apart[home]
-        near[rows, home] = -1
-        seen, cells = np.nonzero(near >= 0)
+        near[rows, home] = -2  # no cosine
+        seen, cells = np.divmod(np.flatnonzero(near >= best[:, None]), near.shape[1])
         crowded = np.flatnonzero(np.bincount(seen, minlength=len(z)) > VISITS)
         if len(crowded):
             left = ~np.isin(seen, crowded)
-            best = np.argpartition(-near[crowded], VISITS, axis=1)[:, :VISITS]
+            nearest = np.argpartition(-near[crowded], VISITS, axis=1)[:, :VISITS]
             seen = np.concatenate([seen[left], np.repeat(crowded, VISITS)])
-            cells = np.concatenate([cells[left], best.reshape(-1)])
+            cells = np.concatenate([cells[left], nearest.reshape(-1)])
         return home, seen, cells

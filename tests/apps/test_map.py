@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,11 +45,19 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def until(page: Page, expression: str) -> None:
+    """Wait until it is true. The page forbids `eval`, by which Playwright's own waiting asks again."""
+    end = time.monotonic() + 60
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(20)
+
+
 def opened(browser: Browser, folder: Path, width: int, height: int) -> Page:
     page = browser.new_context(viewport={"width": width, "height": height}).new_page()
     page.set_default_timeout(60_000)
     page.goto((folder / "map.html").as_uri())
-    page.wait_for_function("frames > 0")
+    until(page, "frames > 0")
     return page
 
 
@@ -64,7 +73,7 @@ def page(browser: Browser, folder: Path) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.goto((folder / "map.html").as_uri())
-    page.wait_for_function("frames > 0")
+    until(page, "frames > 0")
     yield page
     context.close()
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [(folder / "map.html").as_uri()] and not errors
@@ -85,17 +94,57 @@ def middle_of(page: Page, row: int) -> tuple[float, float]:
 def show_close(page: Page, row: int) -> None:
     """Zoom in until a picture is seen, and wait for its sheet."""
     page.evaluate("row => { goTo(row); zoom(1e6); }", row)
-    page.wait_for_function("drawing.textures[0]")
+    until(page, "drawing.textures[0] && !arriving && !drawn.stale")
     page.wait_for_timeout(300)
+
+
+def colour_at(page: Page, row: int, right: float = 0) -> np.ndarray:
+    """What is seen in the middle of a row, or some px beside it: (3,) of 0 to 255."""
+    x, y = middle_of(page, row)
+    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))[round(y), round(x + right)].astype(int)
 
 
 def test_a_picture_is_drawn_where_it_lies(page: Page) -> None:
     for name, colour in (("warm/00.png", (250, 0, 10)), ("cold/00.png", (10, 0, 250))):
         row = row_of(page, name)
         show_close(page, row)
-        x, y = middle_of(page, row)
-        seen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))[round(y), round(x)]
-        assert np.abs(seen.astype(int) - colour).max() < 20, (name, seen)
+        assert np.abs(colour_at(page, row) - colour).max() < 20, name
+
+
+# Moves the view by a share of the map's width, and waits for the frame: what was then on the canvas, and what was before.
+MOVE = """async (share) => {
+  const before = drawn.x;
+  view.x += share * mapElement.clientWidth / view.scale;
+  follow();
+  await new Promise(requestAnimationFrame);
+  clearTimeout(settling);
+  return [before, drawn.x, view.x];
+}"""
+
+
+def test_what_is_drawn_is_moved_and_only_beyond_its_margin_drawn_anew(page: Page) -> None:
+    row = row_of(page, "warm/00.png")
+    show_close(page, row)
+    before, drawn, view = page.evaluate(MOVE, 0.1)
+    assert before == drawn != view
+    assert np.abs(colour_at(page, row) - (250, 0, 10)).max() < 20
+    before, drawn, view = page.evaluate(MOVE, 0.2)  # and a little beyond the view, as it will go on
+    assert before < view < drawn
+    assert np.abs(colour_at(page, row) - (250, 0, 10)).max() < 20
+    page.evaluate("follow()")
+    until(page, "drawn.x === view.x && !canvas.style.transform.match(/[1-9].*px/)")  # it has settled
+
+
+def test_marked_pictures_are_framed_on_top(page: Page) -> None:
+    row = row_of(page, "warm/00.png")
+    show_close(page, row)
+    edge = page.evaluate("squarePixels() / 2 - 1")
+    assert np.abs(colour_at(page, row, -edge) - (242, 64, 26)).max() > 20
+    page.evaluate("row => select([row])", row)
+    until(page, "!drawn.stale")
+    page.wait_for_timeout(300)
+    assert np.abs(colour_at(page, row, -edge) - (242, 64, 26)).max() < 20
+    assert np.abs(colour_at(page, row) - (250, 0, 10)).max() < 20
 
 
 def test_clusters_are_named_by_their_medoids(page: Page) -> None:
@@ -157,7 +206,7 @@ def test_it_is_moved_and_zoomed(page: Page) -> None:
     before = page.evaluate("place => toMap(...place)", here)
     page.mouse.move(x, y)
     page.mouse.wheel(0, -400)
-    page.wait_for_function("view.scale > 0")
+    until(page, "view.scale > 0")
     assert np.allclose(
         page.evaluate("place => toMap(...place)", here), before, atol=1e-6
     )  # what is under the pointer stays there

@@ -1,10 +1,9 @@
-"""Projects of one's own: made by the installed package, three side by side, brought up to a newer one, and their data shared."""
+"""Projects of one's own: made by the installed package, three side by side, brought up to a newer one."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import venv
 import zipfile
@@ -13,40 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 from soda.cli import main
-from soda.common.files import file_sha256
 from soda.projects import ProjectError, project
 from soda.projects.template import template_files
+from tests.support.own_projects import AUTHOR, ROOT, album, run
 
-ROOT = Path(__file__).parents[2]
 QUIETLY = ("--quiet", "--no-deps", "--no-index", "--ignore-installed")  # the package may be installed beside what it depends on
-NAME = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "A"), ("EMAIL", "a@b.c"))}
 
 
 @pytest.fixture(autouse=True)
 def _named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key, value in NAME.items():
+    for key, value in AUTHOR.items():
         monkeypatch.setenv(key, value)
-
-
-def run(*command: object, cwd: Path, python_path: str | None = str(ROOT)) -> str:
-    """What a command printed. It runs with the package of `python_path`; None: with the one that its Python has."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    environment |= {"SODA_PYTHON": sys.executable} | ({"PYTHONPATH": python_path} if python_path else {})
-    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def album(folder: Path, count: int = 24) -> Path:
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        path = folder / "ab"[number % 2] / f"{number:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
-    return folder
 
 
 def test_projects_side_by_side_have_settings_of_their_own(tmp_path: Path) -> None:
@@ -166,26 +144,3 @@ def test_wheel_and_sdist_are_built_and_serve_outside_any_clone(tmp_path: Path) -
     run(environment / "bin/soda", "code", cwd=tmp_path / "p", python_path=None)
     run(environment / "bin/soda", "fetch", cwd=tmp_path / "p", python_path=None)
     assert (tmp_path / "p/data/raw").is_dir()
-
-
-@pytest.mark.slow
-def test_data_goes_to_a_remote_and_comes_back(tmp_path: Path) -> None:
-    """`dvc push`, then `dvc pull` in a clone, `dvc get` in an empty folder and `dvc import` in another project."""
-    root, dvc = tmp_path / "a", (sys.executable, "-m", "dvc")
-    main(["new", str(root), "--folder", str(album(tmp_path / "album")), "--set", "dataset.image_size=16"])
-    run(*dvc, "repro", "-q", "prepare", cwd=root)
-    run(*dvc, "remote", "add", "-d", "store", tmp_path / "store", cwd=root)
-    run(*dvc, "push", "-q", cwd=root)
-    run("git", "add", "-A", cwd=root)
-    run("git", "commit", "-qm", "Data", cwd=root)
-    made = {path.name: file_sha256(path) for path in sorted((root / "data/prepared").iterdir()) if path.is_file()}
-    assert made
-
-    run("git", "clone", "-q", root, tmp_path / "clone", cwd=tmp_path)
-    run(*dvc, "pull", "-q", "prepare", cwd=tmp_path / "clone")
-    (tmp_path / "empty").mkdir()
-    run(*dvc, "get", "-q", root, "data/prepared", "-o", "here", cwd=tmp_path / "empty")
-    main(["new", str(tmp_path / "other")])
-    run(*dvc, "import", "-q", root, "data/prepared", "-o", "theirs", cwd=tmp_path / "other")
-    for folder in (tmp_path / "clone/data/prepared", tmp_path / "empty/here", tmp_path / "other/theirs"):
-        assert {name: file_sha256(folder / name) for name in made} == made, folder

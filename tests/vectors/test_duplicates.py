@@ -28,13 +28,14 @@ def photo(seed: int) -> Image.Image:
     return Image.fromarray((np.asarray(coarse) + rng.normal(0, 5, (240, 320, 3))).clip(0, 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("threshold", [0.9, 0.98, 0.9999])
-def test_cells_find_what_all_pairs_find(threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("threshold", "width"), [(0.9, 32), (0.98, 32), (0.9999, 32), (0.9, 128), (0.99, 128)])
+def test_cells_find_what_all_pairs_find(threshold: float, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "PART_BYTES", 1 << 16)  # many files
     rng = np.random.default_rng(0)
-    spread = np.geomspace(1, 0.05, 32)
-    z = rng.normal(size=(3000, 32)) * spread
-    z = np.concatenate([z, z[:600] + 0.05 * rng.normal(size=(600, 32)) * spread, z[:50]]).astype(np.float32)
+    spread = np.geomspace(1, 0.05, width)
+    z = rng.normal(size=(3000, width)) * spread
+    noise = rng.uniform(0.02, 0.4, (600, 1)) * rng.normal(size=(600, width)) * spread
+    z = np.concatenate([z, z[:600] + noise, z[:50]]).astype(np.float32)
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     expected = duplicates(z, threshold=threshold)
     found = near_groups(lambda: (z[at : at + 700] for at in range(0, len(z), 700)), threshold)

@@ -51,20 +51,14 @@ function kindColour(kind) {
   return [channel(0), channel(8), channel(4)];
 }
 
-// Sheets of thumbnails are decoded when they are first looked at.
+// Sheets of thumbnails are decoded when they are first looked at, beside what the page does meanwhile.
 const images = new Array(sheetCount).fill(null);
 function sheetImage(number, then) {
   if (!images[number]) {
-    const image = images[number] = new Image();
-    image.waiting = [];
-    image.onload = () => { for (const each of image.waiting.splice(0)) each(image); };
     const element = document.getElementById(`sheet-${number}`);
-    image.src = `data:image/jpeg;base64,${element.textContent}`;
-    element.remove();
+    images[number] = createImageBitmap(new Blob([bytes(element.id)], { type: 'image/jpeg' }));
   }
-  const image = images[number];
-  if (image.complete && image.naturalWidth) then(image);
-  else image.waiting.push(then);
+  images[number].then(then);
 }
 
 function thumbnail(row, pixels) {

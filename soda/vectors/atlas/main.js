@@ -42,7 +42,7 @@ mapElement.addEventListener('pointermove', (event) => {
     view.x -= (now[0] - before[0]) / view.scale;
     view.y += (now[1] - before[1]) / view.scale;
   }
-  redraw();
+  follow();
 });
 
 for (const end of ['pointerup', 'pointercancel'])
@@ -63,9 +63,10 @@ mapElement.addEventListener('wheel', (event) => {
 }, { passive: false });
 
 function drawLasso() {
+  lasso.hidden = line.length < 2;  // an empty canvas would cost time in every frame
+  if (lasso.hidden) return;
   lasso.width = mapElement.clientWidth;
   lasso.height = mapElement.clientHeight;
-  if (line.length < 2) return;
   const context = lasso.getContext('2d');
   context.beginPath();
   for (const [x, y] of line) context.lineTo(x, y);
@@ -110,7 +111,7 @@ const keys = { s: actions.select, c: actions.colour, '+': actions.in, '=': actio
 function pan(x, y) {
   view.x += 80 * x / view.scale;
   view.y += 80 * y / view.scale;
-  redraw();
+  follow();
 }
 mapElement.addEventListener('keydown', (event) => {
   if (keys[event.key] && !event.ctrlKey && !event.metaKey) {
@@ -125,4 +126,5 @@ new ResizeObserver(() => {
   for (const label of labels) label.size = null;  // a phone shows no names
   redraw();
 }).observe(mapElement);
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { readPaper(); redraw(); });
 fit(bounds);

@@ -51,7 +51,7 @@ let likeIt = [], shownRow = -1;
 function goTo(row) {
   view.x = places[2 * row];
   view.y = places[2 * row + 1];
-  redraw();
+  follow();
 }
 
 function select(rows, value = 1) {

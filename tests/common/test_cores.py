@@ -1,0 +1,34 @@
+"""Work that several threads share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from soda.common.cores import in_order
+
+
+def test_results_come_in_order_and_few_items_are_taken_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    def work(number: int) -> tuple[int, str]:
+        time.sleep(0.01 if number % 5 == 0 else 0)
+        return number, threading.current_thread().name
+
+    results = in_order(work, items(), 2)
+    assert next(results)[0] == 0 and len(taken) == 4
+    rest = list(results)
+    assert [number for number, _ in rest] == list(range(1, 50)) and len({name for _, name in rest}) == 2
+
+
+def test_what_goes_wrong_in_a_thread_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(lambda number: 1 // number, [2, 1, 0, 3], 2))

@@ -1,0 +1,92 @@
+"""Data goes to a remote and comes back from it alone: a folder, and a server that speaks S3."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from soda.cli import main
+from soda.common.files import file_sha256
+from tests.support.own_projects import AUTHOR, album, run
+
+DVC = (sys.executable, "-m", "dvc")
+KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1"}
+
+
+@pytest.fixture(autouse=True)
+def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in {**AUTHOR, **KEYS, "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}.items():  # what DVC keeps of repositories
+        monkeypatch.setenv(key, value)
+    for key in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):  # the person's own
+        monkeypatch.delenv(key, raising=False)
+
+
+@pytest.fixture
+def s3() -> Iterator[str]:
+    """The address of an S3 server on loopback that has one bucket, `pictures`."""
+    pytest.importorskip("dvc_s3", reason="pip install dvc-s3")
+    server_module = pytest.importorskip("moto.server", reason="pip install 'moto[s3]' flask-cors")
+    import boto3
+
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    boto3.client("s3", endpoint_url=address).create_bucket(Bucket="pictures")
+    yield address
+    server.stop()
+
+
+def sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file in it, however deep."""
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def pushed(tmp_path: Path, remote: str, *settings: str) -> tuple[str, dict[str, str]]:
+    """A project whose data lie in `remote` and nowhere else: the address of its repository, and the SHA-256 of each file."""
+    root = tmp_path / "a"
+    main(["new", str(root), "--folder", str(album(tmp_path / "album")), "--set", "dataset.image_size=16"])
+    run(*DVC, "repro", "-q", "prepare", cwd=root)
+    run(*DVC, "remote", "add", "-d", "store", remote, cwd=root)
+    for setting in settings:
+        run(*DVC, "remote", "modify", "store", *setting.split("="), cwd=root)
+    run(*DVC, "push", "-q", cwd=root)
+    run("git", "add", "-A", cwd=root)
+    run("git", "commit", "-qm", "Data", cwd=root)
+    run("git", "clone", "-q", "--bare", root, tmp_path / "origin.git", cwd=tmp_path)
+    made = sums(root / "data/prepared")
+    shutil.rmtree(root)  # its cache with it
+    return f"file://{tmp_path / 'origin.git'}", made
+
+
+def comes_back(tmp_path: Path, address: str, made: dict[str, str]) -> None:
+    """`dvc pull` in a clone, `dvc get` in an empty folder and `dvc import` in another project bring each file as it was."""
+    run("git", "clone", "-q", address, tmp_path / "clone", cwd=tmp_path)
+    run(*DVC, "pull", "-q", "prepare", cwd=tmp_path / "clone")
+    (tmp_path / "empty").mkdir()
+    run(*DVC, "get", "-q", address, "data/prepared", "-o", "here", cwd=tmp_path / "empty")
+    main(["new", str(tmp_path / "other")])
+    run(*DVC, "import", "-q", address, "data/prepared", "-o", "theirs", cwd=tmp_path / "other")
+    assert address in (tmp_path / "other/theirs.dvc").read_text()
+    for folder in (tmp_path / "clone/data/prepared", tmp_path / "empty/here", tmp_path / "other/theirs"):
+        assert sums(folder) == made, folder
+
+
+@pytest.mark.slow
+def test_data_goes_to_a_folder_and_comes_back(tmp_path: Path) -> None:
+    comes_back(tmp_path, *pushed(tmp_path, str(tmp_path / "store")))
+
+
+@pytest.mark.slow
+def test_data_goes_to_s3_and_comes_back(tmp_path: Path, s3: str) -> None:
+    import boto3
+
+    address, made = pushed(tmp_path, "s3://pictures/of/mine", f"endpointurl={s3}")
+    assert len(made) > 1
+    listed = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="pictures")["Contents"]
+    assert len(listed) >= len(made) and all(each["Key"].startswith("of/mine/files/md5/") for each in listed)
+    comes_back(tmp_path, address, made)
