@@ -79,7 +79,7 @@ server: setup ## Prefect's server and pages on http://127.0.0.1:4200 (PORT; else
 	@python -m flows.server start $(PORT)
 
 worker: setup ## A worker that carries out deployment runs on this machine, for this project's server
-	@settings=$$(python -m flows.server env) && eval "$$settings" && prefect worker start --pool local --type process
+	@python -m flows.worker local
 
 deploy: setup ## Register the pipeline with this project's server
 	@settings=$$(python -m flows.server env) && eval "$$settings" && \
