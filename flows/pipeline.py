@@ -170,6 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("settings", nargs="*", help="Hydra overrides, e.g. experiment=avatars model.latent_dim=64")
     parser.add_argument("--overrides", default="", help="the same in one string, quoted as in a shell")
     parser.add_argument("--from-stage", default=None, help="leave the stages before this one as they are")
+    parser.add_argument("--until-stage", default=None, help="end after this one")
     parser.add_argument("--force", action="store_true", help="run stages that are up to date, too")
     given = parser.parse_args(arguments)
     log = get_logger("flows")
@@ -177,7 +178,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         overrides = [*split_overrides(given.overrides), *given.settings]
         with project_server():
-            state = pipeline(overrides, given.from_stage or None, given.force, return_state=True)
+            ends = {"from_stage": given.from_stage or FIRST, "until_stage": given.until_stage or LAST}
+            state = pipeline(overrides, force=given.force, **ends, return_state=True)
             APILogWorker.drain_all(timeout=5)  # while there is a server to take what was logged
     except SodaError as error:
         log.error("%s", error)

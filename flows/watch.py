@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import AwaitingRetry, Cancelled, Crashed
+from prefect.states import AwaitingRetry, Cancelled, Crashed, State
 
 from flows.ending import GRACE_SECONDS
 from flows.lock import abandoned_run
@@ -53,7 +54,7 @@ def processes_of_runs() -> dict[str, list[psutil.Process]]:
 def is_engine(process: psutil.Process) -> bool:
     """Whether this is the process of the flow itself, or of what Prefect prepares it with; not a stage that it started."""
     with contextlib.suppress(psutil.Error):
-        return any(part.startswith(("prefect.", "prefect_")) for part in process.cmdline()[1:3])
+        return any(part.startswith("prefect.") or part.endswith("/prefect") for part in process.cmdline()[1:5])
     return False
 
 
@@ -116,7 +117,7 @@ class Watch:
             client.set_flow_run_state(run.id, Crashed(name="GivenUp", message=message), force=True)
             logger.error("run '%s' is given up: %s", run.name, message)
             return
-        again = AwaitingRetry(
+        again: State[Any] = AwaitingRetry(
             scheduled_time=datetime.now(UTC) + timedelta(seconds=_DELAYS[min(starts, len(_DELAYS) - 1)]),
             message="Its process was gone; it goes on from what it saved.",
         )

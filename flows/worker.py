@@ -48,7 +48,8 @@ def work(pool: str) -> NoReturn:
     name = default_name()
     threading.Thread(target=watch, args=(name, Path.cwd()), daemon=True).start()
     sys.argv = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name]
-    sys.exit(app())
+    app()  # leaves by SystemExit
+    sys.exit(0)
 
 
 class _Worker:
