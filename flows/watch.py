@@ -37,7 +37,6 @@ LOOKS = {StateType.PENDING: 3}  # in a row without a process before a run counts
 _LOOKS = 2  # of all other states: a run that ends tells the server before its process goes
 MOST_STARTS = 5  # within an hour; a run that dies oftener dies of itself
 _DELAYS = (0, 0, 10, 20, 40)  # seconds before each of these starts
-_FRESH = timedelta(days=1)  # what crashed before that is left alone
 _OPEN = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED)
 
 
@@ -64,10 +63,16 @@ class Watch:
     Args:
         worker: the worker's name, which holds this machine's: runs of others are none of its business.
         processes: what lives, as `processes_of_runs` gives it.
+        fresh: what crashed longer ago is left alone.
     """
 
-    def __init__(self, worker: str, processes: Callable[[], dict[str, list[psutil.Process]]] = processes_of_runs) -> None:
-        self.worker = worker
+    def __init__(
+        self,
+        worker: str,
+        processes: Callable[[], dict[str, list[psutil.Process]]] = processes_of_runs,
+        fresh: timedelta = timedelta(days=1),
+    ) -> None:
+        self.worker, self._fresh = worker, fresh
         self._processes = processes
         self._missed: dict[UUID, int] = {}
         self._asked: dict[UUID, float] = {}
@@ -83,7 +88,7 @@ class Watch:
     def _open_runs(self, client: SyncPrefectClient) -> Iterator[FlowRun]:
         chosen = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_OPEN))))
         for run in client.read_flow_runs(flow_run_filter=chosen, limit=200):
-            fresh = run.end_time is None or run.end_time > datetime.now(UTC) - _FRESH
+            fresh = run.end_time is None or run.end_time > datetime.now(UTC) - self._fresh
             left = run.state_type == StateType.CRASHED and not (run.state_name == "Crashed" and fresh)
             if run.labels.get(WORKER) == self.worker and not left:
                 yield run

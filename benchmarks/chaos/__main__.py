@@ -29,22 +29,28 @@ def _say(words: str) -> None:
     sys.stdout.flush()
 
 
+def _run(place: Path, stage: str, server: Server) -> float:
+    began = time.monotonic()
+    status, words = world.run(place, stage, server.url, server.auth, seconds=1800)
+    if status:
+        raise RuntimeError(f"an undisturbed run failed: {words[-2000:]}")
+    return time.monotonic() - began
+
+
 def _undisturbed(folder: Path, server: Server, until: str) -> tuple[dict[str, Path], dict[str, Undisturbed], dict[str, float]]:
-    """Copies from before each stage up to `until`; what two undisturbed runs have after it; how long it took."""
+    """Copies from before each stage up to `until`; what two undisturbed runs have after it; how long it took, in seconds."""
     base, other = folder / "base", folder / "other"
     world.copy(base, other)
-    before, after, times = {}, {}, {}
-    for stage in world.STAGES[: world.STAGES.index(until) + 1]:
+    whole = _guarded("the other run", _run, other, until, server)
+    stages = world.STAGES[: world.STAGES.index(until) + 1]
+    before, times = {}, {}
+    for stage in stages:
         before[stage] = world.copy(base, folder / "before" / stage)
-        began = time.monotonic()
-        for each in (base, other):
-            status, words = world.run(each, stage, server.url, server.auth, seconds=900)
-            if status:
-                raise RuntimeError(f"an undisturbed run failed: {words[-2000:]}")
-        times[stage] = (time.monotonic() - began) / 2
-        after[stage] = Undisturbed(base, other)
-        _say(f"{stage}: {times[stage]:.0f} s undisturbed; {len(after[stage].names)} files")
-    return before, after, times
+        times[stage] = _run(base, stage, server)
+        _say(f"{stage}: {times[stage]:.0f} s undisturbed")
+    whole.join()
+    results = [*(before[stage] for stage in stages[1:]), base]
+    return before, {stage: Undisturbed(result, other) for stage, result in zip(stages, results, strict=True)}, times
 
 
 class Campaign:
@@ -113,12 +119,14 @@ def main(arguments: list[str] | None = None) -> int:
         (folder / "server").mkdir()
         server = Server(world.copy(folder / "base", folder / "server"))
         server.start()
+        if not given.no_service:
+            service = Service(world.copy(folder / "base", folder / "service"))
+            _guarded("the service's start", service.start)
         before, after, times = _undisturbed(folder, server, given.until)
         tally.note(compared_by_presence=after[given.until].by_presence, files=len(after[given.until].names))
         campaign, threads = Campaign(tally, given.kills, given.minutes, given.seed), []
-        if not given.no_service:
-            service = Service(world.copy(before["fetch"], folder / "service"), after[given.until])
-            service.start()
+        if service is not None:
+            service.same = after[given.until]
             threads.append(_guarded("service", campaign.service, service))
         for lane in range(given.lanes):
             (folder / f"lane{lane}").mkdir()

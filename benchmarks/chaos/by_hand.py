@@ -42,7 +42,7 @@ class ByHand:
 
     def round(self, draws: random.Random, kills: int, misfortune: str | None = None, stage: str | None = None) -> Round:
         """Kill `kills` times, let one misfortune happen, give the same command again, look."""
-        stage = stage or draws.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        stage = stage or draws.choices(list(self._snapshots), [_WEIGHTS[each] for each in self._snapshots])[0]
         here = world.copy(self._snapshots[stage], self._place / "world")
         done = Round([], [], [])
         for _ in range(kills):

@@ -29,8 +29,8 @@ _PATIENCE = 600.0  # for a whole round
 class Service:
     """Server, worker and deployment of the project `project`, whose stages have all run once in its workspace."""
 
-    def __init__(self, project: Path, same: Undisturbed) -> None:
-        self.project, self._same = project, same
+    def __init__(self, project: Path, same: Undisturbed | None = None) -> None:
+        self.project, self.same = project, same
         self.server = Server(project)
         self.workspace = project / WORKSPACE
         self._worker: subprocess.Popen[bytes] | None = None
@@ -79,7 +79,8 @@ class Service:
             state = self._wait(self._begin(parameters))  # a killed stage fails its run: the same again is the documented step
         done.wrong = [] if state == "Completed" else [f"the run ended {state}"]
         done.wrong += processes.orphans(self.project, spared=("server", "worker"))
-        done.wrong += self._same.differences(self.workspace) + locks(self.workspace) + self._left_open()
+        done.wrong += self.same.differences(self.workspace) if self.same else []
+        done.wrong += locks(self.workspace) + self._left_open()
         if self.longest_dead > LIMIT:
             done.wrong.append(f"a run without a process was called Running for {self.longest_dead:.0f} s")
         return done

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +107,15 @@ def test_what_a_killed_flow_left_at_work_saves_before_its_run_starts_again(clien
 
 
 def test_a_run_that_ends_between_two_looks_stays_ended(client: SyncPrefectClient, worker: str) -> None:
-    run, watch = _run(client, worker, Running()), Watch(worker)
+    run, asked = _run(client, worker, Running()), []
 
     def ends_now() -> dict[str, list[psutil.Process]]:
-        if watch._missed:  # the second look has read its state, and the run ends
+        asked.append(1)
+        if len(asked) == 2:  # the second look has read its state, and the run ends
             client.set_flow_run_state(run, Completed(), force=True)
         return {}
 
-    watch._processes = ends_now
+    watch = Watch(worker, ends_now)
     assert [watch.look(client), watch.look(client), watch.look(client)] == [[], [], []]
     assert _names(client, run) == ["Running", "Completed"]
 
@@ -129,16 +130,16 @@ def test_what_a_killed_worker_had_taken_or_was_to_cancel(
 
 
 def test_a_run_that_dies_of_itself_is_given_up_and_old_crashes_are_left_alone(client: SyncPrefectClient, worker: str) -> None:
-    old = _run(client, worker, Running())
-    long_ago: Any = Crashed(message="of another time", timestamp=datetime.now(UTC) - timedelta(days=3))
-    client.set_flow_run_state(old, long_ago, force=True)
     run, watch = _run(client, worker, Running()), Watch(worker)
     for _ in range(MOST_STARTS + 1):
         client.set_flow_run_state(run, Crashed(message="Process exited with status code: -9."), force=True)
         watch.look(client)
         watch.look(client)
     assert _names(client, run).count("AwaitingRetry") == MOST_STARTS and _name(client, run) == "GivenUp"
-    assert watch.look(client) == [] and _name(client, old) == "Crashed"
+    assert watch.look(client) == []
+    old = _run(client, worker, Crashed(message="of another time"))
+    later = Watch(worker, fresh=timedelta(0))
+    assert [later.look(client), later.look(client), later.look(client)] == [[], [], []] and _name(client, old) == "Crashed"
 
 
 def test_the_run_of_a_process_is_in_its_environment() -> None:
@@ -157,7 +158,8 @@ def test_a_stage_ends_with_a_flow_that_was_killed_and_holds_the_workspace_until_
     (project / "misbehave/export").write_text("hang")
     script = (
         "import sys; from pathlib import Path; from flows.dvc_client import Dvc; from flows.lock import workspace_lock\n"
-        "with workspace_lock(Path('.'), 'a run') as lock, Dvc(Path('.'), inherit=[lock]) as dvc: dvc.run_stage('export', force=True)"
+        "with workspace_lock(Path('.'), 'a run') as lock, Dvc(Path('.'), inherit=[lock]) as dvc:\n"
+        "    dvc.run_stage('export', force=True)"
     )
     run = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(PROJECT)})
     deadline = time.monotonic() + 60
