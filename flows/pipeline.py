@@ -22,6 +22,7 @@ from flows.artifacts import publish
 from flows.dvc_client import Dvc, StageError, StageResult, allow_without_git
 from flows.folder import require_hashable
 from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen, declared_stages
+from flows.leftovers import sweep
 from flows.lock import settle_ends, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.processes import clear_dead_locks
@@ -110,7 +111,7 @@ def _run_stages(stages: list[str], dvc: Dvc, force: bool) -> State[Any]:
 def _put_right(root: Path) -> None:
     """What runs that were killed left behind. The caller holds the workspace."""
     log = get_run_logger()
-    for said in [*mend(root), *clear_dead_locks(root)]:
+    for said in [*mend(root), *clear_dead_locks(root), *sweep(root)]:
         log.warning("%s", said)
     for run in settle_ends(root, close_abandoned_run):
         log.warning("run %s ended without saying so; it is now marked as crashed", run)

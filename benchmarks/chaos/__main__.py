@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import sys
@@ -19,6 +20,7 @@ from benchmarks.chaos.sameness import Undisturbed
 from benchmarks.chaos.server import Server
 from benchmarks.chaos.service import Service
 from benchmarks.chaos.tally import Tally
+from soda.common.files import write_json
 
 RESULT = world.ROOT / "docs/results/chaos.json"
 _SPANS = (("fetch", "validate"), ("train", "train"), ("prepare", "prepare"), ("report", "report"), ("train", "report"))
@@ -38,17 +40,26 @@ def _run(place: Path, stage: str, server: Server) -> float:
 
 
 def _undisturbed(folder: Path, server: Server, until: str) -> tuple[dict[str, Path], dict[str, Undisturbed], dict[str, float]]:
-    """Copies from before each stage up to `until`; what two undisturbed runs have after it; how long it took, in seconds."""
-    base, other = folder / "base", folder / "other"
-    world.copy(base, other)
-    whole = _guarded("the other run", _run, other, until, server)
+    """Copies from before each stage up to `until`; what two undisturbed runs have after it; how long it took, in seconds.
+
+    What an earlier campaign left in `folder` is taken again, with the code of today's flows.
+    """
+    base, other, noted = folder / "base", folder / "other", folder / "times.json"
     stages = world.STAGES[: world.STAGES.index(until) + 1]
-    before, times = {}, {}
-    for stage in stages:
-        before[stage] = world.copy(base, folder / "before" / stage)
-        times[stage] = _run(base, stage, server)
-        _say(f"{stage}: {times[stage]:.0f} s undisturbed")
-    whole.join()
+    before = {stage: folder / "before" / stage for stage in stages}
+    if noted.exists():
+        times = json.loads(noted.read_text())
+        for stage in stages:
+            world.bring_code(before[stage])
+    else:
+        world.copy(base, other)
+        whole, times = _guarded("the other run", _run, other, until, server), {}
+        for stage in stages:
+            world.copy(base, before[stage])
+            times[stage] = _run(base, stage, server)
+            _say(f"{stage}: {times[stage]:.0f} s undisturbed")
+        whole.join()
+        write_json(noted, times)
     results = [*(before[stage] for stage in stages[1:]), base]
     return before, {stage: Undisturbed(result, other) for stage, result in zip(stages, results, strict=True)}, times
 
@@ -109,18 +120,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--until", default="report", choices=world.STAGES, help="the last stage that is disturbed")
     parser.add_argument("--lanes", type=int, default=1, help="rounds by hand at the same time")
     parser.add_argument("--no-service", action="store_true", help="without server, worker and deployment rounds")
+    parser.add_argument("--folder", type=Path, help="kept, and taken again by the next campaign; empty: a temporary one")
     parser.add_argument("--output", type=Path, default=RESULT)
     given = parser.parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="soda-chaos-"))
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="soda-chaos-"))
     tally = Tally(given.output, given.seed)
     server = service = None
     try:
-        world.lay_out(folder / "base")
-        (folder / "server").mkdir()
-        server = Server(world.copy(folder / "base", folder / "server"))
+        if not (folder / "fresh").exists():
+            world.lay_out(folder / "fresh")
+            world.copy(folder / "fresh", folder / "base")
+        world.bring_code(folder / "fresh")
+        server = Server(world.copy(folder / "fresh", folder / "server"))
         server.start()
         if not given.no_service:
-            service = Service(world.copy(folder / "base", folder / "service"))
+            service = Service(world.copy(folder / "fresh", folder / "service"))
             _guarded("the service's start", service.start)
         before, after, times = _undisturbed(folder, server, given.until)
         tally.note(compared_by_presence=after[given.until].by_presence, files=len(after[given.until].names))
@@ -131,14 +145,15 @@ def main(arguments: list[str] | None = None) -> int:
         for lane in range(given.lanes):
             (folder / f"lane{lane}").mkdir()
             rounds = ByHand(folder / f"lane{lane}", before, after, times, server)
-            threads.append(_guarded(f"lane {lane}", campaign.by_hand, rounds, lane, 4))
+            threads.append(_guarded(f"lane {lane}", campaign.by_hand, rounds, lane, 6))
         for thread in threads:
             thread.join()
     finally:
         for each in (service, server):
             if each is not None:
                 processes.kill(processes.of(each.project))
-        shutil.rmtree(folder, ignore_errors=True)
+        if given.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
     figures = tally.figures
     _say(f"{figures['kills']} kills ({figures['aimed']} aimed), {figures['recovered']} recovered, {figures['stuck']} stuck")
     return 0 if not figures["stuck"] and figures["misfortunes"] == figures["misfortunes_recovered"] else 1

@@ -14,10 +14,10 @@ AIMED = (LOCK, CHECKPOINT, SWAP, COMMIT, STATE)
 ROLES = ("flow", "dvc", "stage", "all")
 _SWAPS = r"\.(old|new)-[0-9a-f]{8}$"
 _MOMENTS: dict[str, list[tuple[str, str, int]]] = {  # event, paths, the highest nth
-    LOCK: [("os.rename", r"/?dvc\.lock$", 2), ("open", r"\.dvc\.lock\.new-", 2)],
+    LOCK: [("os.rename", r"/?dvc\.lock$", 1), ("open", r"\.dvc\.lock\.new-", 1)],
     CHECKPOINT: [("os.rename", r"checkpoint(\.previous)?\.pt$", 6), ("open", r"checkpoint.*\.new-", 4)],
-    SWAP: [("os.rename", _SWAPS, 4), ("shutil.rmtree", _SWAPS, 2)],
-    COMMIT: [("os.rename", r"\.dvc/cache/files", 4), ("open", r"\.dvc/(cache|tmp/rwlock)", 6), ("os.link", r"\.dvc/cache", 3)],
+    SWAP: [("os.rename", _SWAPS, 2), ("shutil.rmtree", _SWAPS, 1)],
+    COMMIT: [("os.rename", r"\.dvc/cache/files", 2), ("open", r"\.dvc/(cache|tmp/rwlock)", 6)],
 }
 
 
@@ -46,7 +46,7 @@ def draw(kind: str, draws: random.Random) -> Aim:
     """An aim of that kind."""
     whole = draws.random() < 0.4
     if kind == STATE:
-        return Aim(kind, whole, nth_state=(str(draws.randint(1, 5)), draws.choice(["before", "after"])))
+        return Aim(kind, whole, nth_state=(str(draws.randint(1, 4)), draws.choice(["before", "after"])))
     if kind in AIMED:
         event, match, most = draws.choice(_MOMENTS[kind])
         moment = {"event": event, "match": match, "nth": draws.randint(1, most), "after": draws.random() < 0.5}

@@ -19,7 +19,7 @@ from benchmarks.chaos.misfortunes import MISFORTUNES
 from benchmarks.chaos.sameness import Undisturbed
 from benchmarks.chaos.server import Server
 
-_WEIGHTS = {"fetch": 5, "prepare": 6, "validate": 4, "train": 7, "evaluate": 2, "export": 2, "report": 5}
+_WEIGHTS = {"fetch": 5, "prepare": 6, "validate": 4, "train": 7, "evaluate": 1, "export": 1, "report": 5}
 _AIMS = (*AIMED, "random", "random", "random")
 
 

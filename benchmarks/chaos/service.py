@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from benchmarks.chaos.by_hand import Round, locks
 from benchmarks.chaos.sameness import Undisturbed
 from benchmarks.chaos.server import Server
 from flows.watch import is_engine, processes_of_runs
-from flows.workspace import WORKSPACE
+from flows.workspace import WORKSPACE, own_workspace
 
 VICTIMS = ("flow", "flow", "flow", "worker", "worker and run", "server", "dvc", "stage", "everything")
 LIMIT = 90.0  # seconds that a run may be called Running without a process, or wait to be started again
@@ -39,6 +40,8 @@ class Service:
 
     def start(self) -> None:
         """Server, pool, deployment, worker: what `make server`, `make deploy` and `make worker` do."""
+        own_workspace(str(self.project))
+        shutil.copytree(self.project / "flows", self.workspace / "flows", dirs_exist_ok=True)  # of today, committed or not
         self.server.start()
         for line in (
             "work-pool create local --type process",

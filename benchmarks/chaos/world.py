@@ -63,14 +63,19 @@ def pictures(folder: Path, seed: int = 0) -> None:
         Image.fromarray(image).save(path)
 
 
-def lay_out(world: Path) -> None:
-    """The project's own code and settings, committed; nothing has run."""
+def bring_code(world: Path) -> None:
+    """The project's own code and settings as they are now, not committed."""
     listed = subprocess.run(["git", "ls-files", "-z", "--", *PARTS], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
         target = world / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
+
+
+def lay_out(world: Path) -> None:
+    """A project in which nothing has run, in Git: what runs make names the commit."""
     pictures(world / "pictures")
+    bring_code(world)
     compose = [sys.executable, "-m", "soda", "compose", *SETTINGS.split()]
     subprocess.run(compose, cwd=world, env=environment(world), check=True, capture_output=True)
     identity = ["-c", "user.name=chaos", "-c", "user.email=chaos@example.org"]
