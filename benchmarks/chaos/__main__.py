@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="soda-chaos-"))
     tally = Tally(given.output, given.seed)
-    server = service = None
+    server = service = starting = None
     try:
         if not (folder / "fresh").exists():
             world.lay_out(folder / "fresh")
@@ -135,11 +135,12 @@ def main(arguments: list[str] | None = None) -> int:
         server.start()
         if not given.no_service:
             service = Service(world.copy(folder / "fresh", folder / "service"))
-            _guarded("the service's start", service.start)
+            starting = _guarded("the service's start", service.start)
         before, after, times = _undisturbed(folder, server, given.until)
         tally.note(compared_by_presence=after[given.until].by_presence, files=len(after[given.until].names))
         campaign, threads = Campaign(tally, given.kills, given.minutes, given.seed), []
-        if service is not None:
+        if service is not None and starting is not None:
+            starting.join()
             service.same = after[given.until]
             threads.append(_guarded("service", campaign.service, service))
         for lane in range(given.lanes):
