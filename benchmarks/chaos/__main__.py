@@ -19,7 +19,7 @@ from benchmarks.chaos.misfortunes import MISFORTUNES
 from benchmarks.chaos.sameness import Undisturbed
 from benchmarks.chaos.server import Server
 from benchmarks.chaos.service import Service
-from benchmarks.chaos.tally import Tally
+from benchmarks.chaos.tally import Round, Tally
 from soda.common.files import write_json
 
 RESULT = world.ROOT / "docs/results/chaos.json"
@@ -76,23 +76,27 @@ class Campaign:
 
     def by_hand(self, rounds: ByHand, lane: int, each: int) -> None:
         """Rounds of `each` kills; every third ends in a misfortune."""
-        draws, count = random.Random(f"{self._seed} {lane}"), 0
+        count = int(self.tally.figures["rounds"])
+        draws = random.Random(f"{self._seed} {lane} {count}")
         while not self.over:
             count += 1
             misfortune = list(MISFORTUNES)[(count // 3 + lane) % len(MISFORTUNES)] if count % 3 == 0 else None
-            done = rounds.round(draws, each, misfortune)
+            done = Round(self.tally.struck)
+            rounds.round(done, draws, each, misfortune)
             self.tally.add(done.kills, done.others, done.wrong)
             kinds = [f"{stage}: {kind}" for kind, stage, _ in done.kills]
             _say(f"lane {lane}: {kinds} {misfortune or ''} {done.wrong or 'recovered'}")
 
     def service(self, service: Service) -> None:
         """Runs of the deployment, the first of them all stages."""
-        draws = random.Random(f"{self._seed} service")
+        service.start()
+        draws = random.Random(f"{self._seed} service {self.tally.figures['rounds']}")
         spans, first = (("fetch", "report"), *(draws.choice(_SPANS) for _ in range(1000))), True
         for span in spans:
             if self.over:
                 return
-            done = service.round(draws, draws.randint(2, 4), span, first)
+            done = Round(self.tally.struck)
+            service.round(done, draws, draws.randint(2, 4), span, first)
             first = False
             self.tally.add(done.kills, done.others, done.wrong)
             self.tally.note(longest_running_without_process_s=round(service.longest_dead, 1))
@@ -121,11 +125,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lanes", type=int, default=1, help="rounds by hand at the same time")
     parser.add_argument("--no-service", action="store_true", help="without server, worker and deployment rounds")
     parser.add_argument("--folder", type=Path, help="kept, and taken again by the next campaign; empty: a temporary one")
+    parser.add_argument("--resume", action="store_true", help="go on with the figures that --output has")
     parser.add_argument("--output", type=Path, default=RESULT)
     given = parser.parse_args(arguments)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="soda-chaos-"))
-    tally = Tally(given.output, given.seed)
-    server = service = starting = None
+    tally = Tally(given.output, given.seed, given.resume)
+    server = service = None
     try:
         if not (folder / "fresh").exists():
             world.lay_out(folder / "fresh")
@@ -135,12 +140,10 @@ def main(arguments: list[str] | None = None) -> int:
         server.start()
         if not given.no_service:
             service = Service(world.copy(folder / "fresh", folder / "service"))
-            starting = _guarded("the service's start", service.start)
         before, after, times = _undisturbed(folder, server, given.until)
         tally.note(compared_by_presence=after[given.until].by_presence, files=len(after[given.until].names))
         campaign, threads = Campaign(tally, given.kills, given.minutes, given.seed), []
-        if service is not None and starting is not None:
-            starting.join()
+        if service is not None:
             service.same = after[given.until]
             threads.append(_guarded("service", campaign.service, service))
         for lane in range(given.lanes):

@@ -52,4 +52,4 @@ def draw(kind: str, draws: random.Random) -> Aim:
         moment = {"event": event, "match": match, "nth": draws.randint(1, most), "after": draws.random() < 0.5}
         return Aim(kind, whole, moment=moment)
     role = draws.choice(ROLES)
-    return Aim(kind, role == "all", role=role, share=draws.random())
+    return Aim(kind, role == "all", role=role, share=draws.uniform(0.05, 0.7))

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -18,18 +17,10 @@ from benchmarks.chaos.aims import AIMED, CHECKPOINT, Aim, draw
 from benchmarks.chaos.misfortunes import MISFORTUNES
 from benchmarks.chaos.sameness import Undisturbed
 from benchmarks.chaos.server import Server
+from benchmarks.chaos.tally import Round
 
 _WEIGHTS = {"fetch": 5, "prepare": 6, "validate": 4, "train": 7, "evaluate": 1, "export": 1, "report": 5}
 _AIMS = (*AIMED, "random", "random", "random")
-
-
-@dataclass
-class Round:
-    """What happened in one: kills as (kind, stage, aimed), other misfortunes, what was wrong at its end."""
-
-    kills: list[tuple[str, str, bool]]
-    others: list[str]
-    wrong: list[str]
 
 
 class ByHand:
@@ -40,25 +31,24 @@ class ByHand:
     ) -> None:
         self._place, self._snapshots, self._same, self._times, self._server = place, snapshots, same, times, server
 
-    def round(self, draws: random.Random, kills: int, misfortune: str | None = None, stage: str | None = None) -> Round:
+    def round(self, done: Round, draws: random.Random, kills: int, misfortune: str | None = None) -> None:
         """Kill `kills` times, let one misfortune happen, give the same command again, look."""
-        stage = stage or draws.choices(list(self._snapshots), [_WEIGHTS[each] for each in self._snapshots])[0]
+        stage = draws.choices(list(self._snapshots), [_WEIGHTS[each] for each in self._snapshots])[0]
         here = world.copy(self._snapshots[stage], self._place / "world")
-        done = Round([], [], [])
         for _ in range(kills):
             kind = draws.choice(_AIMS)
             if kind == CHECKPOINT and stage != "train":
                 kind = "random"
             aim = draw(kind, draws)
-            if self._kill(here, stage, aim, draws):
-                done.kills.append((aim.name, stage, aim.kind in AIMED))
+            if not self._kill(here, stage, aim, draws):
+                break  # the stage is done, and there is nothing left to kill
+            done.kill(aim.name, stage, aim.kind in AIMED)
         if misfortune is None:
             done.wrong = self._recover(here, stage)
         else:
             done.others.append(misfortune)
             with MISFORTUNES[misfortune](here, lambda: self._run(here, stage)) as more:
                 done.wrong = self._recover(here, stage, **more)
-        return done
 
     def _run(self, here: Path, stage: str, **more: str) -> tuple[int, str]:
         return world.run(here, stage, self._server.url, self._server.auth, **more)
@@ -80,11 +70,14 @@ class ByHand:
         """One kill. False when the run ended before its moment came."""
         fired = here / ".dvc/fired"
         fired.unlink(missing_ok=True)
-        start = world.command(stage)
+        start, sooner = world.command(stage), 1.0
         if aim.nth_state:
             start = [sys.executable, str(Path(__file__).with_name("at_state.py")), *aim.nth_state, str(fired), *start[3:]]
+        elif draws.random() < 0.6:
+            start = [sys.executable, str(Path(__file__).with_name("bare.py")), stage]
+            sooner = 0.4
         more = {"PREFECT_API_URL": self._server.url, "PREFECT_API_AUTH_STRING": self._server.auth, **aim.environment(fired, here)}
-        began, hit, limit = time.monotonic(), False, aim.share * self._times[stage] if aim.role else 240.0
+        began, hit, limit = time.monotonic(), False, sooner * aim.share * self._times[stage] if aim.role else 240.0
         run = subprocess.Popen(
             start,
             cwd=here,

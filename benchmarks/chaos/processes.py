@@ -10,7 +10,11 @@ import psutil
 
 from benchmarks.chaos.world import MARK
 
-ROLES = {"flow": ("flows.pipeline", "at_state.py", "prefect.engine"), "dvc": ("flows.dvc_process",), "stage": ("soda",)}
+ROLES = {
+    "flow": ("flows.pipeline", "at_state.py", "bare.py", "prefect.engine"),
+    "dvc": ("flows.dvc_process",),
+    "stage": ("soda",),
+}
 
 
 def of(world: Path) -> list[psutil.Process]:

@@ -16,9 +16,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, Fl
 from prefect.client.schemas.objects import StateType
 
 from benchmarks.chaos import processes, world
-from benchmarks.chaos.by_hand import Round, locks
+from benchmarks.chaos.by_hand import locks
 from benchmarks.chaos.sameness import Undisturbed
 from benchmarks.chaos.server import Server
+from benchmarks.chaos.tally import Round
 from flows.watch import is_engine, processes_of_runs
 from flows.workspace import WORKSPACE, own_workspace
 
@@ -66,9 +67,8 @@ class Service:
     def stop(self) -> None:
         processes.kill(processes.of(self.project))
 
-    def round(self, draws: random.Random, kills: int, stages: tuple[str, str], first: bool = False) -> Round:
+    def round(self, done: Round, draws: random.Random, kills: int, stages: tuple[str, str], first: bool = False) -> None:
         """One run of the deployment from one stage to another, killed `kills` times. It must end Completed by itself."""
-        done = Round([], [], [])
         parameters = {"from_stage": stages[0], "until_stage": stages[1], "force": not first}
         run = self._begin(parameters)
         for _ in range(kills):
@@ -76,7 +76,7 @@ class Service:
             time.sleep(draws.uniform(0.0, 12.0))
             victim = draws.choice(VICTIMS)
             if self._kill(victim):
-                done.kills.append((f"service: {victim}", f"{stages[0]} to {stages[1]}", False))
+                done.kill(f"service: {victim}", f"{stages[0]} to {stages[1]}")
         state = self._wait(run)
         if state == "Failed" and any("stage" in kind or "dvc" in kind for kind, *_ in done.kills):
             state = self._wait(self._begin(parameters))  # a killed stage fails its run: the same again is the documented step
@@ -86,7 +86,6 @@ class Service:
         done.wrong += locks(self.workspace) + self._left_open()
         if self.longest_dead > LIMIT:
             done.wrong.append(f"a run without a process was called Running for {self.longest_dead:.0f} s")
-        return done
 
     def _begin(self, parameters: dict[str, Any]) -> UUID:
         def create(client: SyncPrefectClient) -> UUID:
