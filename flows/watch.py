@@ -20,7 +20,13 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import AwaitingRetry, Cancelled, Crashed, State
 
@@ -37,7 +43,7 @@ LOOKS = {StateType.PENDING: 3}  # in a row without a process before a run counts
 _LOOKS = 2  # of all other states: a run that ends tells the server before its process goes
 MOST_STARTS = 5  # within an hour; a run that dies oftener dies of itself
 _DELAYS = (0, 0, 10, 20, 40)  # seconds before each of these starts
-_OPEN = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED)
+_OPEN = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 
 
 def processes_of_runs() -> dict[str, list[psutil.Process]]:
@@ -86,12 +92,14 @@ class Watch:
         return [str(id) for id in self._missed if self._settle(client, runs[id], living.get(str(id), []))]
 
     def _open_runs(self, client: SyncPrefectClient) -> Iterator[FlowRun]:
-        chosen = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_OPEN))))
-        for run in client.read_flow_runs(flow_run_filter=chosen, limit=200):
-            fresh = run.end_time is None or run.end_time > datetime.now(UTC) - self._fresh
-            left = run.state_type == StateType.CRASHED and not (run.state_name == "Crashed" and fresh)
-            if run.labels.get(WORKER) == self.worker and not left:
-                yield run
+        at_work = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_OPEN)))
+        crashed = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Crashed"]))
+        since: Any = datetime.now(UTC) - self._fresh  # Prefect makes its own type of it
+        lately = FlowRunFilterEndTime(after_=since)
+        for chosen in (FlowRunFilter(state=at_work), FlowRunFilter(state=crashed, end_time=lately)):
+            for run in client.read_flow_runs(flow_run_filter=chosen, limit=200):
+                if run.labels.get(WORKER) == self.worker:
+                    yield run
 
     def _settle(self, client: SyncPrefectClient, run: FlowRun, left: list[psutil.Process]) -> bool:
         assert run.state is not None
