@@ -32,7 +32,9 @@ def role(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         words = process.cmdline()[1:5]
         line = " ".join(words)
-        if "server" in line and ("prefect" in line or "flows.server" in line):
+        if "multiprocessing" in line:  # of a stage, which has a fork server, too
+            return ""
+        if words[:4] == ["-m", "prefect", "server", "start"] or "flows.server" in line or "prefect.server" in line:
             return "server"
         if "flows.worker" in line:
             return "worker"

@@ -56,8 +56,15 @@ class Undisturbed:
             if read := _READ.get(here[name].suffix):
                 first, second = _leaves(read(here[name].read_text())), _leaves(read(there[name].read_text()))
                 agreed = {at: leaf for at, leaf in first.items() if second.get(at) == leaf and not _TIMES.search(at)}
-                self.leaves[name] = agreed
+                self.leaves[name] = self._without_volatile(agreed)
         self.disagreed = sorted(set(here) ^ set(there))
+
+    def _without_volatile(self, leaves: dict[str, Any]) -> dict[str, Any]:
+        """dvc.lock without size and hash of files that hold times, whose length goes with the digits of a time."""
+        named = {at.removesuffix("path"): leaf for at, leaf in leaves.items() if at.endswith("/path")}
+        held = [at for at, path in named.items() if any(f"{each}/".startswith(f"{path}/") for each in self.volatile)]
+        left_out = {f"{at}{what}" for at in held for what in ("size", "md5", "nfiles")}
+        return {at: leaf for at, leaf in leaves.items() if at not in left_out}
 
     @property
     def by_presence(self) -> list[str]:

@@ -78,8 +78,8 @@ class Service:
             if self._kill(victim):
                 done.kill(f"service: {victim}", f"{stages[0]} to {stages[1]}")
         state = self._wait(run)
-        if state == "Failed" and any("stage" in kind or "dvc" in kind for kind, *_ in done.kills):
-            state = self._wait(self._begin(parameters))  # a killed stage fails its run: the same again is the documented step
+        if state == "Failed":  # a killed stage fails its run: the same again is the documented step
+            state = self._wait(self._begin(parameters))
         done.wrong = [] if state == "Completed" else [f"the run ended {state}"]
         done.wrong += processes.orphans(self.project, spared=("server", "worker"))
         done.wrong += self.same.differences(self.workspace) if self.same else []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks.chaos import processes, world
 from benchmarks.chaos.aims import INJECT
@@ -63,3 +64,18 @@ def test_a_run_that_left_something_else_is_not_called_recovered(
     if content is not None:
         (project / name).write_bytes(content)
     assert len(same.differences(project)) == 1 and said in same.differences(project)[0]
+
+
+def test_length_and_hash_of_a_file_that_holds_times_are_not_compared(project: Path, finished: Path, tmp_path: Path) -> None:
+    one, other = world.copy(finished, tmp_path / "one"), world.copy(finished, tmp_path / "other")
+    for place, seconds in ((one, 2.5), (other, 1.5), (project, 11.5)):
+        figures = place / "reports/train.json"
+        figures.write_text(json.dumps({"seconds": seconds, "images": 256}))
+        lock = yaml.safe_load((place / "dvc.lock").read_text())
+        (out,) = [each for each in lock["stages"]["train"]["outs"] if each["path"] == "reports/train.json"]
+        out |= {"md5": str(seconds), "size": figures.stat().st_size}
+        (place / "dvc.lock").write_text(yaml.safe_dump(lock))
+    same = Undisturbed(one, other)
+    assert same.differences(project) == []
+    (project / "reports/train.json").write_text(json.dumps({"seconds": 1.5, "images": 255}))
+    assert same.differences(project) == ["reports/train.json differs at /images"]
