@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup dist pipeline test test-oldest lint bench ablations architecture server worker deploy tidy days sbom hashes audit web browser-tools system-tools clean
+.PHONY: help setup dist pipeline test test-oldest lint bench chaos ablations architecture server worker deploy tidy days sbom hashes audit web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
@@ -69,6 +69,9 @@ dist: setup ## Wheel and sdist of the package in dist/, to be installed anywhere
 bench: setup browser-tools system-tools ## Speed and memory on this machine
 	@python -m benchmarks $(ARGS)
 
+chaos: setup ## Kills, full disks and other misfortunes on micro runs, an hour at most: docs/operations.md (ARGS="--minutes 20 --seed 2")
+	@python -m benchmarks.chaos $(ARGS)
+
 ablations: setup ## The paper's claims, decided by runs (hours; stop and repeat as you like): docs/ablations.md
 	@python -m benchmarks.claims $(ARGS)
 
@@ -79,7 +82,7 @@ server: setup ## Prefect's server and pages on http://127.0.0.1:4200 (PORT; else
 	@python -m flows.server start $(PORT)
 
 worker: setup ## A worker that carries out deployment runs on this machine, for this project's server
-	@settings=$$(python -m flows.server env) && eval "$$settings" && prefect worker start --pool local --type process
+	@python -m flows.worker local
 
 deploy: setup ## Register the pipeline with this project's server
 	@settings=$$(python -m flows.server env) && eval "$$settings" && \

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from flows.code_stamp import is_stamped, sources, stamp
 from flows.ending import end_group
 from flows.killed import describe, signal_of
 from flows.relay import Relay
@@ -123,7 +124,9 @@ class Dvc:
         A stage missing here is up to date as long as no stage before it runs. Outputs that are whole here and missing in DVC's
         cache are put there first; they are no change.
         """
-        self.run_stage(CODE, log=logger.debug)
+        if not is_stamped(self.root, now := sources(self.root)):
+            self.run_stage(CODE, log=logger.debug)
+            stamp(self.root, now)
         answer = self._ask({"do": "changed"})
         if answer["refilled"]:
             log(f"put into DVC's cache again: {', '.join(answer['refilled'])}")

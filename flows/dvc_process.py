@@ -1,7 +1,8 @@
 """The process that runs DVC for the flow: one for all stages, so that DVC is loaded once. Started by flows.dvc_client alone.
 
 Requests come as JSON lines on standard input, answers leave as JSON lines on a descriptor of their own; what DVC and the stages
-print goes to standard output. It ends when its input does. Apart from the flow, DVC prints no line twice and can be stopped.
+print goes to standard output. It ends when its input does; a stage that is at work then is asked to stop, so that none outlives
+a flow that was killed. Apart from the flow, DVC prints no line twice and can be stopped.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import io
 import json
 import logging
 import os
+import queue
 import re
 import resource
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
+import psutil
 from dvc.exceptions import DvcException
 from dvc.fs import LocalFileSystem
 from dvc.repo import Repo, locked
@@ -26,6 +31,7 @@ from dvc.repo.reproduce import plan_repro
 from dvc.scm import NoSCM
 from dvc.stage.exceptions import StageCmdFailedError
 
+from flows.ending import GRACE_SECONDS
 from flows.killed import kernel_kills
 from soda.common.files import whole_file
 
@@ -131,11 +137,53 @@ def _leave(signum: int, frame: object) -> NoReturn:
     raise SystemExit(128 + signum)  # through DVC's own clean-up, which gives its locks back
 
 
+class _Requests:
+    """The lines of standard input, one after another. While one is `at_work`, the end of the input ends the whole group.
+
+    The end comes when the flow is gone, also by SIGKILL: the stage gets SIGTERM, upon which training saves, and SIGKILL after
+    GRACE_SECONDS.
+    """
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._input = os.fdopen(os.dup(0), encoding="utf-8")
+        self.at_work = self.orphaned = False
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a stage that reads its input must not take ours
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while (line := self._lines.get()) is not None:
+            self.at_work = True
+            yield json.loads(line)
+            self.at_work = False
+
+    def _read(self) -> None:
+        for line in self._input:
+            self._lines.put(line)
+        self._lines.put(None)
+        if self.at_work:
+            self.orphaned = True
+            os.killpg(0, signal.SIGTERM)
+            time.sleep(GRACE_SECONDS)
+            os.killpg(0, signal.SIGKILL)
+
+    def outlast_stage(self) -> None:
+        """Without a flow nobody else waits for what the stage saves, and the lock of the workspace goes with this process."""
+        while self.orphaned and any(map(_is_at_work_here, psutil.pids())):
+            time.sleep(0.1)
+
+
+def _is_at_work_here(pid: int) -> bool:
+    """Whether the process is another one of this group and has not ended."""
+    try:
+        return os.getpgid(pid) == os.getpgrp() and pid != os.getpid() and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (OSError, psutil.Error):
+        return False
+
+
 def main(descriptor: int) -> None:
     """Answer requests on `descriptor` until standard input ends."""
     answers = os.fdopen(descriptor, "w", encoding="utf-8")
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a stage that reads its input must not take ours
     signal.signal(signal.SIGTERM, _leave)
     ear = _Ear()
     for name in ("dvc", "dvc_objects", "dvc_data"):
@@ -143,9 +191,16 @@ def main(descriptor: int) -> None:
         logger.setLevel(logging.INFO)
         logger.handlers = [ear]  # in place of DVC's own
         logger.propagate = False
+    requests = _Requests()
+    try:
+        _answer(requests, ear, answers)
+    finally:
+        requests.outlast_stage()
+
+
+def _answer(requests: _Requests, ear: _Ear, answers: TextIO) -> None:
     repo: Repo | None = None
-    for line in requests:
-        request = json.loads(line)
+    for request in requests:
         kills, peak = kernel_kills(), _peak_bytes()
         try:
             repo = repo or Repo(os.curdir, fs=WholeLockFiles())

@@ -66,6 +66,13 @@ def workspace_lock(root: Path, run: str) -> Iterator[int]:
         yield handle.fileno()
 
 
+def abandoned_run(root: Path) -> str | None:
+    """The id of the last run in the workspace `root`, when its process is gone; None while it lives, or where none was."""
+    record = _read(root / RECORD)
+    run, pid = record.get("run"), record.get("pid")
+    return run if isinstance(run, str) and pid is not None and not is_same(pid, record.get("start")) else None
+
+
 def settle_ends(root: Path, settle: Callable[[str], bool | None]) -> list[str]:
     """See to the runs that worked in this workspace before. The caller holds its lock, so all of them are over.
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, compose, write_params
 from soda.config.chosen import chosen_overrides, remember_overrides
-from soda.data.choice import choose
 from soda.evaluation.registry import flatten
+
+FOLDER = "folder"  # the source of a person's own pictures
 
 
 def split_overrides(overrides: list[str] | str) -> list[str]:
@@ -34,8 +35,11 @@ def write_composed(root: Path, overrides: list[str]) -> list[str]:
     path = root / PARAMS_FILE
     known = overrides or chosen_overrides(root)
     composed = compose(known or [], root / CONF_DIR)
-    chosen = choose(composed, known or [])
-    said = [chosen] if chosen else []
+    said = []
+    if composed["dataset"]["name"] == FOLDER:
+        from soda.data.choice import choose  # loads what reads pictures
+
+        said = list(filter(None, [choose(composed, known or [])]))
     try:
         present = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):

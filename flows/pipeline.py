@@ -22,6 +22,7 @@ from flows.artifacts import publish
 from flows.dvc_client import Dvc, StageError, StageResult, allow_without_git
 from flows.folder import require_hashable
 from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen, declared_stages
+from flows.leftovers import sweep
 from flows.lock import settle_ends, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.processes import clear_dead_locks
@@ -110,7 +111,7 @@ def _run_stages(stages: list[str], dvc: Dvc, force: bool) -> State[Any]:
 def _put_right(root: Path) -> None:
     """What runs that were killed left behind. The caller holds the workspace."""
     log = get_run_logger()
-    for said in [*mend(root), *clear_dead_locks(root)]:
+    for said in [*mend(root), *clear_dead_locks(root), *sweep(root)]:
         log.warning("%s", said)
     for run in settle_ends(root, close_abandoned_run):
         log.warning("run %s ended without saying so; it is now marked as crashed", run)
@@ -170,6 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("settings", nargs="*", help="Hydra overrides, e.g. experiment=avatars model.latent_dim=64")
     parser.add_argument("--overrides", default="", help="the same in one string, quoted as in a shell")
     parser.add_argument("--from-stage", default=None, help="leave the stages before this one as they are")
+    parser.add_argument("--until-stage", default=None, help="end after this one")
     parser.add_argument("--force", action="store_true", help="run stages that are up to date, too")
     given = parser.parse_args(arguments)
     log = get_logger("flows")
@@ -177,7 +179,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         overrides = [*split_overrides(given.overrides), *given.settings]
         with project_server():
-            state = pipeline(overrides, given.from_stage or None, given.force, return_state=True)
+            ends = {"from_stage": given.from_stage or FIRST, "until_stage": given.until_stage or LAST}
+            state = pipeline(overrides, force=given.force, **ends, return_state=True)
             APILogWorker.drain_all(timeout=5)  # while there is a server to take what was logged
     except SodaError as error:
         log.error("%s", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, State
@@ -26,8 +26,13 @@ def close_abandoned_run(run: str) -> bool | None:
             return None
         if known.state is not None and (known.state.is_final() or known.state.is_scheduled()):
             return False
-        for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[known.id]))):
-            if task.state is None or not task.state.is_final():
-                client.set_task_run_state(task.id, state, force=True)
+        close_tasks(client, known.id, state)
         client.set_flow_run_state(known.id, state, force=True)
     return True
+
+
+def close_tasks(client: SyncPrefectClient, run: UUID, state: State[Any]) -> None:
+    """Give the tasks of a run whose process is gone that state, those that have not ended."""
+    for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))):
+        if task.state is None or not task.state.is_final():
+            client.set_task_run_state(task.id, state, force=True)

@@ -99,7 +99,7 @@ def test_new_pictures_are_gated_before_training_and_a_bad_batch_is_set_aside(pro
     _picture(source / "b/2.png", 3)
     (project / "misbehave").mkdir()
     (project / "misbehave/validate").write_text("fail")
-    (project / "code-validate").write_text("the stand-in's data are the same, whatever came")
+    (project / "soda/code-validate").write_text("the stand-in's data are the same, whatever came")
     first = (into / "a/1.png").read_bytes()
     state = ingest(**taken)
     assert state.name == "SetAside" and "2 new pictures" in str(state.message)

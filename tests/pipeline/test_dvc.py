@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -35,11 +36,11 @@ def test_every_stage_is_registered_and_depends_on_its_own_code(stages: dict[str,
 
 
 def test_other_code_runs_the_stages_that_it_is_of(project: Path, ran: Callable[[], list[str]]) -> None:
-    (project / "code-export").write_text("other")
+    (project / "soda/code-export").write_text("other")
     assert changed_stages(project) == {"export"}
     repro(project)
     assert ran() == ["export"]  # which left what it had left before
-    (project / "code-train").write_text("other")
+    (project / "soda/code-train").write_text("other")
     repro(project)
     assert ran() == ["export", "train"]
 
@@ -171,3 +172,19 @@ def test_dvc_exp_run_composes_runs_and_leaves_the_settings_in_params_yaml(projec
     assert (params["model"]["latent_dim"], params["model"]["channels"]) == (64, 24)
     assert params["train"]["images"] == yaml.safe_load((PROJECT / "conf/train/long.yaml").read_text())["images"]
     assert ran() == ["train", "report"]  # what evaluate and export read did not change
+
+
+def test_fingerprints_are_taken_again_when_a_file_of_the_code_was_touched_and_only_then(project: Path) -> None:
+    (project / "soda/code-train").write_text("other")
+    with Dvc(project) as dvc:
+        dvc.changed_stages()
+        written = (project / ".code/train").stat().st_mtime_ns
+        assert dvc.changed_stages() == {"train"} and (project / ".code/train").stat().st_mtime_ns == written
+        times = (project / "soda/code-train").stat()
+        (project / "soda/code-train").write_text("as it was"[:5])  # of the same length, and given its old time
+        os.utime(project / "soda/code-train", ns=(times.st_atime_ns, times.st_mtime_ns))
+        dvc.changed_stages()
+        assert (project / ".code/train").read_text() == "as it"
+        (project / ".code/train").write_text("by hand")
+        (project / "soda/code-train").unlink()
+        assert dvc.changed_stages() == set() and (project / ".code/train").read_text() == "as it was"

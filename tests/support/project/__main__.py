@@ -1,6 +1,6 @@
 """Stands in for `python -m soda <stage>` in a scratch project: writes the outputs that dvc.yaml declares, in milliseconds.
 
-A file code-<stage> holds what stands for the fingerprint of that stage's code. A file misbehave/<stage> makes the stage fail
+A file soda/code-<stage> holds what stands for the fingerprint of that stage's code. A file misbehave/<stage> makes the stage fail
 ("fail"), fail once as if the network were away ("away"), work until it is stopped, and then save ("hang"), or draw a progress bar
 ("progress").
 """
@@ -24,7 +24,7 @@ stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
 if stage == "code":
     Path(".code").mkdir(exist_ok=True)
     for name in stages:
-        changed = Path(f"code-{name}")
+        changed = Path("soda", f"code-{name}")
         Path(".code", name).write_text(changed.read_text() if changed.exists() else "as it was")
     sys.exit()
 
