@@ -54,11 +54,16 @@ def _open(path: Path) -> Encoder:
 
 def _reference(args: argparse.Namespace) -> None:
     from soda.data.dataset import PreparedData
+    from soda.monitor import MonitorError
     from soda.monitor.sample import seen_by
+    from soda.monitor.watch import LEAST_REFERENCE
 
     whole_number("--most", args.most, 1)
     encoder, data = _open(args.encoder), PreparedData(args.prepared)
     splits = [data.split(name) for name in (("val", "test") if args.split == "both" else (args.split,))]
+    if sum(map(len, splits)) < LEAST_REFERENCE:  # one that is too small would be kept, and never serve
+        held = " and ".join(f"{len(split)} of {split.name}" for split in splits)
+        raise MonitorError(f"{args.prepared} has {held}; a reference takes {LEAST_REFERENCE} or more pictures not in training")
     chosen = np.sort(np.random.default_rng(0).permutation(sum(map(len, splits)))[: args.most])
     rows = [chosen[(chosen >= first) & (chosen < first + len(split))] - first for split, first in _starts(splits)]
     parts = list(zip(splits, rows, strict=True))

@@ -28,6 +28,7 @@ SPLITS = 999  # deals of the reference, at least
 _DEALS = 24  # of them at least, that may raise an alarm
 _MARGIN = 0.5  # of the rate: what a reference that is an unlucky sample may add is kept free
 LEAST = 50  # rows, of a sample that anything can be said of
+LEAST_REFERENCE = 4 * LEAST
 _TAIL = 0.99  # of the reference's own distances: beyond is new
 
 
@@ -76,8 +77,8 @@ class Watch:
     def __init__(
         self, reference: Sample, *, rate: float = RATE, splits: int | None = None, permutations: int = 999, seed: int = 0
     ) -> None:
-        if len(reference) < 4 * LEAST:
-            raise MonitorError(f"the reference has {len(reference)} rows; it needs {4 * LEAST} or more pictures")
+        if len(reference) < LEAST_REFERENCE:
+            raise MonitorError(f"the reference has {len(reference)} rows; it needs {LEAST_REFERENCE} or more pictures")
         if not 0 < rate < 1:
             raise MonitorError(f"rate: {rate!r} is not possible; it must be above 0 and below 1")
         self.reference, self.rate, self._seed = reference, rate, seed

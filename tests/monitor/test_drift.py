@@ -157,11 +157,14 @@ def test_a_folder_is_held_to_a_reference_and_the_most_unlike_are_shown(
 
 
 def test_a_reference_is_of_pictures_that_were_not_trained_on(tmp_path: Path) -> None:
-    write_prepared(tmp_path / "prepared", size=32, channels=1, train=50, val=30, test=40)
+    write_prepared(tmp_path / "prepared", size=32, channels=1, train=50, val=210, test=40)
     given = ["reference", "--prepared", str(tmp_path / "prepared"), "--encoder", str(ENCODER), "--labels", "-o"]
     main([*given, str(tmp_path / "both.npz")])
     main([*given, str(tmp_path / "val.npz"), "--split", "val"])
     both, val = read_sample(tmp_path / "both.npz"), read_sample(tmp_path / "val.npz")
-    assert (len(both), len(val)) == (70, 30) and set(both.labels) == {"a", "b"} and len(both.images) == 0
-    np.testing.assert_allclose(both.z[:30], val.z, atol=1e-4)
-    assert both.encoder == identity(Encoder(ENCODER)) and both.statistics.shape == (70, len(NAMES))
+    assert (len(both), len(val)) == (250, 210) and set(both.labels) == {"a", "b"} and len(both.images) == 0
+    np.testing.assert_allclose(both.z[:210], val.z, atol=1e-4)
+    assert both.encoder == identity(Encoder(ENCODER)) and both.statistics.shape == (250, len(NAMES))
+    with pytest.raises(SystemExit):  # of 40: it would be kept, and never serve
+        main([*given, str(tmp_path / "test.npz"), "--split", "test"])
+    assert not (tmp_path / "test.npz").exists()
