@@ -9,8 +9,9 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from soda.common.bar import Bar
 from soda.config import DatasetConfig
 from soda.data.pixels import ChangedError
-from soda.data.sources.base import SourceError, fetched_as, settings_of
+from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, settings_of
 from soda.data.sources.split_folders import kind_of
 from soda.runtime.preprocess import open_picture
 
@@ -103,37 +105,69 @@ class Inventory:
         self._writer.close()
 
     def counts(self) -> dict[str, Any]:
-        """What a fetch reports. Raises SourceError where there was no picture."""
+        """What a fetch reports."""
         named = {f"named {kind}": count for kind, count in sorted(self.splits.items()) if kind}
         return {"pictures": self.count, "labels": len(self.labels - {""}), **named}
 
 
-def rows_of(table: pq.ParquetFile) -> Iterator[dict[str, Any]]:
-    """The inventory, row by row."""
-    for batch in table.iter_batches(BATCH):
-        yield from batch.to_pylist()
+Read = Callable[[Path, int, int], bytes]
+"""(file, part, place) -> a picture's own bytes; must be picklable. Raises OSError, IndexError or one of pyarrow's where the file
+is no longer what it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedPicture:
-    """What is known of one picture in a packed file; a source says how its bytes are had."""
+    """One picture in a packed file, as `read` has it."""
 
     path: Path
     part: int
     place: int
     name: str  # for messages
     sha256: str
-
-    def content(self) -> bytes:
-        """The picture's own bytes."""
-        raise NotImplementedError
+    read: Read
 
     def __call__(self, settings: DatasetConfig) -> Image.Image:
         """Raises ChangedError where the file is not what was fetched, PictureError for what is no picture."""
         try:
-            content = self.content()
+            content = self.read(self.path, self.part, self.place)
         except (OSError, pa.ArrowException, IndexError) as error:
             raise ChangedError(f"{self.path}: it could be read when the data was fetched, now: {error}; fetch again") from None
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise ChangedError(f"{self.path}: the bytes of {self.name} changed since the data was fetched; fetch again")
         return open_picture(io.BytesIO(content), name=self.name, max_pixels=settings.max_pixels, min_side=settings.min_side)
+
+
+def fetch_packed(
+    config: DatasetConfig, raw: Path, suffix: str, add: Callable[[Path, str, Inventory], None], *, empty: str
+) -> dict[str, Any]:
+    """Write the inventory of all files with that suffix; `add` adds the pictures of one, which is called by its relative name.
+
+    empty: what is said where there is no picture. Raises SourceError.
+    """
+    files = packed_files(config, suffix)
+    with Inventory(config, raw) as inventory, Bar(total=len(files), desc="fetch", unit="file", leave=False) as bar:
+        for file in files:
+            add(file, relative_name(config, file), inventory)
+            bar.update()
+    if not inventory.count:
+        raise SourceError(f"dataset.path: {config.path}: {empty}")
+    return inventory.counts()
+
+
+def open_packed(config: DatasetConfig, raw: Path, reader_of: Callable[[Path], Read]) -> Opened:
+    """Every picture of the inventory, file by file, read as `reader_of` says of its file.
+
+    Raises SourceError when there is no inventory, or one made with other settings.
+    """
+    root = Path(config.path)
+    table, _ = open_fetched(raw / INVENTORY, settings_of(config, *SETTINGS))
+
+    def items() -> Iterator[Item]:
+        of_file = lru_cache(maxsize=None)(reader_of)
+        for batch in table.iter_batches(BATCH):
+            for row in batch.to_pylist():
+                path = root if root.is_file() else root / row["file"]
+                load = PackedPicture(path, row["part"], row["place"], row["id"], row["sha256"], of_file(path))
+                yield Item(id=row["id"], file=row["id"], load=load, label=row["label"], split=row["split"] or None)
+
+    return Opened((), int(table.metadata.num_rows), items)

@@ -7,35 +7,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from soda.common.bar import Bar
 from soda.config import DatasetConfig
-from soda.data.sources.base import Item, Opened, SourceError, open_fetched, settings_of
-from soda.data.sources.packed import INVENTORY, SETTINGS, Inventory, PackedPicture, packed_files, relative_name, rows_of
+from soda.data.sources.base import Opened, SourceError
+from soda.data.sources.packed import Inventory, Read, fetch_packed, open_packed
 
 COLUMNS: Mapping[str, pa.DataType] = {}
 LICENCE = "the owner's"
 USUAL = ("image", "img", "jpg", "png", "picture")
 """Names of a column of pictures, where several could be one."""
 _BATCH = 256  # rows of a file that are read at once
-
-
-@dataclass(frozen=True, slots=True)
-class TablePicture(PackedPicture):
-    """part: row group; place: row in it."""
-
-    column: str = ""
-
-    def content(self) -> bytes:
-        return bytes_at(_row_group(self.path, self.part, self.column), self.place)
 
 
 def origin(config: DatasetConfig) -> str:
@@ -49,31 +37,18 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
             f"dataset.labels: {config.labels!r} is not possible for parquet; it must be auto or none, and "
             "dataset.csv_label_column the column"
         )
-    files = packed_files(config, ".parquet")
-    with Inventory(config, raw) as inventory, Bar(total=len(files), desc="fetch", unit="file", leave=False) as bar:
-        for file in files:
-            _fetch_file(config, file, inventory)
-            bar.update()
-    if not inventory.count:
-        raise SourceError(f"dataset.path: {config.path}: its Parquet files have no rows")
-    return inventory.counts()
+    return fetch_packed(config, raw, ".parquet", partial(_add, config), empty="its Parquet files have no rows")
 
 
 def opened(config: DatasetConfig, raw: Path) -> Opened:
     """Every picture, file by file. Raises SourceError when there is no inventory, or one made with other settings."""
-    root = Path(config.path)
-    table, _ = open_fetched(raw / INVENTORY, settings_of(config, *SETTINGS))
-    columns = {relative_name(config, file): picture_column(file) for file in packed_files(config, ".parquet")}
+    return open_packed(config, raw, _reader_of)
 
-    def items() -> Iterator[Item]:
-        for row in rows_of(table):
-            path = root if root.is_file() else root / row["file"]
-            if row["file"] not in columns:
-                raise SourceError(f"{path}: it was there when the data was fetched; fetch again")
-            load = TablePicture(path, row["part"], row["place"], row["id"], row["sha256"], columns[row["file"]])
-            yield Item(id=row["id"], file=row["id"], load=load, label=row["label"], split=row["split"] or None)
 
-    return Opened((), int(table.metadata.num_rows), items)
+def _reader_of(file: Path) -> Read:
+    if not file.is_file():
+        raise SourceError(f"{file}: it was there when the data was fetched; fetch again")
+    return partial(_bytes_in_table, picture_column(file))
 
 
 def picture_column(file: Path) -> str:
@@ -107,8 +82,8 @@ def _opened(file: Path) -> pq.ParquetFile:
         raise SourceError(f"{file}: no Parquet file that can be read ({error})") from None
 
 
-def _fetch_file(config: DatasetConfig, file: Path, inventory: Inventory) -> None:
-    table, column, name = _opened(file), picture_column(file), relative_name(config, file)
+def _add(config: DatasetConfig, file: Path, name: str, inventory: Inventory) -> None:
+    table, column = _opened(file), picture_column(file)
     label = config.csv_label_column if config.labels == "auto" and config.csv_label_column in table.schema_arrow.names else ""
     names = label_names(table.schema_arrow, label)
     for group in range(table.num_row_groups):
@@ -135,6 +110,10 @@ def label_names(schema: pa.Schema, column: str) -> dict[Any, str]:
         return dict(enumerate(str(name) for name in features[column]["names"]))
     except (KeyError, ValueError, TypeError):
         return {}
+
+
+def _bytes_in_table(column: str, path: Path, group: int, row: int) -> bytes:
+    return bytes_at(_row_group(path, group, column), row)
 
 
 @lru_cache(maxsize=2)  # pictures are asked for in order: the one that is read from, and the next

@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from soda.common.bar import Bar
 from soda.config import DatasetConfig
-from soda.data.sources.base import Item, Opened, SourceError, open_fetched, settings_of
-from soda.data.sources.packed import INVENTORY, SETTINGS, Inventory, PackedPicture, packed_files, relative_name, rows_of
+from soda.data.sources.base import Opened, SourceError
+from soda.data.sources.packed import Inventory, fetch_packed, open_packed
 from soda.runtime.walk import EXTENSIONS
 
 COLUMNS: Mapping[str, pa.DataType] = {}
@@ -26,16 +25,6 @@ LICENCE = "the owner's"
 LABELS = (".cls", ".txt")
 """Of a sample's files, those that may hold its label: the class, or a few words."""
 _LONGEST_LABEL = 200  # bytes; longer texts are captions
-
-
-@dataclass(frozen=True, slots=True)
-class TarPicture(PackedPicture):
-    """part: bytes before the picture; place: its length."""
-
-    def content(self) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(self.part)
-            return file.read(self.place)
 
 
 def origin(config: DatasetConfig) -> str:
@@ -46,32 +35,26 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     """Write the inventory. Raises SourceError for a folder without tars or pictures, and for a tar that is damaged."""
     if config.labels not in ("auto", "none"):
         raise SourceError(f"dataset.labels: {config.labels!r} is not possible for webdataset; it must be auto or none")
-    files = packed_files(config, ".tar")
-    with Inventory(config, raw) as inventory, Bar(total=len(files), desc="fetch", unit="file", leave=False) as bar:
-        for file in files:
-            name = relative_name(config, file)
-            for key, (member, content), label in _samples(file):
-                offset = member.offset_data
-                kept = label if config.labels == "auto" else ""
-                inventory.add(id=f"{name}:{key}", file=name, part=offset, place=member.size, content=content, label=kept)
-            bar.update()
-    if not inventory.count:
-        raise SourceError(f"dataset.path: {config.path}: there is no picture in its tars ({', '.join(sorted(EXTENSIONS))})")
-    return inventory.counts()
+    empty = f"there is no picture in its tars ({', '.join(sorted(EXTENSIONS))})"
+    return fetch_packed(config, raw, ".tar", partial(_add, labelled=config.labels == "auto"), empty=empty)
 
 
 def opened(config: DatasetConfig, raw: Path) -> Opened:
     """Every picture, tar by tar. Raises SourceError when there is no inventory, or one made with other settings."""
-    root = Path(config.path)
-    table, _ = open_fetched(raw / INVENTORY, settings_of(config, *SETTINGS))
+    return open_packed(config, raw, lambda _: bytes_in_tar)
 
-    def items() -> Iterator[Item]:
-        for row in rows_of(table):
-            path = root if root.is_file() else root / row["file"]
-            load = TarPicture(path, row["part"], row["place"], row["id"], row["sha256"])
-            yield Item(id=row["id"], file=row["id"], load=load, label=row["label"], split=row["split"] or None)
 
-    return Opened((), int(table.metadata.num_rows), items)
+def bytes_in_tar(path: Path, start: int, length: int) -> bytes:
+    """What lies there in the file."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(length)
+
+
+def _add(file: Path, name: str, inventory: Inventory, *, labelled: bool) -> None:
+    for key, (member, content), label in _samples(file):
+        kept = label if labelled else ""
+        inventory.add(id=f"{name}:{key}", file=name, part=member.offset_data, place=member.size, content=content, label=kept)
 
 
 def _samples(file: Path) -> Iterator[tuple[str, tuple[tarfile.TarInfo, bytes], str]]:
