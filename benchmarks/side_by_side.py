@@ -20,11 +20,10 @@ from typing import Any
 import torch
 import yaml
 
+from benchmarks.gpu_step import reader_of
 from soda.common.files import write_json
 from soda.config import Config, compose, from_dict
 from soda.data.dataset import PreparedData
-from soda.data.pairs import find_partners
-from soda.training.batches import Reader
 from soda.training.checkpoint import save_model
 from soda.training.resident import BLOCK, Resident, ResidentRun, interleaved
 from soda.training.step import start_run
@@ -35,8 +34,7 @@ REPORT = 32  # blocks between two lines of a run
 
 def train(name: str, config: Config, images: Resident, data: PreparedData, out: Path) -> Iterator[None]:
     """One run, a block at a time."""
-    split, device, size = data.split("train"), images.pixels.device, config.train.batch_size
-    reader = Reader(split, find_partners(data, split, config.views.pairs), config.train, posed=images.cameras is not None)
+    device, size, reader = images.pixels.device, config.train.batch_size, reader_of(config, data)
     run = start_run(config, name, device, 0 if images.lessons is None else images.lessons.shape[1])
     resident, steps, began = ResidentRun(run, config, reader, images), -(-config.train.images // size), time.perf_counter()
     if resident.cuda:

@@ -22,13 +22,11 @@ from benchmarks.claims.arms import STUDIES
 from benchmarks.claims.jobs import Job, config_of, marks_of, run_job
 from benchmarks.claims.results import PIXELS, TEST, UNTRAINED
 from benchmarks.claims.training import USED, Judges
-from soda.config import Config
+from benchmarks.gpu_step import reader_of
 from soda.data.dataset import PreparedData
-from soda.data.pairs import find_partners
 from soda.evaluation.linear_probe import Features
 from soda.model.batch import ViewBatch
 from soda.model.network import SodaNetwork
-from soda.training.batches import Reader
 from soda.training.held_out import read_held_out
 from soda.training.resident import Resident, ResidentRun, interleaved
 from soda.training.step import Run, start_run
@@ -58,11 +56,6 @@ class Place:
         if posed not in self._images:
             self._images[posed] = Resident.of(self.data.split("train"), self.device, posed=posed)
         return self._images[posed]
-
-    def reader(self, config: Config) -> Reader:
-        split = self.data.split("train")
-        partners = find_partners(self.data, split, config.views.pairs)
-        return Reader(split, partners, config.train, posed=config.model.cameras.rays)
 
     @torch.no_grad()
     def read_off(self, model: SodaNetwork, report: str) -> Z:
@@ -145,7 +138,7 @@ def _stream(jobs: list[Job], place: Place, images: int, submit: Any, ended: set[
     for job in jobs:
         study, arm, seed = job
         config = config_of(study, arm, seed, images)
-        reader = place.reader(config)
+        reader = reader_of(config, place.data)
         if resident is None:
             run = start_run(config, "claims", place.device)
             resident = ResidentRun(run, config, reader, place.images(config.model.cameras.rays))
