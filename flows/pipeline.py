@@ -181,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
         with project_server():
             ends = {"from_stage": given.from_stage or FIRST, "until_stage": given.until_stage or LAST}
             state = pipeline(overrides, force=given.force, **ends, return_state=True)
-            APILogWorker.drain_all(timeout=5)  # while there is a server to take what was logged
+            APILogWorker.drain_all(timeout=5)  # logs and events, while there is a server to take them
     except SodaError as error:
         log.error("%s", error)
         return 2

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from prefect import flow
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Completed, Failed, State
 
@@ -24,7 +25,12 @@ from tests.support.scratch_project import PROJECT
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[None]:
-    """A server as `make server` starts it, with its services: a temporary one has no automations."""
+    """A server as `make server` starts it, with its services: a temporary one has no automations.
+
+    What sends Prefect's events from this process keeps to the server that it first met, and tries a dead one for minutes an
+    event: all such services are drained before another server is spoken to, and while this one still answers.
+    """
+    APILogWorker.drain_all(timeout=30)
     url, password = f"http://127.0.0.1:{free_port()}/api", "alarm:test"
     around = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_API_AUTH_STRING": password, "DO_NOT_TRACK": "1"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1"]
@@ -39,6 +45,7 @@ def own_server(tmp_path: Path) -> Iterator[None]:
             time.sleep(0.1)
         with temporary_settings({PREFECT_HOME: tmp_path, PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
             yield
+            APILogWorker.drain_all(timeout=30)
     finally:
         process.terminate()
         process.wait(20)

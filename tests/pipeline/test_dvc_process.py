@@ -16,6 +16,7 @@ from flows.dvc_client import Dvc, StageError
 from flows.dvc_process import WholeLockFiles
 from flows.processes import clear_dead_locks, is_same, start_of
 from soda.common.safekeeping import mend
+from tests.support.running import lives
 from tests.support.scratch_project import changed_stages, repro
 
 
@@ -95,7 +96,7 @@ def test_dvc_killed_while_a_stage_is_at_work_leaves_nothing_running(project: Pat
     with Dvc(project) as dvc:
         with pytest.raises(StageError, match="DVC's process was killed by SIGKILL"):
             dvc.run_stage("export", force=True, log=kill)
-        assert (project / "saved").exists() and not psutil.pid_exists(int((project / "pid").read_text()))
+        assert (project / "saved").exists() and not lives(int((project / "pid").read_text()))
         (project / "misbehave/export").unlink()
         clear_dead_locks(project)
         assert dvc.run_stage("export", force=True).ran

@@ -27,6 +27,7 @@ from flows.lock import WorkspaceBusyError, settle_ends, workspace_lock
 from flows.pipeline import pipeline
 from flows.quiet import calm_logs
 from soda.common.safekeeping import keep_copies
+from tests.support.running import lives
 from tests.support.scratch_project import ORDER, PROJECT
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -243,7 +244,7 @@ def test_a_run_that_is_stopped_lets_its_stage_save_and_ends_in_one_line(
     after = words.partition("saved the checkpoint\n")[2]
     assert "Traceback" not in words and "stage train was stopped; the same command goes on" in after
     assert after.count("\n") <= 4, after
-    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert not lives(server.pid)
     with workspace_lock(project, "next"):
         unreported = json.loads((project / ".dvc/tmp/pipeline.json").read_text())["unreported"]
     assert len(unreported) == 1  # the next run asks for it, and reports its end where the server did not hear of it

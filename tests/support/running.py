@@ -11,9 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parents[2]
 ENCODER = ROOT / "zoo/fashion_mnist/encoder.onnx"
 MODEL = "fashion_mnist"
+
+
+def lives(pid: int) -> bool:
+    """Whether the process is at work. One that ended stays in the table until it is waited for, in some containers for ever."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @dataclass
