@@ -6,6 +6,7 @@ import heapq
 import json
 import logging
 import os
+import re
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from soda.runtime.names import one_line
 EXTENSIONS = frozenset(
     {
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
-        *(".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".avifs", ".heic", ".heif"),
+        *(".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".avifs", ".heic", ".heif", ".jxl"),
     }
 )
 """What counts as a picture by its name; formats that cannot be read are among them, so that they are reported, not passed
@@ -37,11 +38,17 @@ _log = logging.getLogger(__name__)
 HOUSEKEEPING = frozenset(
     {
         *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@__thumb", "#recycle", "#snapshot"),  # Synology, QNAP
-        *("$recycle.bin", "recycler", "recycled", "system volume information", "found.000", "lost+found"),
+        *("@trash", "@snapshot", "@sharebin", "@__qini", "@synoresource", "~trash", "~snapshot"),
+        *("$recycle.bin", "recycle.bin", "recycle bin", "system volume information", "lost+found"),
         *("__macosx", "network trash folder", "temporary items", "_vti_cnf"),
     }
 )
 """Folders, in small letters, in which other programs keep thumbnails, snapshots and what was thrown away."""
+
+FOUND = re.compile(r"found\.\d{3}")  # what a check of a disk saved
+BINS = frozenset({"recycled", "recycler"})
+"""Of Windows until 2006: its own where its marks lie inside. Sorters of waste call a folder so, too."""
+_MARKS = ("s-1-", "info2", "desktop.ini")
 
 PREVIEWS = (".lrdata", ".lrcat-data", ".cocatalogdb")
 """Ends of folders full of previews: Lightroom's and Capture One's."""
@@ -49,6 +56,7 @@ PREVIEWS = (".lrdata", ".lrcat-data", ".cocatalogdb")
 LIBRARIES = (".photoslibrary", ".photolibrary", ".aplibrary")
 ORIGINALS = frozenset({"originals", "masters"})
 """Of a library of Apple's these folders alone hold pictures of the person; all else is made of them."""
+IPHOTO = "iphoto library"  # its older name, which a person may use as well
 
 
 @dataclass
@@ -67,9 +75,9 @@ class Passed:
         """To be put behind "there is no picture in it"; "" where there was nothing at all."""
         text = ""
         if self.others:
-            text += f"; {self.others.total()} other files are in it ({_most(self.others)})"
+            text += f"; {self.others.total()} other files are in it ({most_of(self.others)})"
         if self.programs:
-            text += f"; passed over, as hidden or of other programs: {_most(self.programs)}"
+            text += f"; passed over, as hidden or of other programs: {most_of(self.programs)}"
         return text
 
 
@@ -79,6 +87,7 @@ def pictures_in(
     passed: Passed | None = None,
     onerror: Callable[[OSError], object] | None = None,
     pipes: bool = False,
+    endings: frozenset[str] = EXTENSIONS,
 ) -> Iterator[str]:
     """Paths of the pictures in a folder and all below it, relative to it, sorted, with "/" between their parts.
 
@@ -86,13 +95,14 @@ def pictures_in(
     folders are entered, each real folder once, by its own name where it has one below `folder`. A link to a picture that is gone
     is given, so that whoever opens it can say so. Memory does not grow with the number of pictures.
     passed: takes down what is passed over. onerror: called with the error about a folder that cannot be listed; by default it is
-    passed over with a warning. pipes: give what is no file but is called like a picture, too.
+    passed over with a warning. pipes: give what is no file but is called like a picture, too. endings: those of the names that
+    are given, in small letters: pictures' own, or of files that hold pictures.
     Raises NotADirectoryError when it is no folder.
     """
     root = Path(folder)
     if not root.is_dir():
         raise MissingFolderError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
-    found = _walk(root, Passed() if passed is None else passed, onerror or _warn, pipes)
+    found = _walk(root, Passed() if passed is None else passed, onerror or _warn, pipes, endings)
     names = list(islice(found, RUN))
     if len(names) < RUN:  # no temporary file for few: there may be no place for one
         yield from sorted(names)
@@ -108,10 +118,12 @@ def pictures_in(
 def is_housekeeping(name: str) -> bool:
     """Whether a file or folder of this name is hidden or of another program."""
     small = name.lower()
-    return name.startswith(".") or small in HOUSEKEEPING or small.endswith(PREVIEWS)
+    return name.startswith((".", "~$")) or small in HOUSEKEEPING or small.endswith(PREVIEWS) or bool(FOUND.fullmatch(small))
 
 
-def _walk(root: Path, passed: Passed, onerror: Callable[[OSError], object], pipes: bool) -> Iterator[str]:
+def _walk(
+    root: Path, passed: Passed, onerror: Callable[[OSError], object], pipes: bool, endings: frozenset[str]
+) -> Iterator[str]:
     pending, linked, seen = [""], deque[str](), set[tuple[int, int] | str]()
     while pending or linked:
         prefix = pending.pop() if pending else linked.popleft()  # links last: a folder goes by its own name
@@ -126,20 +138,40 @@ def _walk(root: Path, passed: Passed, onerror: Callable[[OSError], object], pipe
                 raise
             onerror(error)
             continue
-        library = prefix[:-1].lower().endswith(LIBRARIES)
+        library = bool(prefix) and _is_library(root / prefix)
         with entries:
             for entry in entries:
                 folder, link = _is_folder(entry)
-                if is_housekeeping(entry.name) or (library and not (folder and entry.name.lower() in ORIGINALS)):
+                if (
+                    is_housekeeping(entry.name)
+                    or (library and not (folder and entry.name.lower() in ORIGINALS))
+                    or (folder and _is_bin(Path(entry.path)))
+                ):
                     _count(passed.programs, "._*" if entry.name.startswith("._") else entry.name)
                 elif folder:
                     (linked if link else pending).append(f"{prefix}{entry.name}/")
-                elif (ending := os.path.splitext(entry.name)[1].lower()) not in EXTENSIONS:
+                elif (ending := os.path.splitext(entry.name)[1].lower()) not in endings:
                     _count(passed.others, ending)
                 elif pipes or _may_be_read(entry):
                     yield prefix + entry.name
         if not pending:
             linked = deque(sorted(linked))
+
+
+def _is_library(folder: Path) -> bool:
+    name = folder.name.lower()
+    return name.endswith(LIBRARIES) or (name == IPHOTO and any(each.lower() in ORIGINALS for each in _listed(folder)))
+
+
+def _is_bin(folder: Path) -> bool:
+    return folder.name.lower() in BINS and any(each.lower().startswith(_MARKS) for each in _listed(folder))
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _identity(folder: Path) -> tuple[int, int] | str:
@@ -163,7 +195,8 @@ def _count(counted: Counter[str], name: str) -> None:
     counted[name if name in counted or len(counted) < _KINDS else "..."] += 1
 
 
-def _most(counted: Counter[str]) -> str:
+def most_of(counted: Counter[str]) -> str:
+    """The most frequent names with their counts, in words."""
     shown = [f"{count} {one_line(name) or 'without an ending'}" for name, count in counted.most_common(_SHOWN)]
     return ", ".join(shown) + (", ..." if len(counted) > _SHOWN else "")
 

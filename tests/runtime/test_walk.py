@@ -13,7 +13,9 @@ from soda.runtime.walk import Passed
 
 RUBBISH = [
     *("@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "#recycle/b.jpg", "#snapshot/c.jpg", "@Recycle/d.jpg", "@Recently-Snapshot/e.jpg"),
-    *("$RECYCLE.BIN/S-1-5/f.jpg", "System Volume Information/g.jpg", "RECYCLER/h.jpg", "lost+found/i.jpg", "__MACOSX/j.jpg"),
+    *("$RECYCLE.BIN/S-1-5/f.jpg", "System Volume Information/g.jpg", "lost+found/i.jpg", "__MACOSX/j.jpg", "found.012/u.jpg"),
+    *("RECYCLER/S-1-5-21/h.jpg", "b/Recycled/INFO2", "b/Recycled/DC1.jpg", "Recycle Bin/v.jpg", "@SynoResource/w.jpg"),
+    *("@snapshot/x.jpg", "~snapshot/y.jpg", "~$z.jpg", "iPhoto Library/Thumbs/0.jpg", "@__qini/1.jpg", "@Trash/2.jpg"),
     *(".Trash-1000/files/k.jpg", ".thumbnails/l.png", ".git/m.png", ".hidden/n.jpg", ".Spotlight-V100/o.jpg", ".@__thumb/p.jpg"),
     *("._a.jpg", ".DS_Store", "2020/Catalog Previews.lrdata/0/q.jpg", "2020/Catalog Smart Previews.lrdata/r.jpg"),
     *("Mine.photoslibrary/resources/derivatives/s.jpg", "Old.photolibrary/Thumbnails/t.jpg"),
@@ -26,6 +28,9 @@ PICTURES = [
     "_drafts/e.jpg",
     "$/f.jpg",
     "Mine.photoslibrary/originals/0/g.jpg",
+    "iPhoto Library/Masters/h.jpg",
+    "recycled/bottle/i.jpg",  # a class of waste
+    "found/j.jxl",
 ]
 
 

@@ -26,8 +26,8 @@ from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
 from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, settings_of
 from soda.data.sources.labels import folder_labels
-from soda.data.sources.split_folders import find_split_folders
-from soda.runtime.walk import EXTENSIONS, Passed, pictures_in
+from soda.data.sources.split_folders import called_so, find_split_folders
+from soda.runtime.walk import EXTENSIONS, Passed, most_of, pictures_in
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,14 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
         logger.info(
             "the folders called as splits are the splits (%s%s); to draw them anew: dataset.splits=content", found, beside
         )
+    elif config.splits == "auto" and (called := called_so(names)):
+        logger.warning(
+            "called as splits, but not taken for them: %s; there are no two such folders side by side, or many others beside, or "
+            "nothing else to train on. Their pictures are split as all others are",
+            ", ".join(map(repr, called[:5])),
+        )
+    if passed.programs:
+        logger.info("passed over, as hidden or of other programs: %s", most_of(passed.programs))
     return {"files": len(names), "bytes": size, "unreadable": broken, "ignored": ignored, "labels": len(set(labels.values()))}
 
 

@@ -29,12 +29,11 @@ def folder_labels(config: DatasetConfig, root: Path, names: list[str]) -> dict[s
     if config.labels in ("auto", "folders"):
         splits = find_split_folders(names)
         if splits is None and all("/" in name and kind_of(name.split("/", 1)[0]) for name in names):
-            splits = SplitFolders(0)  # train alone, say
+            splits = SplitFolders()  # train alone, say
         inner = {name: splits.without(name) if splits else name for name in names}
-        if splits and splits.depth and len({name.split("/", splits.depth)[0] for name in names}) == 1:
-            inner = {
-                name: path.split("/", splits.depth)[-1] for name, path in inner.items()
-            }  # images/train/cat: no label is images
+        around = {splits.above(name) for name in names} if splits else set()
+        if len(around) == 1 and (above := around.pop()):  # images/train/cat: no label is images
+            inner = {name: path.removeprefix(f"{above}/") for name, path in inner.items()}
         loose = [name for name, path in inner.items() if "/" not in path]
         labels = {name: path.split("/", 1)[0] for name, path in inner.items() if "/" in path}
         if config.labels == "auto":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,8 +23,9 @@ from soda.common.bar import Bar
 from soda.config import DatasetConfig
 from soda.data.pixels import ChangedError
 from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, settings_of
-from soda.data.sources.split_folders import kind_of
+from soda.data.sources.split_folders import kind_of, kinds_among, words_of
 from soda.runtime.preprocess import open_picture
+from soda.runtime.walk import Passed, pictures_in
 
 INVENTORY = "inventory.parquet"
 SETTINGS = ("name", "path", "labels", "splits", "csv_label_column")  # what the inventory was made with
@@ -40,7 +41,8 @@ _SCHEMA = pa.schema(
         "split": pa.string(),
     }
 )
-_WORDS = re.compile(r"[-_.]")
+
+_log = logging.getLogger(__name__)
 
 
 def packed_files(config: DatasetConfig, suffix: str) -> list[Path]:
@@ -53,10 +55,15 @@ def packed_files(config: DatasetConfig, suffix: str) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise SourceError(f"dataset.path: {root}: no such file or folder")
-    found = sorted(each for each in root.rglob(f"*{suffix}") if each.is_file() and not each.name.startswith("."))
+    passed = Passed()
+    found = [root / name for name in pictures_in(root, endings=frozenset({suffix}), passed=passed, onerror=_stop)]
     if not found:
-        raise SourceError(f"dataset.path: {root}: there is no *{suffix} in it")
+        raise SourceError(f"dataset.path: {root}: there is no *{suffix} in it{passed}")
     return found
+
+
+def _stop(error: OSError) -> None:
+    raise SourceError(f"dataset.path: {error.filename}: the folder cannot be listed ({error.strerror})")
 
 
 def relative_name(config: DatasetConfig, file: Path) -> str:
@@ -66,19 +73,21 @@ def relative_name(config: DatasetConfig, file: Path) -> str:
 
 
 def split_of_file(name: str) -> str:
-    """The split that a file's name or folder means (train-00000-of-00008.parquet, val/0001.tar), "" where none is meant."""
+    """The split that a file's name or folder means (cifar10-train-00000.parquet, val/0001.tar), "" where none is meant."""
     *folders, last = name.split("/")
-    kinds = [kind_of(_WORDS.split(last)[0]), *(kind_of(folder) for folder in reversed(folders))]
+    named = kinds_among(words_of(last))
+    kinds = [named.pop() if len(named) == 1 else "", *(kind_of(folder) for folder in reversed(folders))]
     return next((kind for kind in kinds if kind), "")
 
 
 class Inventory:
     """Writes the rows of a fetch; a context manager. Rows of one id are refused: splits are drawn from ids."""
 
-    def __init__(self, config: DatasetConfig, raw: Path) -> None:
+    def __init__(self, config: DatasetConfig, raw: Path, *, named: bool) -> None:
+        """named: files and folders called as splits are the splits."""
         self._schema = _SCHEMA.with_metadata(fetched_as(settings_of(config, *SETTINGS)))
         self._writer = pq.ParquetWriter(raw / INVENTORY, self._schema, compression="zstd")
-        self._named = config.splits == "auto"
+        self._named = named
         self._rows: list[dict[str, Any]] = []
         self.labels, self.splits = set[str](), Counter[str]()
         self.count = 0
@@ -145,7 +154,13 @@ def fetch_packed(
     empty: what is said where there is no picture. Raises SourceError.
     """
     files = packed_files(config, suffix)
-    with Inventory(config, raw) as inventory, Bar(total=len(files), desc="fetch", unit="file", leave=False) as bar:
+    kinds = {split_of_file(relative_name(config, file)) for file in files}
+    named = config.splits == "auto" and bool(kinds & {"train", ""})
+    if config.splits == "auto" and not named:
+        _log.warning(
+            "all files are called %s, so none would be left to train on: the splits are drawn", " or ".join(sorted(kinds))
+        )
+    with Inventory(config, raw, named=named) as inventory, Bar(total=len(files), desc="fetch", unit="file", leave=False) as bar:
         for file in files:
             add(file, relative_name(config, file), inventory)
             bar.update()

@@ -4,50 +4,94 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-_NAMES = {"train": "train|training", "val": "val|valid|validation", "test": "test|testing"}
-_AFTER = r"(?:[ _-]?(?:images?|imgs?|set|data|\d{1,4}))?"  # train_images, train2017, test1
-_KINDS = {kind: re.compile(rf"(?:{names}){_AFTER}", re.IGNORECASE) for kind, names in _NAMES.items()}
-_LEAST = 0.5  # share of all pictures that must lie in such folders
+_NAMES = {
+    "train": {"train", "training", "trainset"},
+    "val": {"val", "valid", "validation", "valset", "dev", "devset", "eval", "evaluation"},
+    "test": {"test", "tests", "testing", "testset", "holdout", "heldout"},
+}
+_BESIDE = {
+    *("image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "jpg", "jpeg", "png"),
+    *("set", "dataset", "data", "split", "files", "frames"),
+}
+"""Words that do not change what a name means: train_images, val2017, test set."""
+_WORDS = re.compile(r"[^\W\d_]+|\d+")
+_LEAST, _FEW = 0.5, 3
+"""Of the pictures beneath one folder this share lies in those called as splits, or so few other folders lie beside them: else
+train and test are two of many categories."""
 
 
-def kind_of(folder: str) -> str:
-    """The split that a folder's name means: "train", "val", "test", or "" for all other names."""
-    return next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(folder)), "")
+def kind_of(name: str) -> str:
+    """The split that the name of a folder means: "train", "val", "test", or "" for all other names."""
+    words = _WORDS.findall(re.sub(r"(hold|held)[ _-]out", r"\1out", name.lower()))
+    kinds = kinds_among(words)
+    known = all(word.isdigit() or word in _BESIDE or kinds_among([word]) for word in words)
+    return kinds.pop() if known and len(kinds) == 1 else ""
+
+
+def kinds_among(words: Iterable[str]) -> set[str]:
+    """The splits that words in small letters name."""
+    return {kind for word in words for kind, names in _NAMES.items() if word in names}
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name, in small letters, without digits: "imagenet1k-validation-00" has imagenet, k and validation."""
+    return [word for word in _WORDS.findall(name.lower()) if not word.isdigit()]
 
 
 @dataclass(frozen=True)
 class SplitFolders:
-    """At which depth of the paths the folders are: 0 directly in the folder of pictures."""
-
-    depth: int
+    """What the outermost folder called as a split says of each picture in it."""
 
     def split(self, path: str) -> str:
         """The split of a picture by its relative path; "" where it lies beside these folders."""
-        folders = path.split("/")[:-1]
-        return kind_of(folders[self.depth]) if len(folders) > self.depth else ""
+        place = _place(path)
+        return "" if place < 0 else kind_of(path.split("/")[place])
 
     def without(self, path: str) -> str:
         """The path as it would be if these folders, which say nothing of what a picture shows, were not there."""
-        if not self.split(path):
-            return path
-        parts = path.split("/")
-        return "/".join(parts[: self.depth] + parts[self.depth + 1 :])
+        parts, place = path.split("/"), _place(path)
+        return path if place < 0 else "/".join(parts[:place] + parts[place + 1 :])
+
+    def above(self, path: str) -> str | None:
+        """The folders around the one that says the split, "" where there are none; None for a picture beside them."""
+        place = _place(path)
+        return None if place < 0 else "/".join(path.split("/")[:place])
+
+
+def _place(path: str) -> int:
+    """Which folder of a path is called as a split, -1 where none is."""
+    return next((place for place, folder in enumerate(path.split("/")[:-1]) if kind_of(folder)), -1)
 
 
 def find_split_folders(paths: Sequence[str]) -> SplitFolders | None:
     """The folders called as splits among the relative paths of pictures, None where there are none.
 
-    It takes a train and a val or test at one depth, with half of the pictures in them: a category may be called train, too.
+    It takes two kinds of them side by side (train and test, val and test) that hold most of what lies beneath their parent, or
+    have few other folders beside them, and pictures that are left to train on. A category may be called train, too.
     """
-    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    kinds: defaultdict[str, Counter[str]] = defaultdict(Counter)  # parent -> pictures of each kind; "" for those beside
+    beside: defaultdict[str, set[str]] = defaultdict(set)
     for path in paths:
-        for depth, folder in enumerate(path.split("/")[:-1]):
-            if kind := kind_of(folder):
-                counts[depth][kind] += 1
-    for depth, found in sorted(counts.items()):
-        if found["train"] and len(found) > 1 and found.total() >= _LEAST * len(paths):
-            return SplitFolders(depth)
+        parts = path.split("/")
+        for place, folder in enumerate(parts[:-1]):
+            parent, kind = "/".join(parts[:place]), kind_of(folder)
+            kinds[parent][kind] += 1
+            if not kind:
+                beside[parent].add(folder)
+    for parent, found in kinds.items():
+        named = found.total() - found[""]
+        if len([kind for kind, count in found.items() if kind and count]) > 1 and (
+            named >= _LEAST * found.total() or len(beside[parent]) <= _FEW
+        ):
+            folders = SplitFolders()
+            return folders if any(folders.split(path) in ("train", "") for path in paths) else None
     return None
+
+
+def called_so(paths: Sequence[str]) -> list[str]:
+    """The folders called val or test among the relative paths of pictures: what is to be said where they are not the splits."""
+    found = {folder for path in paths for folder in path.split("/")[:-1] if kind_of(folder) in ("val", "test")}
+    return sorted(found)

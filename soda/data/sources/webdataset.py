@@ -10,7 +10,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow as pa
 from soda.config import DatasetConfig
 from soda.data.sources.base import Opened, SourceError
 from soda.data.sources.packed import Inventory, fetch_packed, open_packed
-from soda.runtime.walk import EXTENSIONS
+from soda.runtime.walk import EXTENSIONS, is_housekeeping
 
 COLUMNS: Mapping[str, pa.DataType] = {}
 LICENCE = "the owner's"
@@ -63,7 +63,7 @@ def _samples(file: Path) -> Iterator[tuple[str, tuple[tarfile.TarInfo, bytes], s
         with tarfile.open(file, "r:") as tar:
             key, picture, label = "", None, ""
             for member in tar:
-                if not member.isfile() or os.path.basename(member.name).startswith("."):
+                if not member.isfile() or any(map(is_housekeeping, PurePosixPath(member.name).parts)):
                     continue
                 folder, base = os.path.split(member.name)
                 stem, _, ending = base.partition(".")

@@ -74,7 +74,9 @@ def make(tmp_path: Path, dataset_config: MakeConfig, name: str, **settings: obje
     ("name", "split"),
     [("train-00000-of-00008.parquet", "train"), ("data/validation-00000.parquet", "val"), ("val/0001.tar", "val"),
      ("test.tar", "test"),
-     ("0001.tar", ""), ("trainer-1.tar", ""), ("training_03.tar", "train")],
+     ("imagenet1k-validation-00.tar", "val"), ("cifar10-test.tar", "test"), ("mnist_test.parquet", "test"),
+     ("cifar10/a_train.tar", "train"),
+     ("0001.tar", ""), ("trainer-1.tar", ""), ("training_03.tar", "train"), ("train-test.tar", ""), ("contest.tar", "")],
 )  # fmt: skip
 def test_files_are_called_as_splits(name: str, split: str) -> None:
     assert split_of_file(name) == split
@@ -104,6 +106,25 @@ def test_tables_give_their_pictures_named_labels_and_splits(tmp_path: Path, data
     assert (test.gather(np.arange(8)) == PICTURES[order]).all()
     assert test.column("label").tolist() == [("cat", "dog", "eel")[index % 3] for index in order]
     assert set(data.label_names) == {"cat", "dog", "eel", "0", "1", "2"}  # the second file says no names
+
+
+def test_what_other_programs_keep_is_passed_over_among_files_and_in_them(tmp_path: Path, dataset_config: MakeConfig) -> None:
+    rubbish = {"@eaDir/0/SYNO_THUMB.jpg": encoded(20), "__MACOSX/a/1.png": encoded(21), "./.Trash/2.png": encoded(22)}
+    write_tar(tmp_path / "elsewhere/0000.tar", {**samples(range(18)), **rubbish})
+    for name in ("#recycle", "$RECYCLE.BIN/S-1-5", ".cache", "@eaDir"):
+        write_tar(tmp_path / f"root/{name}/0001.tar", samples(range(3)))
+    with pytest.raises(SourceError, match=r"there is no \*\.tar in it; passed over.*#recycle"):
+        make(tmp_path, dataset_config, "webdataset")
+    (tmp_path / "root/linked").symlink_to(tmp_path / "elsewhere")
+    data = make(tmp_path, dataset_config, "webdataset")
+    ids = [each for split in ("train", "val", "test") for each in data.split(split).ids]
+    assert sorted(ids) == [f"linked/0000.tar:a/{index:03d}" for index in range(18)]
+
+
+def test_where_all_files_are_called_test_the_splits_are_drawn(tmp_path: Path, dataset_config: MakeConfig) -> None:
+    write_tar(tmp_path / "root/digits-test.tar", samples(range(24)))
+    data = make(tmp_path, dataset_config, "webdataset")
+    assert all(data.summary["splits"].values())
 
 
 def test_one_file_of_bare_bytes_and_no_labels(tmp_path: Path, dataset_config: MakeConfig) -> None:

@@ -19,7 +19,25 @@ from tests.support.samples import MakeConfig, picture
     [
         *(("train", "train"), ("Training", "train"), ("train2017", "train"), ("train_images", "train"), ("TEST", "test")),
         *(("val", "val"), ("valid", "val"), ("validation", "val"), ("test1", "test"), ("testing set", "test")),
-        *(("trains", ""), ("contest", ""), ("values", ""), ("", "")),
+        *(
+            ("tests", "test"),
+            ("hold-out", "test"),
+            ("holdout_images", "test"),
+            ("dev", "val"),
+            ("eval", "val"),
+            ("1_train", "train"),
+        ),
+        *(("images_train", "train"), ("train_dataset", "train"), ("trainset", "train"), ("Test-01", "test"), ("Heldout", "test")),
+        *(
+            ("trains", ""),
+            ("contest", ""),
+            ("values", ""),
+            ("", ""),
+            ("train_test", ""),
+            ("crash test", ""),
+            ("test kitchen", ""),
+        ),
+        *(("device", ""), ("dev tools", ""), ("evaluations", ""), ("2017", ""), ("images", "")),
     ],
 )
 def test_names_that_mean_a_split(name: str, kind: str) -> None:
@@ -35,7 +53,16 @@ def test_names_that_mean_a_split(name: str, kind: str) -> None:
         (["Train/1.png", "VALID/2.png", "cover.png"], ["train", "val", ""]),
         (["bus/1.png", "car/2.png", "train/3.png"], None),  # a vehicle
         (["test/1.png", "good/2.png"], None),
-        (["train/1.png", "test/2.png", "a/3.png", "a/4.png", "a/5.png"], None),  # most lie elsewhere
+        (["train/1.png", "test/2.png", "unlabeled/3.png", "unlabeled/4.png", "x/5.png"], ["train", "test", "", "", ""]),  # STL-10
+        (
+            ["train/1.png", "test/2.png", *(f"{each}/{n}.png" for each in "abcd" for n in range(2))],
+            None,
+        ),  # two of many categories
+        (["val/1.png", "test/2.png", "cat/3.png", "dog/4.png"], ["val", "test", "", ""]),
+        (["val/1.png", "test/2.png"], None),  # nothing to train on
+        (["train/1.png", "val/2.png", "extra/test/3.png"], ["train", "val", "test"]),
+        (["train/test/1.png", "test/train/2.png"], ["train", "test"]),  # the outermost says it
+        (["a/train/1.png", "test/2.png"], None),  # not side by side
         (["train/1.png", "train/2.png"], None),
         (["train.png", "test.png"], None),
     ],
@@ -80,6 +107,15 @@ def test_a_folder_that_is_split_stays_so(tmp_path: Path, dataset_config: MakeCon
         assert {kind_of(file.split("/")[0]) for file in part.files} <= {split, "train"}
     for folder in splits[1:]:
         assert sum(file.startswith(folder) for file in data.split(kind_of(folder)).files) == 12
+
+
+def test_a_folder_called_so_that_is_no_split_is_named(
+    tmp_path: Path, dataset_config: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = album(tmp_path / "pictures", "test", "more", "most")
+    fetch(dataset_config(path=str(root)), tmp_path / "raw")
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "'test'" in said and "not taken" in said
 
 
 def test_one_may_have_them_drawn_anew(tmp_path: Path, dataset_config: MakeConfig) -> None:
