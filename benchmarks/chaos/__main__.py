@@ -122,6 +122,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="of disturbed runs, at most")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--until", default="report", choices=world.STAGES, help="the last stage that is disturbed")
+    parser.add_argument(
+        "--stages", nargs="*", choices=world.STAGES, help="those that rounds by hand disturb; all where none is named"
+    )
     parser.add_argument("--lanes", type=int, default=1, help="rounds by hand at the same time")
     parser.add_argument("--no-service", action="store_true", help="without server, worker and deployment rounds")
     parser.add_argument("--folder", type=Path, help="kept, and taken again by the next campaign; empty: a temporary one")
@@ -142,13 +145,14 @@ def main(arguments: list[str] | None = None) -> int:
             service = Service(world.copy(folder / "fresh", folder / "service"))
         before, after, times = _undisturbed(folder, server, given.until)
         tally.note(compared_by_presence=after[given.until].by_presence, files=len(after[given.until].names))
+        chosen = {stage: copy for stage, copy in before.items() if stage in (given.stages or before)}
         campaign, threads = Campaign(tally, given.kills, given.minutes, given.seed), []
         if service is not None:
             service.same = after[given.until]
             threads.append(_guarded("service", campaign.service, service))
         for lane in range(given.lanes):
             (folder / f"lane{lane}").mkdir()
-            rounds = ByHand(folder / f"lane{lane}", before, after, times, server)
+            rounds = ByHand(folder / f"lane{lane}", chosen, after, times, server)
             threads.append(_guarded(f"lane {lane}", campaign.by_hand, rounds, lane, 6))
         for thread in threads:
             thread.join()
