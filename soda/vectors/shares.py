@@ -1,7 +1,7 @@
 """The parts of `soda embed` made by many workers, in other processes or on other machines: each gets a share of the parts.
 
-What they have in common is a disk: folder, encoder and the hidden folder beside the output must be there for all of them under one
-path. A part that is there and whole is not made again, so a share may be worked on any number of times, also by two at once.
+What they have in common is a disk: folder, encoder and the hidden folder beside the output must be there for all of them under
+one path. A part that is there and whole is not made again, so a share may be worked on any number of times, also by two at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from soda.vectors.pieces import part_at, parts, read_part
 PICTURES = 4096
 """Of a share, about: some seconds of work, so that handing it out costs nothing beside it."""
 
-__all__ = ["Done", "Share", "make", "opened_job", "shares"]
+__all__ = ["Done", "Share", "make", "missing", "opened_job"]
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,25 @@ def opened_job(encoder: Path, folder: Path, output: Path, *, normalize: str | No
         yield job
 
 
-def shares(
+def missing(
     job: Job, encoder: Path, *, pictures: int = PICTURES, batch_size: int = 64, max_pixels: int = MAX_PIXELS
-) -> Iterator[Share]:
-    """What is missing of the job, in shares of about so many pictures, the same ones however many workers there are."""
-    origin, places, count = job.origin, list[tuple[int, int]](), 0
+) -> tuple[list[Share], int]:
+    """What is missing of the job, in shares of about so many pictures, the same ones however many workers there are; and how
+    many pictures are there already."""
+    origin, there = job.origin, 0
     about = (str(job.work.resolve()), str(job.folder.resolve()), str(encoder.resolve()), origin.vectors, origin.encoder_sha256)
     settings = (origin.normalize, batch_size, max_pixels)
+    found, places, count = list[Share](), list[tuple[int, int]](), 0
     for piece in parts(job.work):
-        if read_part(piece.path) is None:
-            places.append(piece.place)
-            count += len(piece.pictures)
+        if part := read_part(piece.path):
+            there += len(part.files)
+            continue
+        places.append(piece.place)
+        count += len(piece.pictures)
         if count >= pictures:
-            yield Share(*about, *settings, tuple(places), count)
+            found.append(Share(*about, *settings, tuple(places), count))
             places, count = [], 0
-    if places:
-        yield Share(*about, *settings, tuple(places), count)
+    return found + ([Share(*about, *settings, tuple(places), count)] if places else []), there
 
 
 def make(share: Share) -> int:
