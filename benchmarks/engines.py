@@ -2,9 +2,9 @@
 
 python -m benchmarks.engines [--count 200000] [--workers 1 2] [--engine dask]
 
-Draws small pictures into tars (in a temporary folder), makes a small encoder, embeds them by `soda embed` in one process, then by so
-many workers, and by the most once more with one of them killed (SIGKILL) when half of the parts are there. Ends with 1 where a
-row is missing, double, out of order or another one than `soda embed` made.
+Draws small pictures into tars (in a temporary folder), makes a small encoder, embeds them by `soda embed` in one process, then by
+workers, and by the most of them once more, one killed (SIGKILL) when half of the parts are there. Ends with 1 where a row is
+missing, double, out of order or another one than `soda embed` made.
 """
 
 from __future__ import annotations

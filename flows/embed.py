@@ -20,12 +20,10 @@ from flows.engines import THREADS, Engine, runner_of
 from flows.quiet import calm_logs
 from flows.released import released_encoder
 from flows.server import project_server
-from flows.shared import embed_over
+from flows.shared import PICTURES, embed_over
 from flows.stopping import leave, stop_by_signal, stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
-
-PICTURES = 4096
 
 
 @flow(name="soda-embed", flow_run_name="embed {folder}", persist_result=False)

@@ -12,11 +12,13 @@ from prefect.states import State
 from prefect.task_runners import TaskRunner
 
 from soda.common.errors import SodaError
-from soda.vectors.shares import Done, Share, make, missing, opened_job
+from soda.vectors.shares import PICTURES, Done, Share, make, missing, opened_job
 
 ROUNDS = 3
 """How often what is missing is handed out: a worker that is lost with its machine takes its tasks' own retries along."""
 _DELAYS = [1.0, 10.0, 60.0]  # seconds before the retries of a task
+
+__all__ = ["PICTURES", "IncompleteError", "embed_over", "embed_share", "merge"]
 
 
 class IncompleteError(SodaError, RuntimeError):

@@ -31,7 +31,7 @@ from soda.runtime.walk import Passed
 from soda.vectors import VectorsError
 from soda.vectors.merging import Tally, put
 from soda.vectors.origin import Origin
-from soda.vectors.pieces import Listed, Part, Piece, parts, read_part, write_listing, write_part
+from soda.vectors.pieces import Listed, Part, Planned, parts, read_part, write_listing, write_part
 from soda.vectors.stores.choose import store_of
 from soda.vectors.stores.kinds import Store
 from soda.vectors.stores.known import Known
@@ -129,7 +129,7 @@ def _list(folder: Path, work: Path, known: Known, origin: Origin) -> None:
         _log.warning("%s: %d parts of an earlier run are of %s", work, len(strangers), about)
 
 
-def fill(encoder: Encoder, folder: Path, pieces: Iterable[Piece], settings: dict[str, Any], line: Line | None = None) -> int:
+def fill(encoder: Encoder, folder: Path, pieces: Iterable[Planned], settings: dict[str, Any], line: Line | None = None) -> int:
     """Make the parts that are missing, and complete those that are not. Returns how many pictures were there already.
 
     All of them are one stream: decoding the pictures of the next part goes on while the last of this one are encoded.
@@ -137,7 +137,7 @@ def fill(encoder: Encoder, folder: Path, pieces: Iterable[Piece], settings: dict
     """
     resumed = 0
 
-    def left() -> Iterator[tuple[Piece, list[Listed]]]:
+    def left() -> Iterator[tuple[Planned, list[Listed]]]:
         """Each part of which something is missing, and the pictures to be read."""
         nonlocal resumed
         for piece in pieces:

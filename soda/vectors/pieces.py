@@ -41,7 +41,7 @@ class Listed(NamedTuple):
     start: int = -1
 
 
-class Piece(NamedTuple):
+class Planned(NamedTuple):
     """What one part is made of. path: of the part's file; place: the bytes of the listing that it stands for, first and end."""
 
     path: Path
@@ -89,7 +89,7 @@ def listing(work: Path) -> Iterator[Listed]:
             yield Listed(*json.loads(line))
 
 
-def parts(work: Path) -> Iterator[Piece]:
+def parts(work: Path) -> Iterator[Planned]:
     """The parts of the job. The file of each is called after the job and all that the listing says of the pictures.
 
     Where a part ends is decided by the picture's own name, so that a picture more or less changes one part, not all that follow.
@@ -110,7 +110,7 @@ def parts(work: Path) -> Iterator[Piece]:
             yield _piece(work, job, lines, (start, end))
 
 
-def part_at(work: Path, place: tuple[int, int]) -> Piece:
+def part_at(work: Path, place: tuple[int, int]) -> Planned:
     """The one part that stands at that place of the listing."""
     start, end = place
     with (work / LISTING).open("rb") as file:
@@ -120,11 +120,11 @@ def part_at(work: Path, place: tuple[int, int]) -> Piece:
     return _piece(work, job, [line for line in lines if not Listed(*json.loads(line)).kept], place)
 
 
-def _piece(work: Path, job: bytes, lines: list[bytes], place: tuple[int, int]) -> Piece:
+def _piece(work: Path, job: bytes, lines: list[bytes], place: tuple[int, int]) -> Planned:
     digest = hashlib.sha256(job)
     for line in lines:
         digest.update(line)
-    return Piece(work / f"{digest.hexdigest()[:32]}.npz", [Listed(*json.loads(line)) for line in lines], place)
+    return Planned(work / f"{digest.hexdigest()[:32]}.npz", [Listed(*json.loads(line)) for line in lines], place)
 
 
 @dataclass(frozen=True)

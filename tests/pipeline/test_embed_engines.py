@@ -9,6 +9,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from prefect import flow
 
 from flows.embed import embed
 from flows.engines import runner_of
+from flows.shared import embed_share
 from soda.common.errors import InputError, NotInstalledError
 from soda.runtime import Encoder
 from soda.vectors import VectorsError, pieces
 from soda.vectors.job import embed_folder
-from soda.vectors.shares import make, missing, opened_job
+from soda.vectors.shares import Share, make, missing, opened_job
 from soda.vectors.store import read_vectors
 from tests.support.running import ENCODER
 
@@ -82,6 +85,7 @@ def _same(table: Path, plain: Path) -> None:
 
 
 @DASK
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_one_and_two_workers_give_the_rows_of_one_process_and_a_second_run_does_nothing(
     photos: Path, plain: Path, tmp_path: Path
@@ -213,3 +217,24 @@ def test_what_cannot_carry_the_tasks_out_is_named() -> None:
 def test_ray_gives_the_same_rows(photos: Path, plain: Path, tmp_path: Path) -> None:
     _embed(photos, tmp_path / "v.npz", engine="ray", workers=2)
     _same(tmp_path / "v.npz", plain)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_share_is_tried_again_where_the_disk_failed_and_not_where_a_person_must_act(photos: Path, tmp_path: Path) -> None:
+    with opened_job(ENCODER, photos, tmp_path / "v.npz") as job:
+        share = missing(job, ENCODER, pictures=PART)[0][0]
+        listing = job.work / pieces.LISTING
+        tried: list[str] = []
+
+        @flow
+        def run(share: Share) -> None:
+            hook = lambda _task, run, _state: tried.append(str(run.run_count))  # noqa: E731
+            embed_share.with_options(retry_delay_seconds=0, on_running=[hook])(share, return_state=True)
+
+        run(replace(share, encoder=str(tmp_path / "nowhere.onnx")))
+        assert len(tried) == 1
+        tried.clear()
+        listing.rename(tmp_path / "away")
+        run(share)
+        assert len(tried) == 4
+        (tmp_path / "away").rename(listing)
