@@ -44,8 +44,8 @@ def _dask(workers: int, address: str) -> TaskRunner[Any]:
     dask.config.set({"distributed.scheduler.allowed-failures": DEATHS})
     if address:
         return DaskTaskRunner(address=address)
-    # One thread a worker: pictures are decoded and encoded by what holds Python's lock for a good part of the time. security: keys of
-    # this cluster alone; without them whoever has an account here could have a worker run a program of theirs.
+    # One thread a worker: pictures are decoded and encoded by what holds Python's lock for a good part of the time.
+    # security: keys of this cluster alone; without them whoever has an account here could have a worker run a program.
     own = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "security": True}
     return DaskTaskRunner(cluster_kwargs={**own, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"})
 

@@ -104,10 +104,10 @@ def parts(work: Path) -> Iterator[Planned]:
                 continue
             lines.append(line)
             if zlib.crc32(line.split(b'",')[0]) % PART == 0 or len(lines) == 4 * PART:
-                yield _piece(work, job, lines, (start, end))
+                yield _planned(work, job, lines, (start, end))
                 start, lines = end, []
         if lines:
-            yield _piece(work, job, lines, (start, end))
+            yield _planned(work, job, lines, (start, end))
 
 
 def part_at(work: Path, place: tuple[int, int]) -> Planned:
@@ -117,10 +117,10 @@ def part_at(work: Path, place: tuple[int, int]) -> Planned:
         job = file.readline()
         file.seek(start)
         lines = file.read(end - start).splitlines(keepends=True)
-    return _piece(work, job, [line for line in lines if not Listed(*json.loads(line)).kept], place)
+    return _planned(work, job, [line for line in lines if not Listed(*json.loads(line)).kept], place)
 
 
-def _piece(work: Path, job: bytes, lines: list[bytes], place: tuple[int, int]) -> Planned:
+def _planned(work: Path, job: bytes, lines: list[bytes], place: tuple[int, int]) -> Planned:
     digest = hashlib.sha256(job)
     for line in lines:
         digest.update(line)

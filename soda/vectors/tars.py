@@ -13,7 +13,7 @@ from soda.runtime.walk import EXTENSIONS, is_housekeeping
 from soda.vectors import VectorsError
 
 
-class Member(NamedTuple):
+class PackedPlace(NamedTuple):
     """A picture in a tar. name: its path there; start: its first byte in the tar; size: bytes."""
 
     name: str
@@ -27,7 +27,7 @@ def tars_in(folder: Path) -> list[str]:
     return sorted(name.as_posix() for name in names if not any(map(is_housekeeping, name.parts)))
 
 
-def members_of(tar: Path) -> Iterator[Member]:
+def members_of(tar: Path) -> Iterator[PackedPlace]:
     """The pictures of a tar, in the order in which they lie there. What is hidden is passed over.
 
     Raises VectorsError for a file that is no plain tar or is cut off, and for two pictures of one name.
@@ -43,7 +43,7 @@ def members_of(tar: Path) -> Iterator[Member]:
                     if name in seen:
                         raise VectorsError(f"{tar}: it holds {name} twice; a table has one row for each name")
                     seen.add(name)
-                    yield Member(name, member.offset_data, member.size)
+                    yield PackedPlace(name, member.offset_data, member.size)
                 opened.members = []  # type: ignore[attr-defined]  # it would keep every header
     except (tarfile.TarError, EOFError) as error:
         raise VectorsError(f"{tar}: no tar that can be read ({error}); a compressed one must be unpacked first") from None
