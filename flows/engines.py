@@ -5,6 +5,7 @@ Each brings a cluster of its own on this machine, or joins one that is there, by
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 from prefect.task_runners import TaskRunner
@@ -42,6 +43,7 @@ def _dask(workers: int, address: str) -> TaskRunner[Any]:
     except ModuleNotFoundError as error:
         raise NotInstalledError(f"engine=dask needs {error.name}: pip install 'soda-encoder[dask]'", name=error.name) from None
     dask.config.set({"distributed.scheduler.allowed-failures": DEATHS})
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of every connection that is closed
     if address:
         return DaskTaskRunner(address=address)
     # One thread a worker: pictures are decoded and encoded by what holds Python's lock for a good part of the time.
