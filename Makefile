@@ -1,6 +1,6 @@
 # Everything is made by what needs it: `make pipeline` alone is enough on a fresh machine.
 .DEFAULT_GOAL := help
-.PHONY: help setup dist pipeline test test-oldest lint bench chaos ablations architecture server worker deploy tidy days sbom hashes audit web browser-tools system-tools clean
+.PHONY: help setup dist pipeline embed test test-oldest lint bench chaos ablations architecture server worker deploy tidy days sbom hashes audit web browser-tools system-tools clean
 
 PYTHON ?=# the Python that makes .venv; empty: the first of 3.11 or newer that is found
 OVERRIDES ?=# settings, e.g. OVERRIDES="experiment=avatars train=quick"
@@ -50,6 +50,9 @@ setup: .venv/.installed ## The environment in .venv (the other targets make it t
 
 pipeline: setup ## Raw pictures to encoder.onnx and reports/index.html
 	@python -m flows.pipeline --overrides "$$OVERRIDES" $(if $(FROM),--from-stage $(FROM)) $(if $(FORCE),--force)
+
+embed: setup ## A folder, or tars, to a table of vectors, over many workers: ARGS="photos --engine dask --workers 4"
+	@python -m flows.embed $(ARGS)
 
 lint: setup ## ruff, mypy and the layers of the architecture
 	@ruff check soda flows tests benchmarks examples apps docs

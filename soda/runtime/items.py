@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from soda.common.errors import InputError
+from soda.runtime.file_slice import FileSlice
 from soda.runtime.preprocess import MAX_PIXELS, PictureError, open_picture, to_rgb, to_square
 
-Item: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
-"""One picture: a file, a Pillow image, or uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA."""
+Item: TypeAlias = str | os.PathLike[str] | FileSlice | Image.Image | np.ndarray
+"""One picture: a file, a part of one, a Pillow image, or uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA."""
 
 _KINDS = "a path, a Pillow image or a uint8 array"
 
@@ -23,7 +24,7 @@ def named(items: Item | Iterable[Item]) -> Iterator[tuple[str, Item]]:
 
     Raises TypeError for what is neither a picture nor an iterable of them.
     """
-    if isinstance(items, (str, os.PathLike, Image.Image)):
+    if isinstance(items, (str, os.PathLike, FileSlice, Image.Image)):
         yield "the picture", items
     elif isinstance(items, np.ndarray):
         if items.ndim == 4:
@@ -53,6 +54,8 @@ def as_image(name: str, item: Item, max_pixels: int = MAX_PIXELS) -> tuple[str, 
     """
     if isinstance(item, (str, os.PathLike)):
         return os.fspath(item), open_picture(item, max_pixels=max_pixels)
+    if isinstance(item, FileSlice):
+        return item.name, open_picture(item.open(), name=item.name, max_pixels=max_pixels)
     if isinstance(item, Image.Image):
         return name, item
     if not isinstance(item, np.ndarray):

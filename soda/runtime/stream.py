@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from soda.runtime.file_slice import FileSlice
 from soda.runtime.items import Item, square_pixels
 from soda.runtime.preprocess import MAX_PIXELS, PictureError
 
@@ -150,7 +151,7 @@ def _draw(chunk: Iterator[tuple[str, Item]], pool: _Pool, attempt: _Attempt) -> 
     files: list[tuple[int, str, Item]] = []
     for place, (name, item) in enumerate(chunk):
         drawn.names.append(name)
-        if isinstance(item, (str, os.PathLike)):
+        if isinstance(item, (str, os.PathLike, FileSlice)):
             files.append((place, name, item))
         else:
             outcome = attempt(name, item)

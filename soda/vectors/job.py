@@ -11,8 +11,8 @@ import csv
 import logging
 import os
 import shutil
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice, tee
 from pathlib import Path
@@ -23,6 +23,7 @@ import numpy as np
 from soda.common.errors import MissingFolderError
 from soda.common.files import held_folder, whole_file
 from soda.runtime import Encoder
+from soda.runtime.file_slice import FileSlice
 from soda.runtime.names import printable
 from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line
@@ -30,7 +31,7 @@ from soda.runtime.walk import Passed
 from soda.vectors import VectorsError
 from soda.vectors.merging import Tally, put
 from soda.vectors.origin import Origin
-from soda.vectors.pieces import Part, parts, read_part, write_listing, write_part
+from soda.vectors.pieces import Listed, Part, Planned, parts, read_part, write_listing, write_part
 from soda.vectors.stores.choose import store_of
 from soda.vectors.stores.kinds import Store
 from soda.vectors.stores.known import Known
@@ -62,7 +63,8 @@ def embed_folder(
     anew: bool = False,
     progress: bool = False,
 ) -> Done:
-    """Embed every picture in `folder` and below it into `output`, in the order of their paths.
+    """Embed every picture in `folder` and below it into `output`, in the order of their paths. A folder that has tars and no
+    picture outside of them is that of the pictures in the tars.
 
     output: .parquet, .npz, .npy, .faiss, or Path("lancedb:FOLDER"), Path("qdrant:FOLDER"). What it holds of pictures whose size
     and time are as they were is kept, unless the folder, the encoder or the normalisation changed, or `anew` is True. So an
@@ -71,13 +73,37 @@ def embed_folder(
     without a readable picture and while another run makes the same output, NotADirectoryError for no folder, OSError when the
     disk is full; an earlier output then stays.
     """
+    settings: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "max_pixels": max_pixels}
+    with opened(encoder, folder, output, normalize=normalize, anew=anew) as job:
+        resumed = fill(encoder, folder, parts(job.work), {**settings, "normalize": normalize}, Line() if progress else None)
+        return job.finish(resumed)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be embedded, listed in the folder `work`; its parts are made there, and go into the store at the end."""
+
+    folder: Path
+    work: Path
+    known: Known
+    origin: Origin
+
+    def finish(self, resumed: int) -> Done:
+        """Put all parts into the store, and take them away. resumed: how many pictures were there before. Raises VectorsError
+        for a part that is missing or damaged, and where no picture could be read."""
+        done = _merge(self.work, self.known, self.origin, resumed)
+        shutil.rmtree(self.work)
+        return done
+
+
+@contextmanager
+def opened(encoder: Encoder, folder: Path, output: Path, *, normalize: str | None = None, anew: bool = False) -> Iterator[Job]:
+    """Hold the output, and list what is to be done for it; raises what `embed_folder` does before the first picture is read."""
     store = store_of(output)
     store.check(normalize)
     if not folder.is_dir():
         raise MissingFolderError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     origin = Origin.of(encoder, folder, normalize)
-    settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
-    settings["max_pixels"] = max_pixels
     work = store.path.with_name(f".{store.path.name}.parts")
     with ExitStack() as held:
         try:
@@ -85,16 +111,15 @@ def embed_folder(
         except BlockingIOError:
             raise VectorsError(f"{output}: another run is writing it; wait for that one, or name another output") from None
         known = Known(store, origin, anew=anew)
-        return _embed(encoder, folder, work, known, origin, settings, Line() if progress else None)
+        _list(folder, work, known, origin)
+        yield Job(folder, work, known, origin)
 
 
-def _embed(
-    encoder: Encoder, folder: Path, work: Path, known: Known, origin: Origin, settings: dict[str, Any], line: Line | None
-) -> Done:
+def _list(folder: Path, work: Path, known: Known, origin: Origin) -> None:
     passed = Passed()
     count = write_listing(folder, work, origin, passed, known)
     earlier = set(work.glob("*.npz"))
-    strangers = earlier - {path for path, _ in parts(work)} if earlier else earlier  # a million names are not read for nothing
+    strangers = earlier - {piece.path for piece in parts(work)} if earlier else earlier  # a million names: not read for nothing
     if not count:
         if not strangers:  # the parts of an earlier run stay: the pictures may lie on a disk that is not there today
             shutil.rmtree(work)
@@ -102,50 +127,55 @@ def _embed(
     if strangers:
         about = "other pictures, another encoder or other settings; they go when this one is done"
         _log.warning("%s: %d parts of an earlier run are of %s", work, len(strangers), about)
-    resumed = _fill(encoder, folder, work, settings, line)
-    done = _merge(work, known, origin, resumed)
-    shutil.rmtree(work)
-    return done
 
 
-def _fill(encoder: Encoder, folder: Path, work: Path, settings: dict[str, Any], line: Line | None) -> int:
+def fill(encoder: Encoder, folder: Path, pieces: Iterable[Planned], settings: dict[str, Any], line: Line | None = None) -> int:
     """Make the parts that are missing, and complete those that are not. Returns how many pictures were there already.
 
     All of them are one stream: decoding the pictures of the next part goes on while the last of this one are encoded.
+    settings: of `Encoder.stream`.
     """
     resumed = 0
 
-    def left() -> Iterator[tuple[Path, list[str], list[str]]]:
-        """Of each part of which something is missing its file, the pictures to be read, and all of its pictures."""
+    def left() -> Iterator[tuple[Planned, list[Listed]]]:
+        """Each part of which something is missing, and the pictures to be read."""
         nonlocal resumed
-        for path, names in parts(work):
-            part = read_part(path)
+        for piece in pieces:
+            part = read_part(piece.path)
             resumed += len(part.files) if part else 0
             if part is None:
-                yield path, names, names
+                yield piece, piece.pictures
             elif part.skipped:  # tried again: the disk that they lie on may have been away
-                yield path, [name for name, _ in part.skipped], names
+                again = {name for name, _ in part.skipped}
+                yield piece, [each for each in piece.pictures if each.name in again]
 
     waiting, drawn = tee(left())
-    paths = (os.path.join(folder, name) for _, wanted, _ in drawn for name in wanted)
+    items = (_item(folder, each) for _, wanted in drawn for each in wanted)
     report = (lambda done: line(resumed + done)) if line else False
     try:
-        with closing(_outcomes(encoder, paths, {**settings, "progress": report})) as outcomes:
-            for path, wanted, names in waiting:
-                found = _collect(encoder.width, wanted, outcomes, f"{folder}{os.sep}")
-                if len(wanted) == len(names):
-                    write_part(path, found)
-                elif found.files and (earlier := read_part(path)):
-                    write_part(path, earlier.joined(found, names))
+        with closing(_outcomes(encoder, items, {**settings, "progress": report})) as outcomes:
+            for piece, wanted in waiting:
+                found = _collect(encoder.width, [each.name for each in wanted], outcomes, f"{folder}{os.sep}")
+                if len(wanted) == len(piece.pictures):
+                    write_part(piece.path, found)
+                elif found.files and (earlier := read_part(piece.path)):
+                    write_part(piece.path, earlier.joined(found, [each.name for each in piece.pictures]))
     finally:
         if line:
             line.close()
     return resumed
 
 
-def _outcomes(encoder: Encoder, paths: Iterator[str], settings: dict[str, Any]) -> Generator[np.ndarray | str, None, None]:
+def _item(folder: Path, listed: Listed) -> str | FileSlice:
+    path = os.path.join(folder, listed.name)
+    return FileSlice(os.path.join(folder, listed.tar), listed.start, listed.size, path) if listed.tar else path
+
+
+def _outcomes(
+    encoder: Encoder, items: Iterator[str | FileSlice], settings: dict[str, Any]
+) -> Generator[np.ndarray | str, None, None]:
     """Each picture's latent, or why it could not be read."""
-    for batch in encoder.stream(paths, errors="skip", **settings):
+    for batch in encoder.stream(items, errors="skip", **settings):
         outcomes = dict(zip(batch.indices, batch.z, strict=True)) | {each.place: each.reason for each in batch.skipped}
         yield from (outcomes[place] for place in sorted(outcomes))
 

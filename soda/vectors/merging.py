@@ -57,17 +57,16 @@ def put(work: Path, known: Known, origin: Origin, tally: Tally) -> None:
 
 def _made(work: Path, tally: Tally) -> Iterator[Row]:
     """The rows of the parts, in the order of the listing."""
-    listed = (each for each in listing(work) if not each.kept)
-    for path, names in parts(work):
-        part = read_part(path)
+    for piece in parts(work):
+        part = read_part(piece.path)
         if part is None:
-            raise VectorsError(f"{path}: this part is damaged; the same command makes it again")
+            raise VectorsError(f"{piece.path}: this part is damaged; the same command makes it again")
         for name, reason in part.skipped:
             tally.refused(name, reason)
         tally.skipped += len(part.skipped)
         tally.pictures += len(part.files)
         found = dict(zip(part.files, part.z, strict=True))
-        for each in islice(listed, len(names)):
+        for each in piece.pictures:
             if each.name in found:
                 yield printable(each.name), each.size, each.modified, found[each.name]
 

@@ -22,6 +22,7 @@ from soda.runtime.walk import Passed
 from soda.vectors.origin import Origin
 from soda.vectors.store import DAMAGE
 from soda.vectors.stores.known import Known
+from soda.vectors.tars import members_of, tars_in
 
 PART = 1024
 """Pictures a part, on average; four times as many at most: what an interruption can cost."""
@@ -30,57 +31,100 @@ LISTING = "list.jsonl"
 
 class Listed(NamedTuple):
     """A picture of the folder. size: bytes; modified: nanoseconds since 1970; both -1 of one that is gone meanwhile; kept: in the
-    output as it is."""
+    output as it is. tar: the tar that it lies in, relative to the folder, and start: the byte there; "" and -1 of a file."""
 
     name: str
     size: int
     modified: int
     kept: bool = False
+    tar: str = ""
+    start: int = -1
+
+
+class Planned(NamedTuple):
+    """What one part is made of. path: of the part's file; place: the bytes of the listing that it stands for, first and end."""
+
+    path: Path
+    pictures: list[Listed]
+    place: tuple[int, int]
 
 
 def write_listing(folder: Path, work: Path, origin: Origin, passed: Passed, known: Known) -> int:
-    """Write the listing: what the job is about, then a line a picture. Returns the number of pictures."""
+    """Write the listing: what the job is about, then a line a picture. Returns the number of pictures.
+
+    Where the folder has no picture but tars, the pictures in these are listed. Raises VectorsError for a tar that is damaged.
+    """
     count = 0
     with whole_file(work / LISTING) as temporary, temporary.open("w", encoding="ascii") as file:
         file.write(json.dumps(asdict(origin)) + "\n")
-        for name in pictures_in(folder, passed=passed):
-            try:
-                status = os.stat(folder / name)
-                listed = (name, status.st_size, status.st_mtime_ns)
-            except OSError:
-                listed = (name, -1, -1)  # gone meanwhile: embedding will say so
-            file.write(json.dumps([*listed, True] if known.keep(*listed) else listed) + "\n")
+        for found in _found(folder, passed):
+            listed = found._replace(kept=known.keep(found.name, found.size, found.modified))
+            shortest = listed if listed.tar else listed[:4] if listed.kept else listed[:3]
+            file.write(json.dumps(shortest) + "\n")
             count += 1
     return count
 
 
+def _found(folder: Path, passed: Passed) -> Iterator[Listed]:
+    loose = False
+    for name in pictures_in(folder, passed=passed):
+        loose = True
+        try:
+            status = os.stat(folder / name)
+            yield Listed(name, status.st_size, status.st_mtime_ns)
+        except OSError:
+            yield Listed(name, -1, -1)  # gone meanwhile: embedding will say so
+    if not loose and passed.others[".tar"]:
+        for tar in tars_in(folder):
+            modified = os.stat(folder / tar).st_mtime_ns
+            for member in members_of(folder / tar):
+                yield Listed(f"{tar}/{member.name}", member.size, modified, False, tar, member.start)
+
+
 def listing(work: Path) -> Iterator[Listed]:
-    """All pictures, in the order of their names."""
+    """All pictures, in the order of their names; of tars tar by tar, in the order in which they lie there."""
     with (work / LISTING).open(encoding="ascii") as file:
         file.readline()
         for line in file:
             yield Listed(*json.loads(line))
 
 
-def parts(work: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each part's file and its pictures. The file is called after the job and all that the listing says of the pictures.
+def parts(work: Path) -> Iterator[Planned]:
+    """The parts of the job. The file of each is called after the job and all that the listing says of the pictures.
 
     Where a part ends is decided by the picture's own name, so that a picture more or less changes one part, not all that follow.
     """
-    with (work / LISTING).open(encoding="ascii") as file:
-        job = file.readline().encode()
-        digest, names = hashlib.sha256(job), list[str]()
+    with (work / LISTING).open("rb") as file:
+        job = file.readline()
+        start = end = len(job)
+        lines = list[bytes]()
         for line in file:
-            listed = Listed(*json.loads(line))
-            if listed.kept:
+            end += len(line)
+            if Listed(*json.loads(line)).kept:
                 continue
-            digest.update(line.encode())
-            names.append(listed.name)
-            if zlib.crc32(line.split('",')[0].encode()) % PART == 0 or len(names) == 4 * PART:
-                yield work / f"{digest.hexdigest()[:32]}.npz", names
-                digest, names = hashlib.sha256(job), []
-        if names:
-            yield work / f"{digest.hexdigest()[:32]}.npz", names
+            lines.append(line)
+            if zlib.crc32(line.split(b'",')[0]) % PART == 0 or len(lines) == 4 * PART:
+                yield _planned(work, job, lines, (start, end))
+                start, lines = end, []
+        if lines:
+            yield _planned(work, job, lines, (start, end))
+
+
+def part_at(work: Path, place: tuple[int, int]) -> Planned:
+    """The one part that stands at that place of the listing."""
+    start, end = place
+    with (work / LISTING).open("rb") as file:
+        job = file.readline()
+        file.seek(start)
+        lines = file.read(end - start).splitlines(keepends=True)
+    return _planned(work, job, [line for line in lines if not Listed(*json.loads(line)).kept], place)
+
+
+def _planned(work: Path, job: bytes, lines: list[bytes], place: tuple[int, int]) -> Planned:
+    digest = hashlib.sha256(job)
+    for line in lines:
+        digest.update(line)
+    return Planned(work / f"{digest.hexdigest()[:32]}.npz", [Listed(*json.loads(line)) for line in lines], place)
 
 
 @dataclass(frozen=True)
