@@ -2,7 +2,8 @@
 
 Pictures are grey noise of 8 px, drawn into Parquet files. Each preparation is a process of its own, whose memory, with that of
 its workers, is read from the system ten times a second: all that is resident (PSS), and what of it no file backs, which is what
-a machine must have. Sizes that are not measured again stay in the file of results. Both ways of drawing splits are measured: by the hash of ids with copies dropped, and by content.
+a machine must have. Both ways of drawing splits are measured: by the hash of ids with copies dropped, and by content. Sizes that
+are not measured again stay in the file of results.
 """
 
 from __future__ import annotations
