@@ -161,7 +161,7 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
             counts = [row["count"] for row in here]
             axes.plot(counts, [row["anonymous_mb"] for row in here], color=colour, marker="o", markersize=3.5, label=TITLES[way])
         axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(row["anonymous_mb"] for row in rows))
         axes.set_xlabel("pictures", color=INK)
         axes.set_ylabel("memory at most, MB", color=INK)
         axes.grid(axis="y", color=RULE, linewidth=0.6)
