@@ -85,6 +85,23 @@ class TeacherConfig:
     output: str  # of its graph; empty where it has one
 
 
+SHARDS_HERE: dict[str, Any] = {"address": "", "cache": "runs/shards", "gigabytes": 10.0}
+"""Before there was a choice; `train.shards=ADDRESS` is short for this with that address."""
+
+
+def _addressed(value: object) -> object:
+    return {**SHARDS_HERE, "address": value} if isinstance(value, str) else value
+
+
+@settings("train.shards")
+class ShardsConfig:
+    """Where the pixels of the prepared data come from, when not from data/prepared, where manifest and summary always are."""
+
+    address: str  # of a prepared folder, as fsspec takes it (s3://bucket/prepared); empty: data/prepared
+    cache: Annotated[str, Field(min_length=1)]  # the folder here that shards are brought to; processes and runs may share it
+    gigabytes: Positive  # that it may hold
+
+
 @settings("train")
 class TrainConfig:
     """Progress is counted in images: `images` source-target pairs are drawn, whatever the batch or the number of processes."""
@@ -115,6 +132,9 @@ class TrainConfig:
     ]  # on: precision, processes and threads are measured at the start, the fastest are taken
     init: Annotated[str, Before("")]  # a model folder (zoo/emoji) whose weights the run begins with, as far as they fit
     teacher: Annotated[TeacherConfig, BeforeValidator(_named), Before(NO_TEACHER)]
+    # 0: one permutation of all an epoch. Else shards are read whole, in random order, and so many images at a time are shuffled
+    shuffle_buffer: Annotated[CountOrZero, Before(0)]
+    shards: Annotated[ShardsConfig, BeforeValidator(_addressed), Before(SHARDS_HERE)]
     seed: Seed
     log_every_images: Count
     checkpoint_every_images: Count

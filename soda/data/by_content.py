@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from soda.config import DatasetConfig
 from soda.data.columns import SPLITS
 from soda.data.manifest import PreparedWriter
+from soda.data.manifest_columns import Coded, digests, read_pieces
 from soda.data.near_copies import near_groups, thumbnails
 from soda.data.splitting import split_by_content
 
@@ -49,13 +50,23 @@ class Waiting:
         self._thumbs.close()
         if not self._count:
             return
+        splits = self._splits(config)
         with pq.ParquetFile(self._folder / "manifest.parquet") as manifest:
-            table = manifest.read(columns=["sha256", "label", _OFFICIAL])
-            contents, labels, official = (table[name].to_pylist() for name in table.column_names)
-            thumbs = np.memmap(self._folder / "thumbnails", np.uint8, "r").reshape(self._count, -1)
-            splits = split_by_content(config, contents, near_groups(thumbs, contents), official, labels)
             for split in reversed(SPLITS):
                 yield from self._of_split(manifest, split, splits)
+
+    def _splits(self, config: DatasetConfig) -> np.ndarray:
+        """(N,) str. Nothing of what it takes to find them is held afterwards."""
+        path, contents = self._folder / "manifest.parquet", np.empty(self._count, "S32")
+        labels, official = Coded(), Coded()
+        for start, batch in read_pieces(path, ["sha256", "label", _OFFICIAL]):
+            contents[start : start + len(batch)] = digests(batch["sha256"])
+            labels.add(batch["label"])
+            official.add(batch[_OFFICIAL])
+        thumbs = np.memmap(self._folder / "thumbnails", np.uint8, "r").reshape(self._count, -1)
+        groups = near_groups(thumbs, contents)
+        names, said = official.done()
+        return split_by_content(config, contents, groups, np.asarray(names, "U5")[said], labels.done()[1])
 
     def _of_split(
         self, manifest: pq.ParquetFile, split: str, splits: np.ndarray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,45 +12,41 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from soda.common.checks import one_of
-from soda.common.errors import SodaError
 from soda.data.columns import FACTOR, SPLITS
+from soda.data.manifest_columns import Coded, DatasetError, digests, indices, joined, read_pieces, values, words_and_codes
+from soda.data.shard_cache import ShardCache
+from soda.data.stretches import Stretches
 from soda.geometry.cameras import COLUMNS as CAMERA_COLUMNS
 
 
-class DatasetError(SodaError, ValueError):
-    """Prepared data that is missing or not what its summary says; the message names the file."""
-
-
-def _indices(values: np.ndarray, names: list[str]) -> np.ndarray:
-    """Where each value is in the sorted `names`, -1 where it is not: (n,) int64."""
-    known = np.asarray(names, dtype=str)
-    if not len(known):
-        return np.full(len(values), -1, np.int64)
-    found = np.searchsorted(known, values)
-    found[found == len(known)] = 0
-    return np.where(known[found] == values, found, -1).astype(np.int64)
-
-
 class Split:
-    """The pictures of one split, in manifest order."""
+    """The pictures of one split, in manifest order. Columns are read when they are asked for."""
 
-    def __init__(self, data: PreparedData, name: str, rows: np.ndarray, shards: np.ndarray, offsets: np.ndarray) -> None:
+    def __init__(self, data: PreparedData, name: str, stretches: Stretches) -> None:
         self.name = name
+        self.stretches = stretches
         self._data = data
-        self._rows = rows  # (n,) rows of the manifest
-        self._shards = shards  # (n,) shard of each picture
-        self._offsets = offsets  # (n,) row within it
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self.stretches.count
 
     def column(self, name: str) -> np.ndarray:
         """A manifest column of this split: (n,). Raises DatasetError when there is no such column."""
-        values: np.ndarray = self._data.column(name)[self._rows]
-        return values
+        return joined(self._read(name, values))
+
+    def codes(self, name: str) -> tuple[list[str], np.ndarray]:
+        """A column as numbers: its distinct values, sorted, "" for none, and which of them each picture has, (n,) int32."""
+        coded = Coded()
+        for piece in self._read(name, lambda column: column):
+            coded.add(piece)
+        return coded.done()
+
+    @property
+    def digests(self) -> np.ndarray:
+        """SHA-256 of each picture's pixels: (n,) "S32", in the order of the hex digits."""
+        return joined(self._read("sha256", digests)).astype("S32", copy=False)
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -65,24 +61,53 @@ class Split:
     @cached_property
     def labels(self) -> np.ndarray:
         """Indices into `PreparedData.label_names`, -1 for a picture without a label: (n,) int64."""
-        return _indices(self.column("label"), self._data.label_names)
+        return self._named("label", self._data.label_names)
 
     @cached_property
     def factors(self) -> dict[str, np.ndarray]:
         """Known factors: name -> indices into `PreparedData.factor_names[name]`, -1 where a picture has no value: (n,) int64."""
-        return {name: _indices(self.column(FACTOR + name), names) for name, names in self._data.factor_names.items()}
+        return {name: self._named(FACTOR + name, names) for name, names in self._data.factor_names.items()}
 
     @cached_property
     def cameras(self) -> np.ndarray:
         """The camera of each picture: (n, 16) float32 in the order of cameras.COLUMNS. Raises DatasetError without any."""
         return np.stack([self.column(name).astype(np.float32) for name in CAMERA_COLUMNS], axis=1)
 
+    def plan_shards(self, at_once: int) -> None:
+        """So many of its shards are to be used at once: with as many more, and one on its way, they must have room.
+
+        Raises DatasetError where they come from elsewhere, to a folder that is too small. Where they lie here nothing is asked.
+        """
+        if (cache := self._data.cache) is not None and len(self):
+            shards = np.unique(self.stretches.shards).tolist()
+            held, needed = min(at_once, len(shards)), min(2 * at_once + 1, len(shards))
+            cache.plan(held, needed, max(map(self._data.shard_bytes, shards)))
+
+    def fetch_ahead(self, stretches: np.ndarray) -> None:
+        """Have the shards of these of its stretches brought, in this order, where they come from elsewhere. Returns at once."""
+        if self._data.cache is not None:
+            self._data.fetch_ahead(list(dict.fromkeys(self.stretches.shards[stretches].tolist())))
+
+    def _named(self, name: str, names: list[str]) -> np.ndarray:
+        def of_piece(column: pa.Array) -> np.ndarray:
+            words, codes = words_and_codes(column)
+            return indices(words, names)[codes]
+
+        return joined(self._read(name, of_piece)).astype(np.int64)
+
+    def _read(self, name: str, change: Callable[[pa.Array], Any]) -> Iterator[Any]:
+        """`change` of this split's rows of a column, a piece at a time."""
+        for start, batch in read_pieces(self._data.manifest, [name]):
+            here = self.stretches.within(start, start + len(batch))
+            if len(here):
+                yield change(batch.column(0).take(pa.array(here)))
+
     def gather(self, indices: np.ndarray | list[int]) -> np.ndarray:
         """Copy the pictures at `indices` (positions within the split, any order, repeats allowed): (n, S, S, C) uint8."""
         indices = np.asarray(indices, dtype=np.int64)
         size, channels = self._data.image_size, self._data.channels
         out = np.empty((len(indices), size, size, channels), np.uint8)
-        shards, offsets = self._shards[indices], self._offsets[indices]
+        shards, offsets = self.stretches.places(indices)
         for shard in np.unique(shards):
             here = np.flatnonzero(shards == shard)
             out[here] = self._data.shard(int(shard))[offsets[here]]
@@ -95,13 +120,14 @@ class Split:
 
 
 class PreparedData:
-    """A folder that `prepare` wrote: summary.json, manifest.parquet and shards/.
+    """A folder that `prepare` wrote: summary.json, manifest.parquet and shards/, which a cache may bring from elsewhere.
 
     Raises DatasetError when the folder or one of its files is missing, or a shard is not what the summary says.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], cache: ShardCache | None = None) -> None:
         self.folder = Path(folder)
+        self.cache = cache
         path = self.folder / "summary.json"
         try:
             self.summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -124,51 +150,74 @@ class PreparedData:
     def split(self, name: str) -> Split:
         """The pictures of "train", "val" or "test" (there may be none)."""
         one_of("split", name, SPLITS)
-        table = self._read(["split", "shard", "row"])
-        rows = np.flatnonzero(pc.equal(table["split"], name).to_numpy(zero_copy_only=False))
-        shards = table["shard"].to_numpy().astype(np.int64)[rows]
-        offsets = table["row"].to_numpy().astype(np.int64)[rows]
+        found = Stretches.of(self._places(name))
         counts = np.asarray([file["count"] for file in self._files], dtype=np.int64)
-        known = (shards >= 0) & (shards < len(counts)) & (offsets >= 0)
-        if not known.all() or not (offsets < counts[shards]).all():
+        known = (found.shards >= 0) & (found.shards < len(counts)) & (found.offsets >= 0)
+        if not known.all() or not (found.offsets + found.lengths <= counts[found.shards]).all():
             raise DatasetError(f"{self.manifest}: it names pictures that are not in the shards of summary.json")
-        return Split(self, name, rows, shards, offsets)
+        return Split(self, name, found)
+
+    def _places(self, name: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for start, batch in read_pieces(self.manifest, ["split", "shard", "row"]):
+            rows = np.flatnonzero(pc.equal(batch["split"], name).fill_null(False).to_numpy(zero_copy_only=False))
+            shards, offsets = (batch[column].to_numpy(zero_copy_only=False).astype(np.int64) for column in ("shard", "row"))
+            yield rows + start, shards[rows], offsets[rows]
 
     def column(self, name: str) -> np.ndarray:
         """A whole manifest column in manifest order: (N,), str or a number type."""
-        column = self._read([name])[name]
-        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-            return np.asarray([value or "" for value in column.to_pylist()], dtype=str)
-        values: np.ndarray = column.to_numpy(zero_copy_only=False)
-        return values
+        return joined(values(batch.column(0)) for _, batch in read_pieces(self.manifest, [name]))
+
+    def find(self, ids: Collection[str]) -> dict[str, tuple[str, int, bytes]]:
+        """Of pictures with these ids, as far as there are any: id -> (split, position in it, SHA-256 of the pixels)."""
+        wanted, found = pa.array(list(ids), pa.string()), {}
+        passed = dict.fromkeys(SPLITS, 0)
+        for _, batch in read_pieces(self.manifest, ["id", "split", "sha256"]):
+            splits = np.asarray(batch["split"].to_pylist())
+            here = np.flatnonzero(pc.is_in(batch["id"].cast(pa.string()), value_set=wanted).to_numpy(zero_copy_only=False))
+            position = {name: np.cumsum(splits == name) + passed[name] - 1 for name in SPLITS}
+            pixels = digests(batch["sha256"].take(pa.array(here))).tolist()
+            for row, pixel in zip(here.tolist(), pixels, strict=True):
+                split = str(splits[row])
+                found[batch["id"][row].as_py()] = split, int(position[split][row]), pixel
+            passed = {name: passed[name] + int((splits == name).sum()) for name in SPLITS}
+        return found
+
+    def distinct(self, name: str) -> list[str]:
+        """The values of a whole manifest column as str, sorted, "" among them where one has none."""
+        coded = Coded()
+        for _, batch in read_pieces(self.manifest, [name]):
+            coded.add(batch.column(0))
+        return coded.done()[0]
 
     def shard(self, index: int) -> np.ndarray:
         """Shard `index`, memory-mapped and read-only: (n, S, S, C) uint8."""
-        if index not in self._mapped:
-            entry = self._files[index]
-            path = self.folder / entry["file"]
-            try:
-                pictures = np.load(path, mmap_mode="r", allow_pickle=False)
-            except FileNotFoundError:
-                raise DatasetError(f"{path}: no such file; prepare the data again") from None
-            except (ValueError, OSError, EOFError) as error:
-                raise DatasetError(f"{path}: cannot be read ({error}); prepare the data again") from None
-            wanted = (entry["count"], self.image_size, self.image_size, self.channels)
-            if pictures.shape != wanted or pictures.dtype != np.uint8:
-                raise DatasetError(f"{path}: holds {pictures.dtype} {pictures.shape}, summary.json says uint8 {wanted}")
-            self._mapped[index] = pictures
-        return self._mapped[index]
+        if index in self._mapped:
+            return self._mapped[index]
+        entry = self._files[index]
+        if self.cache is None:
+            self._mapped[index] = pictures = _mapped(path := self.folder / entry["file"])
+        else:
+            path, pictures = self.cache.path_of(entry), self.cache.get(entry, self.shard_bytes(index))
+        wanted = (entry["count"], self.image_size, self.image_size, self.channels)
+        if pictures.shape != wanted or pictures.dtype != np.uint8:
+            self._mapped.pop(index, None)
+            raise DatasetError(f"{path}: holds {pictures.dtype} {pictures.shape}, summary.json says uint8 {wanted}")
+        return pictures
 
-    def _read(self, columns: list[str]) -> pa.Table:
-        try:
-            with pq.ParquetFile(self.manifest) as file:
-                missing = [name for name in columns if name not in file.schema_arrow.names]
-                if missing:
-                    raise DatasetError(
-                        f"{self.manifest}: no column {missing[0]!r}; there are {', '.join(file.schema_arrow.names)}"
-                    )
-                return file.read(columns=columns)
-        except FileNotFoundError:
-            raise DatasetError(f"{self.manifest}: no such file; prepare the data first") from None
-        except (pa.ArrowException, OSError) as error:
-            raise DatasetError(f"{self.manifest}: cannot be read ({error})") from None
+    def shard_bytes(self, index: int) -> int:
+        """Bytes of a shard's pixels."""
+        return int(self._files[index]["count"]) * self.image_size**2 * self.channels
+
+    def fetch_ahead(self, shards: list[int]) -> None:
+        """Have these shards brought, in this order, where they come from elsewhere. Returns at once."""
+        if self.cache is not None:
+            self.cache.fetch_ahead([self._files[each] for each in shards], [self.shard_bytes(each) for each in shards])
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file; prepare the data again") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); prepare the data again") from None

@@ -28,6 +28,7 @@ _DIMENSIONS = 12
 _SAMPLE = 4000  # pictures that the principal components are found from
 _PROBES = 500  # pictures whose 16th neighbour is looked for
 _BLOCK = 1 << 24  # numbers at once
+_CANDIDATE = 4  # for each of which so many are held: thumbnails twice, structures twice
 
 
 def thumbnails(pixels: np.ndarray) -> np.ndarray:
@@ -85,12 +86,16 @@ class Neighbourhood:
         tree = cKDTree(self._points[targets])
         reach = radius * self.thumbs.shape[1] ** 0.5
         many = min(LINKS, len(targets))
-        far, which = tree.query(self._points[queries], k=range(1, many + 1), distance_upper_bound=reach)
-        rows, columns = np.nonzero(np.isfinite(far))
-        found = np.stack((queries[rows], targets[which[rows, columns]]), axis=1)
-        found = found[found[:, 0] != found[:, 1]]
-        apart = distances(self.thumbs[found[:, 0]], self.thumbs[found[:, 1]])
-        return found[apart <= radius], apart[apart <= radius]
+        pairs, close = [], []
+        for here in _blocks(len(queries), many * self.thumbs.shape[1] * _CANDIDATE):
+            far, which = tree.query(self._points[queries[here]], k=range(1, many + 1), distance_upper_bound=reach)
+            rows, columns = np.nonzero(np.isfinite(far))
+            found = np.stack((queries[here][rows], targets[which[rows, columns]]), axis=1)
+            found = found[found[:, 0] != found[:, 1]]
+            apart = distances(self.thumbs[found[:, 0]], self.thumbs[found[:, 1]])
+            pairs.append(found[apart <= radius])
+            close.append(apart[apart <= radius])
+        return np.concatenate(pairs), np.concatenate(close)
 
     def nearest(self, queries: np.ndarray, targets: np.ndarray, count: int) -> np.ndarray:
         """The `count` targets next to each query by the principal components, itself left out: (n, count) rows of `thumbs`."""
@@ -102,10 +107,10 @@ class Neighbourhood:
         return which[others].reshape(len(queries), count)
 
 
-def near_groups(thumbs: np.ndarray, contents: Sequence[str]) -> np.ndarray:
+def near_groups(thumbs: np.ndarray, contents: Sequence[str] | np.ndarray) -> np.ndarray:
     """Which pictures are copies or near copies of each other, directly or by a chain: a number for each group, (N,) int64.
 
-    contents: the hash of each picture's pixels; equal ones are one group whatever the distance allowed.
+    contents: the hash of each picture's pixels, as str or bytes; equal ones are one group whatever the distance allowed.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

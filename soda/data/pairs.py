@@ -118,12 +118,12 @@ def _styles(split: Split, config: PairsConfig, found: Partners) -> Partners:
 
 def _by_column(split: Split, config: PairsConfig) -> Partners:
     assert config.column is not None
-    values, pixels = split.column(config.column).astype(str), split.column("sha256")
-    others = pixels if config.differ is None else split.column(config.differ).astype(str)
-    known = np.flatnonzero((values != "") & (others != ""))
-    value, other = (np.unique(column[known], return_inverse=True)[1] for column in (values, others))
+    values, has_value = _coded(split, config.column)
+    others, has_other = (None, has_value) if config.differ is None else _coded(split, config.differ)
+    known = np.flatnonzero(has_value & has_other)
     # Of pictures that look the same and share the value one is enough, and no pair can then be the same pixels twice.
-    looks = np.unique(pixels[known], return_inverse=True)[1]
+    looks = np.unique(split.digests[known], return_inverse=True)[1]
+    value, other = values[known], looks if others is None else others[known]
     first = np.sort(np.unique(np.stack((value, looks)), axis=1, return_index=True)[1])
     known, value, other = known[first], value[first], other[first]
     order = np.lexsort((other, value))  # by value, within it by what has to differ
@@ -133,6 +133,12 @@ def _by_column(split: Split, config: PairsConfig) -> Partners:
     paired = np.flatnonzero(groups[:, 1] - groups[:, 0] > runs[:, 1] - runs[:, 0])
     paired = paired[np.argsort(known[paired])]
     return Partners(known[paired], known, spans[paired], config)
+
+
+def _coded(split: Split, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """A column as numbers that are ordered as its values are, and where it has one: (n,) int32, (n,) bool."""
+    names, codes = split.codes(column)
+    return codes, codes != (names.index("") if "" in names else -1)
 
 
 def _bounds(changes: np.ndarray) -> np.ndarray:
@@ -145,22 +151,23 @@ def _bounds(changes: np.ndarray) -> np.ndarray:
 def _by_file(data: PreparedData, split: Split, config: PairsConfig) -> Partners:
     assert config.file is not None
     path = Path(config.file)
-    where = dict(zip(data.column("id").tolist(), data.column("split").tolist(), strict=True))
-    positions = {name: place for place, name in enumerate(split.ids.tolist())}
-    pixels = split.column("sha256")
+    rows = _rows(path)
+    where = data.find({name for _, *pair in rows for name in pair})
     sources, targets = [], []
     wrong: dict[str, list[str]] = {"unknown": [], "itself": [], "torn": []}
-    for line, source, target in _rows(path):
+    for line, source, target in rows:
         unknown = [name for name in (source, target) if name not in where]
         if unknown:
             wrong["unknown"].append(f"line {line} ({', '.join(unknown)})")
-        elif where[source] != where[target]:
-            wrong["torn"].append(f"line {line} ({source} is in {where[source]}, {target} in {where[target]})")
-        elif where[source] == split.name:
-            if pixels[positions[source]] == pixels[positions[target]]:
+            continue
+        (of_source, first, pixels), (of_target, second, others) = where[source], where[target]
+        if of_source != of_target:
+            wrong["torn"].append(f"line {line} ({source} is in {of_source}, {target} in {of_target})")
+        elif of_source == split.name:
+            if pixels == others:
                 wrong["itself"].append(f"line {line} ({source}, {target})")
-            sources.append(positions[source])
-            targets.append(positions[target])
+            sources.append(first)
+            targets.append(second)
     _refuse(path, wrong["unknown"], f"ids that are not in {data.manifest}")
     _refuse(path, wrong["itself"], "a picture paired with itself, or with one of the same pixels")
     _refuse(path, wrong["torn"], f"pictures of two splits ({', '.join(SPLITS)}): what is to be judged would be trained on")

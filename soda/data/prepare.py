@@ -29,6 +29,7 @@ from soda.data.columns import FACTOR, SPLITS
 from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
 from soda.data.pixels import BLANK, ChangedError, Measured, process
+from soda.data.seen import Seen
 from soda.data.sources import Item, Opened, Source, get_source
 from soda.data.sources.base import split_of
 
@@ -53,18 +54,18 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
     or a worker was killed, or a file is no longer what was fetched; SourceError for missing or damaged raw data. `prepared` then
     stays as it was.
 
-    Memory does not grow with the data, but for one digest and id a picture when `duplicates` is "drop", and for what is compared
+    Memory does not grow with the data, but for sixteen bytes a picture when `duplicates` is "drop", and for what is compared
     (some hundred bytes a picture) when splits are drawn by content.
     """
     prepared = Path(prepared)
     source = get_source(config.name)
     kept_list = prepared.with_name(prepared.name + ".rejected.csv")
     with whole_folder(prepared) as new:
-        tally = _Tally()
         shape = (config.image_size, config.image_size, config.channels)
         opened = source.opened(config, Path(raw))
         columns = {**source.COLUMNS, **{FACTOR + name: pa.string() for name in opened.factors}}
         with PreparedWriter(new, shape, config.shard_size, columns) as writer, ExitStack() as stack:
+            tally = _Tally(stack.enter_context(Seen(new)))
             waiting = None
             if config.splits != "official":
                 waiting = stack.enter_context(Waiting(new / "waiting", shape, config.shard_size, columns))
@@ -80,7 +81,7 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
     if tally.blank:
         logger.info("%d blank pictures are left out: %s", tally.blank, prepared / "rejected.csv")
     if tally.several:
-        logger.info("%d files hold several frames or pages; the first of each is taken", len(tally.several))
+        logger.info("%d files hold several frames or pages; the first of each is taken", tally.several)
     logger.info("prepared %d pictures: %s", tally.count, summary["splits"])
     return {
         key: summary[key]
@@ -92,16 +93,17 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
 class _Tally:
     """What has been counted so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
         self.splits: Counter[str] = Counter()
         self.labels: set[str] = set()
         self.factors: dict[str, set[str]] = {}
         self.rejected = 0
         self.blank = 0
         self.duplicates = 0
-        self.several: list[str] = []  # files whose first frame or page was taken
+        self.several = 0  # files whose first frame or page was taken
+        self.first_several: list[str] = []
         self.first_rejected: list[str] = []
-        self.first_of: dict[bytes, str] = {}  # digest of the pixels -> id
 
     @property
     def count(self) -> int:
@@ -177,7 +179,9 @@ def _usable(
         row |= {FACTOR + name: value for name, value in item.factors.items()}
         row |= result.row()
         if result.several:
-            tally.several.append(item.file)
+            tally.several += 1
+            if len(tally.first_several) < _SHOWN:
+                tally.first_several.append(item.file)
         yield row, item, next(pictures)
 
 
@@ -191,7 +195,7 @@ def _keep(
 ) -> None:
     """Write a picture with its row, unless it is a copy that is to be dropped."""
     if config.duplicates == "drop":
-        first = tally.first_of.setdefault(bytes.fromhex(row["sha256"]), row["id"])
+        first = tally.seen.first(bytes.fromhex(row["sha256"]), row["id"])
         # An official test set stays whole, or figures on it could not be compared with anyone else's.
         if first != row["id"] and official != "test":
             tally.duplicates += 1
@@ -221,7 +225,7 @@ def _summary(config: DatasetConfig, source: Source, folder: Path, writer: Prepar
         "rejected": tally.rejected,
         **({"blank": tally.blank} if config.min_std else {}),
         "duplicates_dropped": tally.duplicates,
-        **({"several_frames": {"count": len(tally.several), "first": tally.several[:_SHOWN]}} if tally.several else {}),
+        **({"several_frames": {"count": tally.several, "first": tally.first_several}} if tally.several else {}),
         "licence": source.LICENCE,
         "source": source.origin(config),
     }

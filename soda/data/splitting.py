@@ -23,16 +23,20 @@ def place_of(seed: int, group: str) -> float:
 
 
 def split_by_content(
-    config: DatasetConfig, contents: Sequence[str], groups: np.ndarray, official: Sequence[str], labels: Sequence[str]
+    config: DatasetConfig,
+    contents: Sequence[str] | np.ndarray,
+    groups: np.ndarray,
+    official: Sequence[str] | np.ndarray,
+    labels: Sequence[str] | np.ndarray,
 ) -> np.ndarray:
     """The split of every picture.
 
     Args:
-        contents: hash of each picture's pixels.
+        contents: hash of each picture's pixels: in hex, or as bytes (N,) "S32".
         groups: (N,) number of the group of copies that each is in.
         official: "test", "val" or "train" where a folder says so, "" elsewhere. A kind that no folder is called is drawn from
             train and from what lies beside.
-        labels: of which each has a picture in train, where one is to be drawn; "" for none.
+        labels: of which each has a picture in train, where one is to be drawn; "" for none. Numbers will do.
 
     Returns:
         (N,) str.
@@ -40,9 +44,9 @@ def split_by_content(
     said = np.asarray(official, dtype="U5")
     splits = np.where((said == "test") | (said == "val"), said, "train").astype("U5")
     open_rows = np.flatnonzero(splits == "train")
-    places = _places(config.seed, contents, groups)
+    places = _places(config.seed, np.asarray(contents), groups)
     order = open_rows[np.argsort(places[open_rows], kind="stable")]
-    kept = _kept_in_train(order, groups, labels)
+    kept = _kept_in_train(order, groups, np.asarray(labels))
     shares = {"test": config.test_fraction, "val": config.val_fraction}
     start = 0.0
     for name, share in shares.items():
@@ -54,21 +58,22 @@ def split_by_content(
     return splits
 
 
-def _places(seed: int, contents: Sequence[str], groups: np.ndarray) -> np.ndarray:
-    least: dict[int, str] = {}
-    for group, content in zip(groups.tolist(), contents, strict=True):
-        if group not in least or content < least[group]:
-            least[group] = content
-    place = {group: place_of(seed, name) for group, name in least.items()}
-    return np.asarray([place[group] for group in groups.tolist()])
+def _places(seed: int, contents: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The place of each picture's group: (N,) float64."""
+    order = np.lexsort((contents, groups))
+    first = order[np.flatnonzero(np.diff(groups[order], prepend=-1))]  # the least content of each group
+    places = np.fromiter((place_of(seed, _text(contents[row])) for row in first), float, len(first))
+    return places[np.searchsorted(groups[first], groups)]
 
 
-def _kept_in_train(order: np.ndarray, groups: np.ndarray, labels: Sequence[str]) -> set[int]:
+def _text(content: str | bytes) -> str:
+    return content if isinstance(content, str) else content.ljust(32, b"\0").hex()  # NumPy drops the zeros at the end
+
+
+def _kept_in_train(order: np.ndarray, groups: np.ndarray, labels: np.ndarray) -> set[int]:
     """For each label the group with the last place, the last of all among them: what train is not left without."""
-    kept: dict[str, int] = {}
-    for row in order[::-1]:
-        kept.setdefault(labels[row], int(groups[row]))
-    return set(kept.values())
+    last = order[::-1]
+    return set(groups[last[np.unique(labels[last], return_index=True)[1]]].tolist())
 
 
 def _draw(

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from soda.data.columns import FACTOR
 from soda.data.dataset import PreparedData
+from soda.data.manifest_columns import indices
 from soda.evaluation.samples import Sample
 
 MAX_VALUES = 64
@@ -88,12 +89,8 @@ def read_factors(data: PreparedData, samples: dict[str, Sample]) -> Factors | No
     codes: dict[str, dict[str, np.ndarray]] = {split: {} for split in samples}
     for column in columns:
         name = column.removeprefix(FACTOR)
-        values = sorted(set(data.column(column).astype(str).tolist()) - {"", "None"})
-        names[name] = values
-        table = np.asarray(values, dtype=str)
+        names[name] = values = [each for each in data.distinct(column) if each not in ("", "None")]
         for split, sample in samples.items():
-            here = sample.split.column(column).astype(str)[sample.indices]
-            found = np.searchsorted(table, here).clip(max=max(0, len(table) - 1))
-            known = table[found] == here if len(table) else np.zeros(len(here), bool)
-            codes[split][name] = np.where(known, found, -1).astype(np.int64)
+            words, numbers = sample.split.codes(column)
+            codes[split][name] = indices(np.asarray(words, dtype=str), values)[numbers[sample.indices]]
     return Factors(names, codes) if names else None

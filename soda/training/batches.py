@@ -17,6 +17,7 @@ from soda.data.augment import augment, recolour, view_pair
 from soda.data.dataset import Split
 from soda.data.pairs import Pairs, Partners
 from soda.model.batch import ViewBatch
+from soda.training.shard_order import ShardOrder
 
 
 class Order:
@@ -59,7 +60,19 @@ class Reader:
     ) -> None:
         self.split, self.partners, self.batch_size, self.posed = split, partners, settings.batch_size, posed
         self.lessons = lessons
-        self.order = Order(len(split) if partners is None else len(partners), settings.seed)
+        if settings.shuffle_buffer and partners is not None:
+            raise InputError(
+                f"train.shuffle_buffer: {settings.shuffle_buffer} is not possible with pairs of different pictures, which lie "
+                "in any shard; it must be 0, or views.pairs.by=picture"
+            )
+        self.order: Order | ShardOrder
+        if settings.shuffle_buffer:
+            self.order = ShardOrder(split.stretches.lengths, settings.shuffle_buffer, settings.seed)
+        else:
+            self.order = Order(len(split) if partners is None else len(partners), settings.seed)
+        self._window = -1
+        at_once = self.order.most_at_once if isinstance(self.order, ShardOrder) else len(split.stretches)
+        split.plan_shards(at_once)
 
     def at(self, step: int) -> ViewBatch:
         """The batch of a step, as the images are. Raises DatasetError where cameras are asked for and there are none."""
@@ -67,8 +80,9 @@ class Reader:
         return self._views(pairs, self._gather(pairs))
 
     def stream(self, first_step: int, last_step: int) -> Iterator[ViewBatch]:
-        """The batches of first_step .. last_step; the next one is read while this one is used."""
+        """The batches of first_step .. last_step; the next one is read while this one is used, and the shards after it come."""
         with ThreadPoolExecutor(max_workers=1) as pool:
+            self._ask_for_shards(first_step)
             pairs = self.pairs(first_step)
             pending = pool.submit(self._gather, pairs)
             for step in range(first_step, last_step):
@@ -76,6 +90,7 @@ class Reader:
                 if step + 1 < last_step:
                     pairs = self.pairs(step + 1)
                     pending = pool.submit(self._gather, pairs)
+                    self._ask_for_shards(step + 1)
                 yield self._views(here, pixels)
 
     def pairs(self, step: int) -> Pairs:
@@ -85,6 +100,16 @@ class Reader:
             return Pairs(which[:, None], which)
         generator = np.random.default_rng(seed_of("pairs", self.order.seed, step))
         return self.partners.draw_pairs(which, generator)
+
+    def _ask_for_shards(self, step: int) -> None:
+        """Where shards come from elsewhere: have those of the window that the step is in brought, and then those of the next."""
+        shards, window = np.arange(len(self.split.stretches)), 0
+        if isinstance(self.order, ShardOrder):
+            window = self.order.window_at(step * self.batch_size)
+            shards = np.concatenate([self.order.shards_of(each) for each in (window, window + 1)])
+        if window != self._window:
+            self._window = window
+            self.split.fetch_ahead(shards)
 
     def _gather(self, pairs: Pairs) -> list[np.ndarray]:
         if self.partners is None:

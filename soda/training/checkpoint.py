@@ -29,7 +29,7 @@ from soda.model.network import SodaNetwork, build_model
 log = logging.getLogger(__name__)
 
 FORMAT = 2
-_NOT_PART_OF_A_RUN = ("device", "processes", "threads", "tune", "log_every_images", "checkpoint_every_images")
+_NOT_PART_OF_A_RUN = ("device", "processes", "threads", "tune", "shards", "log_every_images", "checkpoint_every_images")
 
 
 class CheckpointError(SodaError, ValueError):

@@ -49,12 +49,10 @@ def plan(settings: TrainConfig, cores: int, on_cpu: bool) -> Way:
 
 def _ask_teacher(config: Config, prepared: Path, verdict: Path, runs: Path) -> None:
     """Before there are helpers, which would each ask again, and wait for one another no longer than for a step."""
-    from soda.data.dataset import PreparedData
-    from soda.data.gate.verdict import require_verdict
+    from soda.training.passed_data import passed_data
     from soda.training.teacher import lessons_of
 
-    require_verdict(prepared, verdict, allow_failure=config.gate.allow_failure)
-    lessons_of(config.train.teacher, PreparedData(prepared), runs)
+    lessons_of(config.train.teacher, passed_data(config, prepared, verdict), runs)
 
 
 def train(

@@ -19,7 +19,6 @@ from soda.common.errors import SodaError
 from soda.common.files import write_json
 from soda.config import Config, TrainConfig
 from soda.data.dataset import PreparedData
-from soda.data.gate.verdict import require_verdict
 from soda.data.pairs import find_partners
 from soda.model.batch import ViewBatch
 from soda.training.batches import Reader
@@ -30,6 +29,7 @@ from soda.training.finished import mark_finished
 from soda.training.held_out import read_held_out
 from soda.training.interrupt import Interrupted, stop_flag
 from soda.training.optim import learning_rate
+from soda.training.passed_data import passed_data
 from soda.training.shared_norm import share_statistics
 from soda.training.step import Run, optimise, start_run
 from soda.training.teacher import lessons_of, teacher_digest
@@ -185,8 +185,7 @@ def train(
     to see. meeting: of the processes that were started here. Raises GateError when the verdict does not cover the data as it is
     now, and what `fit` raises.
     """
-    require_verdict(prepared, verdict, allow_failure=config.gate.allow_failure)
-    data = PreparedData(prepared)
+    data = passed_data(config, prepared, verdict)
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     lessons = lessons_of(config.train.teacher, data, runs)

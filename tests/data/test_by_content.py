@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def test_a_film_is_not_one_picture() -> None:
     frames = [Image.fromarray((first + (last - first) * step / 99).astype(np.uint8)) for step in range(100)]
     groups = near_groups(thumbnails(pixels(*frames)), [str(number) for number in range(100)])
     assert np.bincount(groups).max() <= 10
+
+
+def test_what_is_held_to_compare_grows_by_some_hundred_bytes_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coordinates and groups; of the 64 candidates that each picture has only a block's are there at once."""
+    monkeypatch.setattr("soda.data.near_copies._BLOCK", 1 << 18)
+
+    def peak(count: int) -> int:
+        generator = np.random.default_rng(0)
+        thumbs = generator.integers(0, 256, (count, 64), dtype=np.uint8)
+        contents = np.frombuffer(generator.bytes(32 * count), "S32")
+        tracemalloc.start()
+        near_groups(thumbs, contents)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(300)  # what is imported on the way
+    assert peak(2500) - peak(1000) < 600 * 1500
 
 
 def test_thumbnails_are_means_of_blocks_for_any_size() -> None:

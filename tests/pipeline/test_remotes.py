@@ -12,16 +12,16 @@ import pytest
 from soda.cli import main
 from soda.common.files import file_sha256
 from tests.support.own_projects import AUTHOR, album, run
+from tests.support.s3_server import KEYS, OWN, s3_server
 
 DVC = (sys.executable, "-m", "dvc")
-KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1"}
 
 
 @pytest.fixture(autouse=True)
 def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in {**AUTHOR, **KEYS, "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}.items():  # what DVC keeps of repositories
         monkeypatch.setenv(key, value)
-    for key in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):  # the person's own
+    for key in OWN:
         monkeypatch.delenv(key, raising=False)
 
 
@@ -29,16 +29,8 @@ def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def s3() -> Iterator[str]:
     """The address of an S3 server on loopback that has one bucket, `pictures`."""
     pytest.importorskip("dvc_s3", reason="pip install dvc-s3")
-    server_module = pytest.importorskip("moto.server", reason="pip install 'moto[s3]' flask-cors")
-    import boto3
-
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    boto3.client("s3", endpoint_url=address).create_bucket(Bucket="pictures")
-    yield address
-    server.stop()
+    with s3_server("pictures") as address:
+        yield address
 
 
 def sums(folder: Path) -> dict[str, str]:

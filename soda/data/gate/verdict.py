@@ -44,10 +44,11 @@ def read_verdict(path: Path) -> dict[str, Any]:
     return verdict
 
 
-def require_verdict(prepared: Path, verdict: Path, *, allow_failure: bool) -> dict[str, Any]:
+def require_verdict(prepared: Path, verdict: Path, *, allow_failure: bool, shards_here: bool = True) -> dict[str, Any]:
     """The verdict on the data in `prepared`, when that data may be trained on.
 
     allow_failure: what the configuration says of it now; a permission of the day of the verdict alone is none.
+    shards_here: whether the shards are read; those from elsewhere are each held to summary.json when they come (ShardCache).
 
     Raises GateError unless the verdict is as the gate wrote it, is a success (which its checks bear out) or an allowed failure,
     was given on these very files, and manifest and shards are byte for byte what summary.json says. Damage is never allowed:
@@ -71,7 +72,7 @@ def require_verdict(prepared: Path, verdict: Path, *, allow_failure: bool) -> di
         )
     if _sha256(summary_path) != found.get("summary_sha256"):
         raise GateError(f"{summary_path}: changed since the verdict {verdict} was given; run `soda validate` again")
-    _require_unaltered(prepared, summary_path, version)
+    _require_unaltered(prepared, summary_path, version, shards_here)
     return found
 
 
@@ -94,7 +95,7 @@ def _what(seal: Any) -> str:
     return "missing (it is of an older version, or was edited)" if seal is None else "of another text (it was edited)"
 
 
-def _require_unaltered(prepared: Path, summary_path: Path, version: str) -> None:
+def _require_unaltered(prepared: Path, summary_path: Path, version: str, shards_here: bool) -> None:
     try:
         summary = json.loads(summary_path.read_text(encoding="utf-8"))
         recorded, shards = summary["manifest_sha256"], [(str(s["file"]), s["sha256"]) for s in summary["shards"]]
@@ -104,7 +105,7 @@ def _require_unaltered(prepared: Path, summary_path: Path, version: str) -> None
         raise GateError(
             f"{prepared / 'manifest.parquet'}: altered since it was prepared; prepare the data again (`soda prepare`)"
         )
-    for name, wanted in shards:
+    for name, wanted in shards if shards_here else ():
         if _sha256(prepared / name) != wanted:
             raise GateError(
                 f"{prepared / name}: truncated or altered since the data was prepared (its SHA-256 is not {wanted}); "
