@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -102,7 +101,8 @@ def process(loaders: Sequence[Loader], names: Sequence[str], settings: DatasetCo
     """
     results: list[Measured | str] = []
     pictures: list[np.ndarray] = []
-    with _pillow_for(settings):
+    with warnings.catch_warnings():  # about odd files
+        warnings.simplefilter("ignore")
         for load, name in zip(loaders, names, strict=True):
             try:
                 image = load(settings)
@@ -135,16 +135,3 @@ def statistics(pixels: np.ndarray) -> tuple[float, float]:
     count, total, squares = pixels.size, int(values.sum()), int((values * values).sum())
     variance = max(0, count * squares - total * total) / (count * count)
     return total / count / 255.0, variance**0.5 / 255.0
-
-
-@contextmanager
-def _pillow_for(settings: DatasetConfig) -> Iterator[None]:
-    """Let Pillow's own limit follow `max_pixels`, and keep its warnings about odd files off the screen."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = settings.max_pixels
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
@@ -14,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from soda.runtime import png
 from soda.runtime.memory import available_memory
 from soda.runtime.picture_error import PictureError
+from soda.runtime.pillows_limit import allowing
 from soda.runtime.plugins import plugin_formats
 from soda.runtime.tiff import SIGNATURES as TIFFS
 from soda.runtime.tiff import layout_of, read_tiff
@@ -54,13 +56,21 @@ def open_picture(
     if name is None:
         name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "name", "picture"))
     try:
-        if not isinstance(source, (str, os.PathLike)):
-            return _decoded(source if source.seekable() else io.BytesIO(source.read()), max_pixels, min_side, shrink)
-        with open(source, "rb") as file:
-            return _decoded(file, max_pixels, min_side, shrink)
+        with ExitStack() as stack:
+            if isinstance(source, (str, os.PathLike)):
+                file: BinaryIO = stack.enter_context(open(source, "rb"))
+            else:
+                file = source if source.seekable() else io.BytesIO(source.read())
+            try:
+                return _decoded(file, max_pixels, min_side, shrink)
+            except Image.DecompressionBombError as error:  # of a plugin that has Pillow's limit looked at as it opens: WebP, GIF
+                if (_pixels_of(error) or 0) > max_pixels:
+                    raise
+                with allowing(max_pixels):
+                    return _decoded(file, max_pixels, min_side, shrink)
     except Image.DecompressionBombError as error:
-        found = re.search(r"(\d+) pixels", str(error))
-        size = f"{int(found[1]):,} pixels is" if found else "it has"
+        found = _pixels_of(error)
+        size = f"{found:,} pixels is" if found else "it has"
         raise PictureError(f"{name}: {size} more than the limit of {max_pixels:,} pixels") from None
     except Exception as error:
         raise PictureError(f"{name}: {reason(error)}") from None
@@ -88,7 +98,8 @@ def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Im
     _check_memory(image.size)
     several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO's others are previews
     several = several or (side is not None and side.frames > 1)
-    image.load()
+    with allowing(image.width * image.height):
+        image.load()
     if side is not None:
         image = png.finished(image, side, lambda: _identified(shown, prefix))
     if several:
@@ -117,6 +128,11 @@ def _identified(file: Any, prefix: bytes) -> Any:
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue
     return None
+
+
+def _pixels_of(error: Image.DecompressionBombError) -> int | None:
+    found = re.search(r"(\d+) pixels", str(error))
+    return int(found[1]) if found else None
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, min_side: int, *, named: int | None = None) -> None:

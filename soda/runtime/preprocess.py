@@ -106,7 +106,10 @@ def to_square(image: Image.Image, size: int, *, channels: int = 3, resize: str =
     if resize == "crop" and width != height:
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
-        image = image.crop((left, top, left + side, top + side))  # crop, not resize(box=): that would look past the edge
+        # Not resize(box=), which would look past the edge, nor crop, which knows Pillow's own limit of pixels: the same by paste.
+        square = Image.new("RGB", (side, side), None)
+        square.paste(image, (-left, -top))
+        image = square
     image = image.resize((size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(image if channels == 3 else image.convert("L"))
     return np.ascontiguousarray(pixels.reshape(size, size, channels))

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from soda.runtime import memory, picture_file
+from soda.runtime.items import square_pixels
 from soda.runtime.picture_file import SEVERAL, open_picture
+from soda.runtime.pillows_limit import allowing
 from soda.runtime.preprocess import PictureError, load_picture, to_rgb, to_square
 from tests.support.samples import bomb_png
 
@@ -228,10 +230,33 @@ def test_size_limits_name_the_size(tmp_path: Path) -> None:
     assert load_picture(tmp_path / "big.png", max_pixels=600).size == (30, 20)
 
 
-def test_the_limit_is_the_callers_and_not_pillows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("limit", [50, 200])  # far below the pictures' size, which Pillow calls an error, and below, a warning
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.bmp", "a.gif", "a.ppm", "a.jp2"])
+def test_the_limit_is_the_callers_and_not_pillows(tmp_path: Path, name: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    quarters().resize((24, 17)).save(tmp_path / name)
+    wanted = square_pixels("", tmp_path / name, size=8, resize="crop")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    found = square_pixels("", tmp_path / name, size=8, resize="crop", max_pixels=24 * 17)
+    np.testing.assert_array_equal(found, wanted)
+    if name != "a.jpg":
+        with pytest.raises(PictureError, match=r"(24 x 17 px|408 pixels) is more than the limit of 407 pixels"):
+            load_picture(tmp_path / name, max_pixels=24 * 17 - 1)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_pillows_limit_comes_back_when_the_last_thread_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    quarters().save(tmp_path / "a.png")
-    assert load_picture(tmp_path / "a.png").size == (24, 16)
+    first, second = allowing(500), allowing(300)
+    with allowing(100):
+        assert Image.MAX_IMAGE_PIXELS == 100
+        first.__enter__()
+        second.__enter__()
+        assert Image.MAX_IMAGE_PIXELS == 500
+    first.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS == 300
+    second.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS == 100
 
 
 def test_a_large_jpeg_is_decoded_small_and_a_larger_one_refused(tmp_path: Path) -> None:
