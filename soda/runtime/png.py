@@ -21,6 +21,7 @@ from soda.runtime.spliced import Piece, Spliced
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST = 1 << 24
 """Bytes of a side chunk that is looked into, and of what it unpacks to."""
+_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _PILLOWS = 1 << 20  # bytes of a text that Pillow still reads
 _GREY, _RGB, _PALETTE = 0, 2, 3
 _ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
@@ -55,11 +56,15 @@ def without_side_chunks(file: BinaryIO) -> tuple[BinaryIO, Side]:
     while True:
         file.seek(place)
         head = file.read(8)
-        if len(head) < 8 or not head[4:].isalpha():  # cut, or no chunk at all: Pillow says so
-            side.keep(place, end - place)
+        if len(head) < 8 or not head[4:].isalpha():  # cut, or no chunk at all
+            side.pieces.append(_END)  # Pillow says so where the picture is not whole before it
             break
         length, name = struct.unpack(">I4s", head)
-        if name[0] & 32:  # a lower-case letter: the picture can be decoded without it
+        if name[0] & 32 or (name == b"PLTE" and side.kind != _PALETTE):
+            # A lower-case letter: the picture can be decoded without it. So can colours without the palette that they suggest.
+            if place + 12 + length > end:
+                side.pieces.append(_END)  # cut: nothing follows it
+                break
             if length <= MOST:
                 _note(side, name, file.read(length), file.read(4), place)
         else:
