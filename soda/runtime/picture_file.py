@@ -7,12 +7,12 @@ import os
 import re
 import struct
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from soda.runtime import png
+from soda.runtime import jpeg, png
 from soda.runtime.memory import available_memory
 from soda.runtime.picture_error import PictureError
 from soda.runtime.pillows_limit import allowing
@@ -85,7 +85,7 @@ def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Im
     side, shown = None, file
     if prefix.startswith(png.SIGNATURE):
         shown, side = png.without_side_chunks(file)
-    image = _identified(shown, prefix)
+    image = _identified_jpeg(file, prefix) if prefix.startswith(jpeg.SIGNATURE) else _identified(shown, prefix)
     if image is None:
         if prefix.startswith(TIFFS) and (layout := layout_of(file)):  # no fault of its name or its header
             _check_size((layout.width, layout.height), max_pixels, min_side)
@@ -128,6 +128,17 @@ def _identified(file: Any, prefix: bytes) -> Any:
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue
     return None
+
+
+def _identified_jpeg(file: BinaryIO, prefix: bytes) -> Any:
+    """As `_identified`; where Pillow stumbles over side segments it is shown fewer of them."""
+    shown = file
+    for kept in (jpeg.decides_looks, jpeg.decides_colours):
+        with suppress(Exception):
+            if (image := _identified(shown, prefix)) is not None:
+                return image
+        shown = jpeg.without_segments(file, kept)
+    return _identified(shown, prefix)
 
 
 def _pixels_of(error: Image.DecompressionBombError) -> int | None:
