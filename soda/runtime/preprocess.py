@@ -47,11 +47,12 @@ def load_picture(
 def to_rgb(image: Image.Image) -> Image.Image:
     """Turn a picture of any mode upright and into mode "RGB", of sRGB.
 
-    16-bit values are divided by 257. Those of modes I and F have no agreed range: the narrowest of [0, 1] (F only), [0, 255]
+    16-bit values are divided by 257, those of a PGM of mode I as well. Others of modes I and F have no agreed range: the narrowest of [0, 1] (F only), [0, 255]
     and [0, 65535] that holds them all is taken as black to white, else their least to their greatest. Transparency shows white.
     An ICC profile that comes with the picture is carried out, unless it is sRGB. Raises PictureError for values that are not
     finite and for modes that Pillow cannot convert.
     """
+    stored = image.format  # a copy has none
     try:
         image = _upright(image)
         profile = image.info.get("icc_profile")
@@ -64,7 +65,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
             return _plain(Image.fromarray(to_8_bit(values, 0.0, 65535.0)), profile)
         if image.mode in ("I", "F"):
             values = np.asarray(image)
-            return _plain(Image.fromarray(to_8_bit(values, *range_of(values))), profile)
+            # Of a PGM of more than 8 bits Pillow spreads the values over 16.
+            limits = (0.0, 65535.0) if image.mode == "I" and stored == "PPM" else range_of(values)
+            return _plain(Image.fromarray(to_8_bit(values, *limits)), profile)
         if image.mode == "La":
             image = image.convert("LA")
         if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:

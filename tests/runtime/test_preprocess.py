@@ -111,6 +111,27 @@ def test_wide_grey_values_are_scaled_not_clipped(tmp_path: Path, name: str, arra
     assert np.abs(row - np.linspace(0, 255, 16)[:, None]).max() <= 1
 
 
+@pytest.mark.parametrize("top", [1, 100, 255, 256, 4095, 65534, 65535])
+@pytest.mark.parametrize("brightest", [1.0, 0.003])
+@pytest.mark.parametrize("letter", ["P2", "P5"])
+def test_a_pgm_is_as_bright_as_its_header_says(top: int, brightest: float, letter: str) -> None:
+    """However dark it is: its brightest value is not taken for white."""
+    values = np.round(grey_ramp("float64", top * brightest)).astype(int)
+    body = values.astype(">u2" if top > 255 else "u1").tobytes() if letter == "P5" else " ".join(map(str, values.ravel())).encode()
+    content = f"{letter} 16 16 {top}\n".encode() + body
+    shown = np.asarray(load_picture(io.BytesIO(content), name="a.pgm")).astype(int)
+    assert np.abs(shown - values[:, :, None] / top * 255).max() <= 1
+    if top > 255:
+        with Image.open(io.BytesIO(content)) as opened:  # by whoever gives us the image
+            np.testing.assert_array_equal(np.asarray(to_rgb(opened)), shown)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jp2", "a.pgm"])
+def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path, name: str) -> None:
+    Image.fromarray(grey_ramp("uint16", 255)).save(tmp_path / name)
+    assert np.asarray(load_picture(tmp_path / name)).max() == 1
+
+
 def test_float_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     array = grey_ramp("float32", 1).copy()
     array[3, 3] = np.nan
