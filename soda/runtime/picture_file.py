@@ -17,8 +17,9 @@ from soda.runtime.memory import available_memory
 from soda.runtime.picture_error import PictureError
 from soda.runtime.pillows_limit import allowing
 from soda.runtime.plugins import plugin_formats
-from soda.runtime.tiff import SIGNATURES as TIFFS
-from soda.runtime.tiff import layout_of, read_tiff
+from soda.runtime.tiff import read_tiff
+from soda.runtime.tiff_layout import SIGNATURES as TIFFS
+from soda.runtime.tiff_layout import for_pillow, layout_of
 
 MAX_PIXELS = 200_000_000
 JPEG_WHOLE = 100_000_000
@@ -79,17 +80,21 @@ def open_picture(
 def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Image.Image:
     file.seek(0)
     prefix = file.read(16)
-    if prefix.startswith(TIFFS) and (layout := layout_of(file)) and not layout.is_pillows:
-        _check_size((layout.width, layout.height), max_pixels, min_side)
-        return read_tiff(file, layout)
     side, shown = None, file
-    if prefix.startswith(png.SIGNATURE):
+    layout = layout_of(file) if prefix.startswith(TIFFS) else None
+    if layout:
+        shown = for_pillow(file, layout)
+    elif prefix.startswith(png.SIGNATURE):
         shown, side = png.without_side_chunks(file)
-    image = _identified_jpeg(file, prefix) if prefix.startswith(jpeg.SIGNATURE) else _identified(shown, prefix)
+    image = None
+    if prefix.startswith(jpeg.SIGNATURE):
+        image = _identified_jpeg(file)
+    elif not layout or layout.is_pillows:
+        image = _identified(shown)
+    if image is None and layout:  # one that Pillow would take wrong, or does not know
+        _check_size((layout.width, layout.height), max_pixels, min_side)
+        return _marked(read_tiff(file, layout), layout.several)
     if image is None:
-        if prefix.startswith(TIFFS) and (layout := layout_of(file)):  # no fault of its name or its header
-            _check_size((layout.width, layout.height), max_pixels, min_side)
-            return read_tiff(file, layout)
         raise UnidentifiedImageError
     reducible = shrink and image.format in ("JPEG", "MPO")
     _check_size(image.size, max_pixels * (LARGER if reducible else 1), min_side, named=max_pixels)
@@ -97,22 +102,28 @@ def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Im
         _halve(image, min(max_pixels, JPEG_WHOLE))
     _check_memory(image.size)
     several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO's others are previews
-    several = several or (side is not None and side.frames > 1)
+    several = several or (side is not None and side.frames > 1) or (layout is not None and layout.several)
     with allowing(image.width * image.height):
         image.load()
     if side is not None:
-        image = png.finished(image, side, lambda: _identified(shown, prefix))
+        image = png.finished(image, side, lambda: _identified(shown))
+    return _marked(image, several)
+
+
+def _marked(image: Image.Image, several: bool) -> Image.Image:
     if several:
         image.info[SEVERAL] = True
     return image
 
 
-def _identified(file: Any, prefix: bytes) -> Any:
+def _identified(file: Any) -> Any:
     """The file opened by the first of FORMATS, or of a plugin's, that takes it, undecoded; None where none does.
 
     As `Image.open` does it, but for its check of the size, which knows no other limit than one for the whole process.
     """
     Image.preinit()
+    file.seek(0)
+    prefix = file.read(16)
     for name in FORMATS + plugin_formats():
         if name not in Image.OPEN:
             Image.init()
@@ -130,15 +141,15 @@ def _identified(file: Any, prefix: bytes) -> Any:
     return None
 
 
-def _identified_jpeg(file: BinaryIO, prefix: bytes) -> Any:
+def _identified_jpeg(file: BinaryIO) -> Any:
     """As `_identified`; where Pillow stumbles over side segments it is shown fewer of them."""
     shown = file
     for kept in (jpeg.decides_looks, jpeg.decides_colours):
         with suppress(Exception):
-            if (image := _identified(shown, prefix)) is not None:
+            if (image := _identified(shown)) is not None:
                 return image
         shown = jpeg.without_segments(file, kept)
-    return _identified(shown, prefix)
+    return _identified(shown)
 
 
 def _pixels_of(error: Image.DecompressionBombError) -> int | None:

@@ -38,7 +38,7 @@ SIDE = {
     **{f"part of a profile of {n} bytes": app(2, b"ICC_PROFILE\0\1\1x"[:n]) for n in range(15)},
     **{f"Photoshop's block of {n} bytes": app(13, (b"Photoshop 3.0\0" + RESOURCE)[:n]) for n in range(0, 43, 3)},
     **{f"previews of {n} bytes": app(2, PREVIEWS[:n]) for n in range(0, len(PREVIEWS) + 1, 4)},
-    **{f"Adobe's of {n} bytes": app(14, b"Adobe\0\x64\0\0\0\0\1"[:n]) for n in range(0, 12)},
+    **{f"Adobe's of {n} bytes": app(14, b"Adobe\0\x64\0\0\0\0\1"[:n]) for n in range(12)},
     **{f"EXIF of {n} bytes": app(1, b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12"[:n]) for n in range(0, 18, 3)},
     "part two of three of a profile": app(2, b"ICC_PROFILE\0\2\3profile"),
     "XMP without an end": app(1, b"http://ns.adobe.com/xap/1.0/\0\xff"),

@@ -117,7 +117,9 @@ def test_wide_grey_values_are_scaled_not_clipped(tmp_path: Path, name: str, arra
 def test_a_pgm_is_as_bright_as_its_header_says(top: int, brightest: float, letter: str) -> None:
     """However dark it is: its brightest value is not taken for white."""
     values = np.round(grey_ramp("float64", top * brightest)).astype(int)
-    body = values.astype(">u2" if top > 255 else "u1").tobytes() if letter == "P5" else " ".join(map(str, values.ravel())).encode()
+    body = (
+        values.astype(">u2" if top > 255 else "u1").tobytes() if letter == "P5" else " ".join(map(str, values.ravel())).encode()
+    )
     content = f"{letter} 16 16 {top}\n".encode() + body
     shown = np.asarray(load_picture(io.BytesIO(content), name="a.pgm")).astype(int)
     assert np.abs(shown - values[:, :, None] / top * 255).max() <= 1
