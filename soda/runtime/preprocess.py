@@ -23,6 +23,7 @@ from soda.runtime.picture_file import FORMATS, MAX_PIXELS, open_picture, reason
 
 __all__ = ["FORMATS", "MAX_PIXELS", "PictureError", "load_picture", "open_picture", "to_rgb", "to_square"]
 
+_ORIENTATION = 0x0112
 RESIZES = ("crop", "stretch")
 
 
@@ -45,10 +46,11 @@ def load_picture(
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a picture of any mode upright and into mode "RGB", of sRGB.
+    """Turn a picture of any mode upright and into mode "RGB", of sRGB; the image itself where it is that already.
 
-    16-bit values are divided by 257, those of a PGM of mode I as well. Others of modes I and F have no agreed range: the narrowest of [0, 1] (F only), [0, 255]
-    and [0, 65535] that holds them all is taken as black to white, else their least to their greatest. Transparency shows white.
+    16-bit values are divided by 257, those of a PGM of mode I as well. Others of modes I and F have no agreed range: the
+    narrowest of [0, 1] (F only), [0, 255] and [0, 65535] that holds them all is taken as black to white, else their least to
+    their greatest. Transparency shows white.
     An ICC profile that comes with the picture is carried out, unless it is sRGB. Raises PictureError for values that are not
     finite and for modes that Pillow cannot convert.
     """
@@ -72,7 +74,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
             image = image.convert("LA")
         if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
             grey = image.mode in ("LA", "L", "1")
-            image = image.convert("RGBA")
+            image = image if image.mode == "RGBA" else image.convert("RGBA")
             alpha = image.getchannel("A")
             white = Image.new("RGB", image.size, "white")
             white.paste(_plain(image.getchannel("R"), profile) if grey and profile else _plain(image, profile), mask=alpha)
@@ -120,6 +122,9 @@ def to_square(image: Image.Image, size: int, *, channels: int = 3, resize: str =
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
+        image.load()
+        if image.getexif().get(_ORIENTATION, 1) == 1:
+            return image  # exif_transpose would copy it
         turned = ImageOps.exif_transpose(image)
     except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error):
         return image  # the EXIF block is damaged, the picture is not
