@@ -15,6 +15,7 @@ from PIL import Image
 
 from soda.common.errors import SodaError
 from soda.config import DatasetConfig
+from soda.runtime.memory import until_done
 from soda.runtime.picture_file import SEVERAL
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
@@ -105,22 +106,27 @@ def process(loaders: Sequence[Loader], names: Sequence[str], settings: DatasetCo
         warnings.simplefilter("ignore")
         for load, name in zip(loaders, names, strict=True):
             try:
-                image = load(settings)
-                mode, several = image.mode, SEVERAL in image.info
-                rgb = to_rgb(image)
+                size, mode, several, pixels = _squared(load, settings)
             except PictureError as error:
                 results.append(str(error).removeprefix(f"{name}: "))
                 continue
-            pixels = to_square(rgb, settings.image_size, channels=settings.channels, resize=settings.resize)
             if (found := deviation(pixels)) < settings.min_std:
                 results.append(f"{BLANK} grey levels deviate by {found:.5f} of the full range, less than {settings.min_std:g}")
                 continue
             pictures.append(pixels)
-            results.append(
-                Measured(hashlib.sha256(pixels.tobytes()).hexdigest(), rgb.width, rgb.height, mode, *statistics(pixels), several)
-            )
+            results.append(Measured(hashlib.sha256(pixels.tobytes()).hexdigest(), *size, mode, *statistics(pixels), several))
     shape = (0, settings.image_size, settings.image_size, settings.channels)
     return results, np.stack(pictures) if pictures else np.empty(shape, np.uint8)
+
+
+def _squared(load: Loader, settings: DatasetConfig) -> tuple[tuple[int, int], str, bool, np.ndarray]:
+    """Of one picture: its size upright, the stored mode, whether there were several, and its square (S, S, C) uint8. Whatever
+    memory it took is free again afterwards. Raises what `load` and `to_rgb` raise."""
+    with until_done():
+        image = load(settings)
+        mode, several = image.mode, SEVERAL in image.info
+        rgb = to_rgb(image)
+        return rgb.size, mode, several, to_square(rgb, settings.image_size, channels=settings.channels, resize=settings.resize)
 
 
 def deviation(pixels: np.ndarray) -> float:

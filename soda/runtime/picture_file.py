@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from soda.runtime import jpeg, png
-from soda.runtime.memory import available_memory
+from soda.runtime import cost, jpeg, png
+from soda.runtime.memory import take, until_done
 from soda.runtime.picture_error import PictureError
 from soda.runtime.pillows_limit import allowing
 from soda.runtime.plugins import plugin_formats
@@ -26,9 +26,6 @@ JPEG_WHOLE = 100_000_000
 """A JPEG of more pixels is decoded at half its sides or less."""
 LARGER = 4
 """So many times the pixels a JPEG may have, since it is decoded small."""
-MEMORY, UNASKED = 8, 100_000_000
-"""Bytes that decoding takes for a pixel, at most: Pillow's own four, and as much for a copy in RGB; and so many in all that it
-is not asked whether they are there."""
 SEVERAL = "several_frames"
 """Key in an image's `info`: the file holds more frames or pages than this first one."""
 
@@ -57,7 +54,7 @@ def open_picture(
     if name is None:
         name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "name", "picture"))
     try:
-        with ExitStack() as stack:
+        with until_done(), ExitStack() as stack:
             if isinstance(source, (str, os.PathLike)):
                 file: BinaryIO = stack.enter_context(open(source, "rb"))
             else:
@@ -93,6 +90,7 @@ def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Im
         image = _identified(shown)
     if image is None and layout:  # one that Pillow would take wrong, or does not know
         _check_size((layout.width, layout.height), max_pixels, min_side)
+        _take_memory((layout.width, layout.height), cost.of_layout(layout))
         return _marked(read_tiff(file, layout), layout.several)
     if image is None:
         raise UnidentifiedImageError
@@ -100,7 +98,9 @@ def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Im
     _check_size(image.size, max_pixels * (LARGER if reducible else 1), min_side, named=max_pixels)
     if reducible:
         _halve(image, min(max_pixels, JPEG_WHOLE))
-    _check_memory(image.size)
+    bits = side.depth if side is not None and side.clear else 0
+    altered = side is not None and bool(side.icc or side.orientation)
+    _take_memory(image.size, cost.of_image(image, clear=bits, altered=altered))
     several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO's others are previews
     several = several or (side is not None and side.frames > 1) or (layout is not None and layout.several)
     with allowing(image.width * image.height):
@@ -165,10 +165,10 @@ def _check_size(size: tuple[int, int], max_pixels: int, min_side: int, *, named:
         raise PictureError(f"{width} x {height} px is less than the limit of {min_side} px a side")
 
 
-def _check_memory(size: tuple[int, int]) -> None:
-    needed = size[0] * size[1] * MEMORY
-    left = available_memory() if needed > UNASKED else None
-    if left is not None and needed > left:
+def _take_memory(size: tuple[int, int], each: int) -> None:
+    """each: bytes of a pixel."""
+    needed = size[0] * size[1] * each
+    if (left := take(needed)) is not None:
         raise PictureError(
             f"{size[0]} x {size[1]} px takes up to {needed / 1e9:.1f} GB of memory to decode, and {left / 1e9:.1f} GB are free"
         )

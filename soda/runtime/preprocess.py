@@ -18,6 +18,7 @@ from soda.common.checks import one_of
 from soda.common.errors import InputError
 from soda.runtime.colour import to_srgb
 from soda.runtime.greys import range_of, to_8_bit
+from soda.runtime.memory import until_done
 from soda.runtime.picture_error import PictureError
 from soda.runtime.picture_file import FORMATS, MAX_PIXELS, open_picture, reason
 
@@ -38,11 +39,12 @@ def load_picture(
     """Read a picture as RGB of 8 bits, upright: `open_picture`, then `to_rgb`. Raises PictureError naming the file."""
     if name is None and isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
-    image = open_picture(source, name=name, max_pixels=max_pixels, min_side=min_side, shrink=shrink)
-    try:
-        return to_rgb(image)
-    except PictureError as error:
-        raise PictureError(f"{name or 'picture'}: {error}") from None
+    with until_done():
+        image = open_picture(source, name=name, max_pixels=max_pixels, min_side=min_side, shrink=shrink)
+        try:
+            return to_rgb(image)
+        except PictureError as error:
+            raise PictureError(f"{name or 'picture'}: {error}") from None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

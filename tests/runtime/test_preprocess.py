@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from soda.runtime import memory, picture_file
+from soda.runtime import memory
 from soda.runtime.items import square_pixels
 from soda.runtime.picture_file import SEVERAL, open_picture
 from soda.runtime.pillows_limit import allowing
@@ -209,19 +209,19 @@ def test_the_previews_beside_a_photograph_are_no_frames_of_it(tmp_path: Path) ->
 
 def test_a_large_picture_is_decoded_only_where_memory_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "large.png").write_bytes(bomb_png(16_000, 10_000))
-    monkeypatch.setattr(picture_file, "available_memory", lambda: 1_279_999_999)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1_439_999_999)
     with pytest.raises(
-        PictureError, match=r"large\.png: 16000 x 10000 px takes up to 1\.3 GB of memory to decode, and 1\.3 GB are free"
+        PictureError, match=r"large\.png: 16000 x 10000 px takes up to 1\.4 GB of memory to decode, and 1\.4 GB are free"
     ):
         load_picture(tmp_path / "large.png")
     reached: list[int] = []
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda self: reached.append(self.width))
-    for left in (1_280_000_000, None):  # enough, or a system that does not say
-        monkeypatch.setattr(picture_file, "available_memory", lambda left=left: left)
+    for left in (1_440_000_000, None):  # enough, or a system that does not say
+        monkeypatch.setattr(memory, "available_memory", lambda left=left: left)
         open_picture(tmp_path / "large.png")
     assert reached == [16_000] * 2
     quarters().save(tmp_path / "small.png")
-    monkeypatch.setattr(picture_file, "available_memory", lambda: 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
     assert open_picture(tmp_path / "small.png").size == (24, 16)
 
 
