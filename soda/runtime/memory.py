@@ -34,8 +34,10 @@ _mine = _Mine()
 
 @contextmanager
 def until_done() -> Iterator[None]:
-    """What is taken inside stays taken until the block ends: around an image that is decoded, worked on and let go. A block within
-    another is part of it."""
+    """What is taken inside stays taken until the block ends: around an image that is decoded, worked on and let go.
+
+    A block within another is part of it.
+    """
     if _mine.block is not None:
         yield
         return

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from soda.runtime import cost, jpeg, png
+from soda.runtime import cost, jpeg, png, profiles
 from soda.runtime.memory import take, until_done
 from soda.runtime.picture_error import PictureError
 from soda.runtime.pillows_limit import allowing
@@ -99,12 +99,15 @@ def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Im
     if reducible:
         _halve(image, min(max_pixels, JPEG_WHOLE))
     bits = side.depth if side is not None and side.clear else 0
-    altered = side is not None and bool(side.icc or side.orientation)
+    profile = profiles.beside(file, image.format)
+    altered = bool(profile or (side is not None and (side.icc or side.code_points or side.orientation)))
     _take_memory(image.size, cost.of_image(image, clear=bits, altered=altered))
     several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO's others are previews
     several = several or (side is not None and side.frames > 1) or (layout is not None and layout.several)
     with allowing(image.width * image.height):
         image.load()
+    if profile and "icc_profile" not in image.info:
+        image.info["icc_profile"] = profile
     if side is not None:
         image = png.finished(image, side, lambda: _identified(shown))
     return _marked(image, several)

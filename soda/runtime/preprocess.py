@@ -21,6 +21,7 @@ from soda.runtime.greys import range_of, to_8_bit
 from soda.runtime.memory import until_done
 from soda.runtime.picture_error import PictureError
 from soda.runtime.picture_file import FORMATS, MAX_PIXELS, open_picture, reason
+from soda.runtime.profiles import named_by_exif
 
 __all__ = ["FORMATS", "MAX_PIXELS", "PictureError", "load_picture", "open_picture", "to_rgb", "to_square"]
 
@@ -56,11 +57,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     An ICC profile that comes with the picture is carried out, unless it is sRGB. Raises PictureError for values that are not
     finite and for modes that Pillow cannot convert.
     """
-    stored = image.format  # a copy has none
+    stored, named = image.format, None if image.info.get("icc_profile") else named_by_exif(image)  # a copy has no format
     try:
         image = _upright(image)
         profile = image.info.get("icc_profile")
-        profile = profile if isinstance(profile, bytes) else None
+        profile = profile if isinstance(profile, bytes) else named
         if image.mode.startswith("I;16"):
             values = np.asarray(image)
             clear = image.info.get("transparency")  # of a PNG the one value that is transparent

@@ -103,7 +103,7 @@ def test_who_waits_too_long_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kinds() -> dict[str, tuple[bytes, int]]:
-    """Files of 40 x 30 px, and bytes a pixel that were measured when files of 20 million pixels of their kind were made square."""
+    """Files of 40 x 30 px, and bytes a pixel that were measured when files of their kind of 20 million were made square."""
     grey = np.tile(np.arange(40.0), (30, 1))[:, :, None]
     colours = np.repeat(grey, 3, 2)
 
