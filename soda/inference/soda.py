@@ -56,7 +56,8 @@ class SODA:
 
     folder: where the model came from, and beside which its directions are kept. output: what images come out as. fit: prepare
     images of another size or mode as the training images were, instead of refusing them. max_pixels: of a file; larger ones are
-    refused. progress: show a bar while sampling. batch_size: images denoised at once; with a stochastic sampler (ddpm, or eta above 0) it is part of what a seed decides.
+    refused. progress: show a bar while sampling. batch_size: images denoised at once; with a stochastic sampler (ddpm, or eta
+    above 0) it is part of what a seed decides.
     latent_dim: D, the length of z; sections: how many equal parts it has, the finest first.
     """
 
