@@ -26,6 +26,9 @@ def add_drawing_options(command: argparse.ArgumentParser, output: str) -> None:
         help="a weight (1 is none); or one for each section (1,1,2,1), or for some (0=2,3=0.5), on top of the model's own",
     )
     command.add_argument("--fit", action="store_true", help="prepare pictures of another size or mode, instead of refusing them")
+    command.add_argument(
+        "--max-pixels", type=int, metavar="N", help="of a picture's file (200 million; a JPEG may have four times as many)"
+    )
     command.add_argument("--scale", type=int, default=1, help="enlarge single pictures so many times")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
 
@@ -39,8 +42,9 @@ def open_model(args: argparse.Namespace) -> SODA:
     from soda.inference.soda import SODA
 
     whole_number("--scale", args.scale, 1)
+    limit = {} if args.max_pixels is None else {"max_pixels": whole_number("--max-pixels", args.max_pixels, 1)}
     args.drawing = {"seed": args.seed, "steps": args.steps, "guidance": parse_guidance(args.guidance)}
-    return SODA.from_pretrained(args.model, device=args.device, output="array", fit=args.fit, progress=True)
+    return SODA.from_pretrained(args.model, device=args.device, output="array", fit=args.fit, progress=True, **limit)
 
 
 def parse_guidance(text: str | None) -> Any:

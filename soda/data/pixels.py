@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from PIL import Image
 
 from soda.common.errors import SodaError
 from soda.config import DatasetConfig
+from soda.runtime.memory import until_done
 from soda.runtime.picture_file import SEVERAL
 from soda.runtime.preprocess import PictureError, open_picture, to_rgb, to_square
 
@@ -102,25 +102,31 @@ def process(loaders: Sequence[Loader], names: Sequence[str], settings: DatasetCo
     """
     results: list[Measured | str] = []
     pictures: list[np.ndarray] = []
-    with _pillow_for(settings):
+    with warnings.catch_warnings():  # about odd files
+        warnings.simplefilter("ignore")
         for load, name in zip(loaders, names, strict=True):
             try:
-                image = load(settings)
-                mode, several = image.mode, SEVERAL in image.info
-                rgb = to_rgb(image)
+                size, mode, several, pixels = _squared(load, settings)
             except PictureError as error:
                 results.append(str(error).removeprefix(f"{name}: "))
                 continue
-            pixels = to_square(rgb, settings.image_size, channels=settings.channels, resize=settings.resize)
             if (found := deviation(pixels)) < settings.min_std:
                 results.append(f"{BLANK} grey levels deviate by {found:.5f} of the full range, less than {settings.min_std:g}")
                 continue
             pictures.append(pixels)
-            results.append(
-                Measured(hashlib.sha256(pixels.tobytes()).hexdigest(), rgb.width, rgb.height, mode, *statistics(pixels), several)
-            )
+            results.append(Measured(hashlib.sha256(pixels.tobytes()).hexdigest(), *size, mode, *statistics(pixels), several))
     shape = (0, settings.image_size, settings.image_size, settings.channels)
     return results, np.stack(pictures) if pictures else np.empty(shape, np.uint8)
+
+
+def _squared(load: Loader, settings: DatasetConfig) -> tuple[tuple[int, int], str, bool, np.ndarray]:
+    """Of one picture: its size upright, the stored mode, whether there were several, and its square (S, S, C) uint8. Whatever
+    memory it took is free again afterwards. Raises what `load` and `to_rgb` raise."""
+    with until_done():
+        image = load(settings)
+        mode, several = image.mode, SEVERAL in image.info
+        rgb = to_rgb(image)
+        return rgb.size, mode, several, to_square(rgb, settings.image_size, channels=settings.channels, resize=settings.resize)
 
 
 def deviation(pixels: np.ndarray) -> float:
@@ -135,16 +141,3 @@ def statistics(pixels: np.ndarray) -> tuple[float, float]:
     count, total, squares = pixels.size, int(values.sum()), int((values * values).sum())
     variance = max(0, count * squares - total * total) / (count * count)
     return total / count / 255.0, variance**0.5 / 255.0
-
-
-@contextmanager
-def _pillow_for(settings: DatasetConfig) -> Iterator[None]:
-    """Let Pillow's own limit follow `max_pixels`, and keep its warnings about odd files off the screen."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = settings.max_pixels
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit

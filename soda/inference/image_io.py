@@ -16,7 +16,8 @@ from soda.common.checks import one_of
 from soda.common.errors import InputError
 from soda.common.images import to_float, to_uint8
 from soda.runtime.items import Item, as_image, named, squared
-from soda.runtime.preprocess import PictureError
+from soda.runtime.memory import until_done
+from soda.runtime.preprocess import MAX_PIXELS, PictureError
 
 ImageLike: TypeAlias = Item | Tensor
 """What the runtime takes as a picture, or a float tensor (C, S, S) in [-1, 1]."""
@@ -32,6 +33,7 @@ class Format:
     channels: int  # 1 grey, 3 RGB
     resize: str  # how its training pictures were made square: crop | stretch
     fit: bool  # prepare pictures of another size or mode like those; else they are refused
+    max_pixels: int = MAX_PIXELS  # of a file
 
     @property
     def mode(self) -> str:
@@ -70,10 +72,11 @@ def read_pictures(pictures: ImageLike | Iterable[ImageLike], form: Format) -> Te
 def _read(name: str, item: Any, form: Format) -> Tensor:
     if isinstance(item, Tensor):
         return _from_tensor(name, item[None], form)
-    name, image = as_image(name, item)
-    if not form.fit and (image.size != (form.size, form.size) or image.mode != form.mode):
-        raise form.refuse(name, f"{image.width} x {image.height} px, mode {image.mode}")
-    pixels = squared(name, image, size=form.size, channels=form.channels, resize=form.resize)
+    with until_done():
+        name, image = as_image(name, item, form.max_pixels)
+        if not form.fit and (image.size != (form.size, form.size) or image.mode != form.mode):
+            raise form.refuse(name, f"{image.width} x {image.height} px, mode {image.mode}")
+        pixels = squared(name, image, size=form.size, channels=form.channels, resize=form.resize)
     return to_float(np.array(pixels)[None])  # a copy: Pillow's pixels are read-only, which torch warns about
 
 

@@ -35,6 +35,7 @@ from soda.inference.mixing import mixes
 from soda.inference.novel_view import Cameras, novel_views
 from soda.model.network import SodaNetwork
 from soda.runtime.guidance import Guidance
+from soda.runtime.preprocess import MAX_PIXELS
 from soda.training.checkpoint import load_model, model_metadata
 from soda.training.distributed import choose_device
 
@@ -54,8 +55,9 @@ class SODA:
     """A trained encoder and denoiser; made by `SODA.from_pretrained(folder)`.
 
     folder: where the model came from, and beside which its directions are kept. output: what images come out as. fit: prepare
-    images of another size or mode as the training images were, instead of refusing them. progress: show a bar while sampling.
-    batch_size: images denoised at once; with a stochastic sampler (ddpm, or eta above 0) it is part of what a seed decides.
+    images of another size or mode as the training images were, instead of refusing them. max_pixels: of a file; larger ones are
+    refused. progress: show a bar while sampling. batch_size: images denoised at once; with a stochastic sampler (ddpm, or eta
+    above 0) it is part of what a seed decides.
     latent_dim: D, the length of z; sections: how many equal parts it has, the finest first.
     """
 
@@ -69,17 +71,18 @@ class SODA:
         fit: bool = False,
         progress: bool = False,
         batch_size: int = 64,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         one_of("output", output, OUTPUTS)
         self.network, self.config, self.folder, self.output = network, config, folder, output
         self.latent_dim, self.sections = network.latent_dim, network.sections
-        self.form = Format(network.image_size, network.channels, config.dataset.resize, fit)
+        self.form = Format(network.image_size, network.channels, config.dataset.resize, fit, max_pixels)
         self._drawer = Drawer(network, batch_size=batch_size, progress=progress)
         self._directions: Directions | None = None
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], *, device: str = "auto", **settings: Any) -> SODA:
-        """Load the folder that the train stage wrote. device: auto, cpu or cuda; settings: output, fit, progress, batch_size.
+        """Load the folder that the train stage wrote. device: auto, cpu or cuda; settings: those of SODA itself.
 
         Raises CheckpointError naming the file that is missing, damaged or altered, ValueError for a device that is not there.
         """

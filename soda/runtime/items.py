@@ -11,6 +11,7 @@ from PIL import Image
 
 from soda.common.errors import InputError
 from soda.runtime.file_slice import FileSlice
+from soda.runtime.memory import until_done
 from soda.runtime.preprocess import MAX_PIXELS, PictureError, open_picture, to_rgb, to_square
 
 Item: TypeAlias = str | os.PathLike[str] | FileSlice | Image.Image | np.ndarray
@@ -42,7 +43,8 @@ def square_pixels(name: str, item: Item, *, size: int, resize: str, max_pixels: 
     """One picture as uint8 RGB (size, size, 3), prepared as the training pictures were. Raises what `as_image`, `squared` do."""
     if isinstance(item, np.ndarray) and item.shape == (size, size, 3) and item.dtype == np.uint8:
         return np.ascontiguousarray(item)
-    return squared(*as_image(name, item, max_pixels), size=size, resize=resize)
+    with until_done():
+        return squared(*as_image(name, item, max_pixels), size=size, resize=resize)
 
 
 def as_image(name: str, item: Item, max_pixels: int = MAX_PIXELS) -> tuple[str, Image.Image]:

@@ -7,25 +7,25 @@ import os
 import re
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from soda.runtime import png
-from soda.runtime.memory import available_memory
+from soda.runtime import cost, jpeg, png, profiles
+from soda.runtime.memory import take, until_done
 from soda.runtime.picture_error import PictureError
+from soda.runtime.pillows_limit import allowing
 from soda.runtime.plugins import plugin_formats
-from soda.runtime.tiff import SIGNATURES as TIFFS
-from soda.runtime.tiff import layout_of, read_tiff
+from soda.runtime.tiff import read_tiff
+from soda.runtime.tiff_layout import SIGNATURES as TIFFS
+from soda.runtime.tiff_layout import for_pillow, layout_of
 
 MAX_PIXELS = 200_000_000
 JPEG_WHOLE = 100_000_000
 """A JPEG of more pixels is decoded at half its sides or less."""
 LARGER = 4
 """So many times the pixels a JPEG may have, since it is decoded small."""
-MEMORY, UNASKED = 8, 100_000_000
-"""Bytes that decoding takes for a pixel, at most: Pillow's own four, and as much for a copy in RGB; and so many in all that it
-is not asked whether they are there."""
 SEVERAL = "several_frames"
 """Key in an image's `info`: the file holds more frames or pages than this first one."""
 
@@ -54,13 +54,21 @@ def open_picture(
     if name is None:
         name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "name", "picture"))
     try:
-        if not isinstance(source, (str, os.PathLike)):
-            return _decoded(source if source.seekable() else io.BytesIO(source.read()), max_pixels, min_side, shrink)
-        with open(source, "rb") as file:
-            return _decoded(file, max_pixels, min_side, shrink)
+        with until_done(), ExitStack() as stack:
+            if isinstance(source, (str, os.PathLike)):
+                file: BinaryIO = stack.enter_context(open(source, "rb"))
+            else:
+                file = source if source.seekable() else io.BytesIO(source.read())
+            try:
+                return _decoded(file, max_pixels, min_side, shrink)
+            except Image.DecompressionBombError as error:  # of a plugin that has Pillow's limit looked at as it opens: WebP, GIF
+                if (_pixels_of(error) or 0) > max_pixels:
+                    raise
+                with allowing(max_pixels):
+                    return _decoded(file, max_pixels, min_side, shrink)
     except Image.DecompressionBombError as error:
-        found = re.search(r"(\d+) pixels", str(error))
-        size = f"{int(found[1]):,} pixels is" if found else "it has"
+        found = _pixels_of(error)
+        size = f"{found:,} pixels is" if found else "it has"
         raise PictureError(f"{name}: {size} more than the limit of {max_pixels:,} pixels") from None
     except Exception as error:
         raise PictureError(f"{name}: {reason(error)}") from None
@@ -69,39 +77,56 @@ def open_picture(
 def _decoded(file: BinaryIO, max_pixels: int, min_side: int, shrink: bool) -> Image.Image:
     file.seek(0)
     prefix = file.read(16)
-    if prefix.startswith(TIFFS) and (layout := layout_of(file)) and not layout.is_pillows:
-        _check_size((layout.width, layout.height), max_pixels, min_side)
-        return read_tiff(file, layout)
     side, shown = None, file
-    if prefix.startswith(png.SIGNATURE):
+    layout = layout_of(file) if prefix.startswith(TIFFS) else None
+    if layout:
+        shown = for_pillow(file, layout)
+    elif prefix.startswith(png.SIGNATURE):
         shown, side = png.without_side_chunks(file)
-    image = _identified(shown, prefix)
+    image = None
+    if prefix.startswith(jpeg.SIGNATURE):
+        image = _identified_jpeg(file)
+    elif not layout or layout.is_pillows:
+        image = _identified(shown)
+    if image is None and layout:  # one that Pillow would take wrong, or does not know
+        _check_size((layout.width, layout.height), max_pixels, min_side)
+        _take_memory((layout.width, layout.height), cost.of_layout(layout))
+        return _marked(read_tiff(file, layout), layout.several)
     if image is None:
-        if prefix.startswith(TIFFS) and (layout := layout_of(file)):  # no fault of its name or its header
-            _check_size((layout.width, layout.height), max_pixels, min_side)
-            return read_tiff(file, layout)
         raise UnidentifiedImageError
     reducible = shrink and image.format in ("JPEG", "MPO")
     _check_size(image.size, max_pixels * (LARGER if reducible else 1), min_side, named=max_pixels)
     if reducible:
         _halve(image, min(max_pixels, JPEG_WHOLE))
-    _check_memory(image.size)
+    bits = side.depth if side is not None and side.clear else 0
+    profile = profiles.beside(file, image.format)
+    altered = bool(profile or (side is not None and (side.icc or side.code_points or side.orientation)))
+    _take_memory(image.size, cost.of_image(image, clear=bits, altered=altered))
     several = image.format != "MPO" and getattr(image, "is_animated", False)  # an MPO's others are previews
-    several = several or (side is not None and side.frames > 1)
-    image.load()
+    several = several or (side is not None and side.frames > 1) or (layout is not None and layout.several)
+    with allowing(image.width * image.height):
+        image.load()
+    if profile and "icc_profile" not in image.info:
+        image.info["icc_profile"] = profile
     if side is not None:
-        image = png.finished(image, side, lambda: _identified(shown, prefix))
+        image = png.finished(image, side, lambda: _identified(shown))
+    return _marked(image, several)
+
+
+def _marked(image: Image.Image, several: bool) -> Image.Image:
     if several:
         image.info[SEVERAL] = True
     return image
 
 
-def _identified(file: Any, prefix: bytes) -> Any:
+def _identified(file: Any) -> Any:
     """The file opened by the first of FORMATS, or of a plugin's, that takes it, undecoded; None where none does.
 
     As `Image.open` does it, but for its check of the size, which knows no other limit than one for the whole process.
     """
     Image.preinit()
+    file.seek(0)
+    prefix = file.read(16)
     for name in FORMATS + plugin_formats():
         if name not in Image.OPEN:
             Image.init()
@@ -119,6 +144,22 @@ def _identified(file: Any, prefix: bytes) -> Any:
     return None
 
 
+def _identified_jpeg(file: BinaryIO) -> Any:
+    """As `_identified`; where Pillow stumbles over side segments it is shown fewer of them."""
+    shown = file
+    for kept in (jpeg.decides_looks, jpeg.decides_colours):
+        with suppress(Exception):
+            if (image := _identified(shown)) is not None:
+                return image
+        shown = jpeg.without_segments(file, kept)
+    return _identified(shown)
+
+
+def _pixels_of(error: Image.DecompressionBombError) -> int | None:
+    found = re.search(r"(\d+) pixels", str(error))
+    return int(found[1]) if found else None
+
+
 def _check_size(size: tuple[int, int], max_pixels: int, min_side: int, *, named: int | None = None) -> None:
     width, height = size
     if width * height > max_pixels:
@@ -127,10 +168,10 @@ def _check_size(size: tuple[int, int], max_pixels: int, min_side: int, *, named:
         raise PictureError(f"{width} x {height} px is less than the limit of {min_side} px a side")
 
 
-def _check_memory(size: tuple[int, int]) -> None:
-    needed = size[0] * size[1] * MEMORY
-    left = available_memory() if needed > UNASKED else None
-    if left is not None and needed > left:
+def _take_memory(size: tuple[int, int], each: int) -> None:
+    """each: bytes of a pixel."""
+    needed = size[0] * size[1] * each
+    if (left := take(needed)) is not None:
         raise PictureError(
             f"{size[0]} x {size[1]} px takes up to {needed / 1e9:.1f} GB of memory to decode, and {left / 1e9:.1f} GB are free"
         )

@@ -16,11 +16,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from soda.runtime import icc
 from soda.runtime.spliced import Piece, Spliced
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST = 1 << 24
 """Bytes of a side chunk that is looked into, and of what it unpacks to."""
+_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _PILLOWS = 1 << 20  # bytes of a text that Pillow still reads
 _GREY, _RGB, _PALETTE = 0, 2, 3
 _ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
@@ -29,12 +31,17 @@ _XMP, _RAW_EXIF = b"XML:com.adobe.xmp", (b"Raw profile type exif", b"Raw profile
 
 @dataclass
 class Side:
-    """What side chunks say of the picture. clear: the transparent value, or (red, green, blue), in the file's own depth."""
+    """What side chunks say of the picture.
+
+    clear: the transparent value, or (red, green, blue), in the file's own depth. code_points: of colours and curve; they come
+    before a profile.
+    """
 
     depth: int = 8
     kind: int = -1
     clear: tuple[int, ...] | None = None
     icc: bytes | None = None
+    code_points: tuple[int, int] | None = None
     orientation: bytes | None = None
     frames: int = 1
     pieces: list[Piece] = field(default_factory=list)
@@ -55,11 +62,15 @@ def without_side_chunks(file: BinaryIO) -> tuple[BinaryIO, Side]:
     while True:
         file.seek(place)
         head = file.read(8)
-        if len(head) < 8 or not head[4:].isalpha():  # cut, or no chunk at all: Pillow says so
-            side.keep(place, end - place)
+        if len(head) < 8 or not head[4:].isalpha():  # cut, or no chunk at all
+            side.pieces.append(_END)  # Pillow says so where the picture is not whole before it
             break
         length, name = struct.unpack(">I4s", head)
-        if name[0] & 32:  # a lower-case letter: the picture can be decoded without it
+        if name[0] & 32 or (name == b"PLTE" and side.kind != _PALETTE):
+            # A lower-case letter: the picture can be decoded without it. So can colours without the palette that they suggest.
+            if place + 12 + length > end:
+                side.pieces.append(_END)  # cut: nothing follows it
+                break
             if length <= MOST:
                 _note(side, name, file.read(length), file.read(4), place)
         else:
@@ -86,6 +97,8 @@ def _note(side: Side, name: bytes, data: bytes, checksum: bytes, place: int) -> 
             side.clear = tuple(value & mask for value in struct.unpack(f">{numbers}H", data))
     elif name == b"iCCP" and side.icc is None:
         side.icc = _unpacked(data.partition(b"\0")[2][1:])
+    elif name == b"cICP" and len(data) == 4 and data[2:] == b"\0\1":  # RGB over the full range
+        side.code_points = side.code_points or (data[0], data[1])
     elif name == b"acTL" and len(data) == 8:
         side.frames = int.from_bytes(data[:4], "big")
     elif name == b"eXIf":
@@ -112,8 +125,9 @@ def _unpacked(data: bytes, most: int = MOST) -> bytes | None:
 
 def finished(image: Image.Image, side: Side, again: Any) -> Image.Image:
     """The decoded image with what its side chunks say of it. again: opens the same file anew, undecoded."""
-    if side.icc:
-        image.info["icc_profile"] = side.icc
+    named = icc.of_code_points(*side.code_points) if side.code_points else None
+    if named or side.icc:
+        image.info["icc_profile"] = named or side.icc
     if side.orientation:
         image.info["XML:com.adobe.xmp"] = f'tiff:Orientation="{side.orientation.decode()}"'
     if side.clear is None:

@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
+from soda.runtime.memory import until_done
 from soda.runtime.preprocess import PictureError, load_picture, to_square
 from soda.serve.forms import FormParser
 from soda.serve.limits import Limits
@@ -64,8 +65,9 @@ class ImageDecoder:
 
     def _square(self, file: BinaryIO, name: str) -> np.ndarray | PictureError:
         try:
-            image = load_picture(file, name=name, max_pixels=self._max_pixels, shrink=False)  # the limit holds for every format
-            return to_square(image, self._size, resize=self._resize)
+            with until_done():  # the limit holds for every format: nothing is decoded small
+                image = load_picture(file, name=name, max_pixels=self._max_pixels, shrink=False)
+                return to_square(image, self._size, resize=self._resize)
         except PictureError as error:
             return error
 

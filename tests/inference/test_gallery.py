@@ -275,6 +275,9 @@ def test_a_picture_of_another_size_or_mode_is_refused_unless_it_is_to_be_fitted(
             read_pictures(path, form)
         fitted = read_pictures(path, Format(size=8, channels=channels, resize="crop", fit=True))
         assert fitted.shape == (1, channels, 8, 8)
+        if image.size == (9, 8):
+            with pytest.raises(PictureError, match="9 x 8 px is more than the limit of 71 pixels"):
+                read_pictures(path, Format(size=8, channels=channels, resize="crop", fit=True, max_pixels=71))
 
 
 @pytest.mark.parametrize(

@@ -325,6 +325,21 @@ def soda(*arguments: str) -> None:
     main([*arguments, "--model", "model", "--device", "cpu"])
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reconstruct", "a.png"),
+        ("interpolate", "a.png", "b.png"),
+        ("mix", "--style", "a.png", "--content", "b.png"),
+        ("edit", "a.png", "--direction", "1=2"),
+    ],
+)
+def test_the_limit_of_pixels_is_an_option(here: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        soda(*arguments, "--max-pixels", "255")
+    assert "a.png: 16 x 16 px is more than the limit of 255 pixels" in capsys.readouterr().err
+
+
 def test_the_commands_write_what_they_say(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soda("reconstruct", "a.png")
     soda("reconstruct", "a.png", "b.png", "--exact", "-o", "sheet.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,101 @@ def test_what_opens_the_picture_gives_its_profile_on(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as image:
         np.testing.assert_array_equal(np.asarray(to_rgb(image)), np.asarray(load_picture(tmp_path / "a.png")))
     assert np.asarray(load_picture(tmp_path / "a.png"))[0, 0, 0] < 5
+
+
+def in_jpeg2000(content: bytes, icc: bytes, method: int = 2) -> bytes:
+    """A JP2 file with a profile in place of its colour specification."""
+    header, specification = content.index(b"jp2h") - 4, content.index(b"colr") - 4
+    whole, old = (struct.unpack_from(">I", content, place)[0] for place in (header, specification))
+    new = struct.pack(">I", 11 + len(icc)) + b"colr" + bytes([method, 0, 0]) + icc
+    length = struct.pack(">I", whole - old + len(new))
+    return content[:header] + length + content[header + 4 : specification] + new + content[specification + old :]
+
+
+def in_gif(content: bytes, icc: bytes) -> bytes:
+    start = 13 + (3 * (2 << (content[10] & 7)) if content[10] & 0x80 else 0)
+    blocks = b"".join(bytes([len(icc[i : i + 255])]) + icc[i : i + 255] for i in range(0, len(icc), 255))
+    note = b"!\xfe\x04note\0"
+    return content[:start] + note + b"!\xff\x0bICCRGBG1012" + blocks + b"\0" + content[start:]
+
+
+def in_bmp(image: Image.Image, icc: bytes) -> bytes:
+    rows = np.asarray(image)[::-1, :, ::-1].tobytes()
+    head = struct.pack("<IiiHHIIiiII", 124, *image.size, 1, 24, 0, len(rows), 2835, 2835, 0, 0) + bytes(16) + b"DEBM" + bytes(48)
+    head += struct.pack("<4I", 4, 124 + len(rows), len(icc), 0)
+    return b"BM" + struct.pack("<IHHI", 138 + len(rows) + len(icc), 0, 0, 138) + head + rows + icc
+
+
+def wide(icc: bytes) -> Image.Image:
+    """What a picture of that space holds so that it looks as `picture` does."""
+    found = ImageCms.profileToProfile(picture(), ImageCms.createProfile("sRGB"), ImageCms.ImageCmsProfile(io.BytesIO(icc)))
+    assert found is not None
+    found.info.clear()  # saved, it is to bring no profile
+    return found
+
+
+@pytest.mark.parametrize("name", PRIMARIES)
+def test_profiles_that_pillow_passes_over(name: str) -> None:
+    icc = screen(name)
+    image = wide(icc)
+    few = image.quantize(16)  # 16 colours are all that it has
+    files = {
+        "JPEG 2000": in_jpeg2000(saved(image, "JPEG2000"), icc),
+        "JPEG 2000, any profile": in_jpeg2000(saved(image, "JPEG2000"), icc, method=3),
+        "GIF": in_gif(saved(few, "GIF"), icc),
+        "BMP": in_bmp(image, icc),
+    }
+    for kind, content in files.items():
+        assert np.abs(read(content) - np.asarray(picture())).max() <= 4, kind
+        plain = read(content.replace(icc[:200], bytes(200)))  # a damaged one changes nothing
+        assert np.abs(plain - np.asarray(image)).max() <= 2, kind
+    cut = in_bmp(image, icc)[: -len(icc) // 2]
+    assert read(cut).shape == (32, 32, 3)
+    np.testing.assert_array_equal(read(in_gif(saved(few, "GIF"), b"")), read(saved(few, "GIF")))
+    assert np.abs(read(in_jpeg2000(saved(image, "JPEG2000"), b"12345")) - np.asarray(image)).max() <= 2
+
+
+def camera(index: str, space: int = 65535, order: str = ">") -> bytes:
+    """EXIF of a camera that follows DCF: its colour space, and the index of interoperability."""
+
+    def directory(*entries: bytes) -> bytes:
+        return struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
+
+    first = directory(struct.pack(order + "HHII", 0x8769, 4, 1, 26))
+    about = [struct.pack(order + "HHIHH", 0xA001, 3, 1, space, 0), struct.pack(order + "HHII", 0xA005, 4, 1, 56)]
+    between = directory(struct.pack(order + "HHI", 1, 2, 4) + index.encode().ljust(4, b"\0"))
+    return b"Exif\0\0" + {">": b"MM\0*", "<": b"II*\0"}[order] + struct.pack(order + "I", 8) + first + directory(*about) + between
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_camera_says_adobe_rgb_without_a_profile(order: str) -> None:
+    image = wide(screen("Adobe RGB"))
+    about: dict[str, Any] = {"quality": 100, "subsampling": 0}
+    adobe = saved(image, "JPEG", exif=camera("R03", order=order), **about)
+    assert np.abs(read(adobe) - np.asarray(picture())).max() <= 8
+    opened = Image.open(io.BytesIO(adobe))
+    np.testing.assert_array_equal(np.asarray(to_rgb(opened)), read(adobe))
+    np.testing.assert_array_equal(np.asarray(to_rgb(opened)), read(adobe))  # again: nothing was used up
+    for exif in (camera("R98", order=order), camera("R03", space=1, order=order), camera("R03", order=order)[:60]):
+        np.testing.assert_array_equal(read(saved(image, "JPEG", exif=exif, **about)), read(saved(image, "JPEG", **about)))
+    with_profile = saved(image, "JPEG", exif=camera("R03", order=order), icc_profile=SRGB, **about)
+    np.testing.assert_array_equal(read(with_profile), read(saved(image, "JPEG", **about)))  # a profile comes first
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), (1, 13), (1, 8), (9, 13), (12, 16), (2, 2)])
+def test_a_png_names_its_colours_by_numbers(primaries: int, transfer: int) -> None:
+    """Display P3 and its like by cICP; what is for video or of high dynamic range is passed over."""
+    icc = screen("Display P3")
+    image = wide(icc) if primaries == 12 else picture()
+    content = saved(image, "PNG")
+    body = b"cICP" + bytes([primaries, transfer, 0, 1])
+    found = read(content[:33] + struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body)) + content[33:])
+    if (primaries, transfer) == (12, 13):
+        assert np.abs(found - np.asarray(picture())).max() <= 8  # the profile here has an exponent, not sRGB's curve
+    elif (primaries, transfer) in ((1, 13), (12, 16), (2, 2)):
+        np.testing.assert_array_equal(found, np.asarray(image))
+    elif transfer == 8:  # light itself: all looks brighter
+        assert (found > np.asarray(image)).all()
+    else:  # a wider space: more colourful
+        assert np.ptp(found, axis=2).mean() > np.ptp(np.asarray(image).astype(int), axis=2).mean() + 5

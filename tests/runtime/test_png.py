@@ -61,6 +61,29 @@ def test_a_sound_picture_is_read_whatever_stands_beside_it(name: str, place: str
     np.testing.assert_array_equal(read(content), PIXELS)
 
 
+@pytest.mark.parametrize("kind", [b"tEXt", b"iCCP", b"eXIf", b"tIME", b"prVt"])
+def test_a_side_chunk_that_is_cut_does_not_cost_the_picture(kind: bytes) -> None:
+    whole = png()[:-12]
+    for announced in (30, 5000, 1 << 20, 1 << 25, (1 << 32) - 1):
+        for there in (0, 1, 20, 33):
+            content = whole + struct.pack(">I", announced) + kind + bytes(there)
+            np.testing.assert_array_equal(read(content), PIXELS, str((announced, there)))
+    for length in range(1, 12):  # of the chunk's own head, or of IEND
+        np.testing.assert_array_equal(read((whole + struct.pack(">I", 30) + kind)[: len(whole) + length]), PIXELS)
+        np.testing.assert_array_equal(read(png()[:-length]), PIXELS)
+    np.testing.assert_array_equal(read(whole + b"\xff" * 40), PIXELS)  # rubbish in its place
+
+
+@pytest.mark.parametrize("palette", [bytes(9), bytes(3), bytes(10), bytes(1000), b""])
+@pytest.mark.parametrize("sound", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_palette_that_colours_only_suggest_may_be_damaged(palette: bytes, sound: bool, mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).convert(mode).save(buffer, "PNG")
+    whole = buffer.getvalue()
+    np.testing.assert_array_equal(read(whole[:33] + chunk(b"PLTE", palette, sound=sound) + whole[33:]), read(whole))
+
+
 def test_what_follows_the_end_is_no_part_of_the_picture() -> None:
     np.testing.assert_array_equal(read(png() + b"trailing rubbish" * 100), PIXELS)
 
@@ -82,7 +105,9 @@ def test_an_exif_block_with_a_wrong_sum_is_passed_over() -> None:
 
 def test_damage_to_the_picture_itself_is_still_named() -> None:
     whole = png()
-    for content in (whole[: len(whole) // 2], whole[:20] + b"\xff" + whole[21:], whole[:60] + bytes(200) + whole[260:]):
+    cut = whole[: len(whole) // 2]
+    behind_a_cut = cut + struct.pack(">I", 90) + b"tEXt"
+    for content in (cut, whole[:-40], behind_a_cut, whole[:20] + b"\xff" + whole[21:], whole[:60] + bytes(200) + whole[260:]):
         with pytest.raises(PictureError, match=r"^a\.png: "):
             read(content)
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from soda.runtime import memory, picture_file
+from soda.runtime import memory
+from soda.runtime.items import square_pixels
 from soda.runtime.picture_file import SEVERAL, open_picture
+from soda.runtime.pillows_limit import allowing
 from soda.runtime.preprocess import PictureError, load_picture, to_rgb, to_square
 from tests.support.samples import bomb_png
 
@@ -109,6 +111,29 @@ def test_wide_grey_values_are_scaled_not_clipped(tmp_path: Path, name: str, arra
     assert np.abs(row - np.linspace(0, 255, 16)[:, None]).max() <= 1
 
 
+@pytest.mark.parametrize("top", [1, 100, 255, 256, 4095, 65534, 65535])
+@pytest.mark.parametrize("brightest", [1.0, 0.003])
+@pytest.mark.parametrize("letter", ["P2", "P5"])
+def test_a_pgm_is_as_bright_as_its_header_says(top: int, brightest: float, letter: str) -> None:
+    """However dark it is: its brightest value is not taken for white."""
+    values = np.round(grey_ramp("float64", top * brightest)).astype(int)
+    body = (
+        values.astype(">u2" if top > 255 else "u1").tobytes() if letter == "P5" else " ".join(map(str, values.ravel())).encode()
+    )
+    content = f"{letter} 16 16 {top}\n".encode() + body
+    shown = np.asarray(load_picture(io.BytesIO(content), name="a.pgm")).astype(int)
+    assert np.abs(shown - values[:, :, None] / top * 255).max() <= 1
+    if top > 255:
+        with Image.open(io.BytesIO(content)) as opened:  # by whoever gives us the image
+            np.testing.assert_array_equal(np.asarray(to_rgb(opened)), shown)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jp2", "a.pgm"])
+def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path, name: str) -> None:
+    Image.fromarray(grey_ramp("uint16", 255)).save(tmp_path / name)
+    assert np.asarray(load_picture(tmp_path / name)).max() == 1
+
+
 def test_float_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     array = grey_ramp("float32", 1).copy()
     array[3, 3] = np.nan
@@ -184,19 +209,19 @@ def test_the_previews_beside_a_photograph_are_no_frames_of_it(tmp_path: Path) ->
 
 def test_a_large_picture_is_decoded_only_where_memory_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "large.png").write_bytes(bomb_png(16_000, 10_000))
-    monkeypatch.setattr(picture_file, "available_memory", lambda: 1_279_999_999)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1_439_999_999)
     with pytest.raises(
-        PictureError, match=r"large\.png: 16000 x 10000 px takes up to 1\.3 GB of memory to decode, and 1\.3 GB are free"
+        PictureError, match=r"large\.png: 16000 x 10000 px takes up to 1\.4 GB of memory to decode, and 1\.4 GB are free"
     ):
         load_picture(tmp_path / "large.png")
     reached: list[int] = []
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda self: reached.append(self.width))
-    for left in (1_280_000_000, None):  # enough, or a system that does not say
-        monkeypatch.setattr(picture_file, "available_memory", lambda left=left: left)
+    for left in (1_440_000_000, None):  # enough, or a system that does not say
+        monkeypatch.setattr(memory, "available_memory", lambda left=left: left)
         open_picture(tmp_path / "large.png")
     assert reached == [16_000] * 2
     quarters().save(tmp_path / "small.png")
-    monkeypatch.setattr(picture_file, "available_memory", lambda: 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
     assert open_picture(tmp_path / "small.png").size == (24, 16)
 
 
@@ -228,10 +253,33 @@ def test_size_limits_name_the_size(tmp_path: Path) -> None:
     assert load_picture(tmp_path / "big.png", max_pixels=600).size == (30, 20)
 
 
-def test_the_limit_is_the_callers_and_not_pillows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("limit", [50, 200])  # far below the pictures' size, which Pillow calls an error, and below, a warning
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif", "a.bmp", "a.gif", "a.ppm", "a.jp2"])
+def test_the_limit_is_the_callers_and_not_pillows(tmp_path: Path, name: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    quarters().resize((24, 17)).save(tmp_path / name)
+    wanted = square_pixels("", tmp_path / name, size=8, resize="crop")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    found = square_pixels("", tmp_path / name, size=8, resize="crop", max_pixels=24 * 17)
+    np.testing.assert_array_equal(found, wanted)
+    if name != "a.jpg":
+        with pytest.raises(PictureError, match=r"(24 x 17 px|408 pixels) is more than the limit of 407 pixels"):
+            load_picture(tmp_path / name, max_pixels=24 * 17 - 1)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_pillows_limit_comes_back_when_the_last_thread_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    quarters().save(tmp_path / "a.png")
-    assert load_picture(tmp_path / "a.png").size == (24, 16)
+    first, second = allowing(500), allowing(300)
+    with allowing(100):
+        assert Image.MAX_IMAGE_PIXELS == 100
+        first.__enter__()
+        second.__enter__()
+        assert Image.MAX_IMAGE_PIXELS == 500
+    first.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS == 300
+    second.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS == 100
 
 
 def test_a_large_jpeg_is_decoded_small_and_a_larger_one_refused(tmp_path: Path) -> None:

@@ -5,60 +5,22 @@ from __future__ import annotations
 import io
 import itertools
 import struct
-import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 
+from soda.runtime.picture_file import SEVERAL, open_picture
 from soda.runtime.preprocess import PictureError, load_picture
+from tests.support import tiffs
+from tests.support.tiffs import FLOAT, SIGNED, UNSIGNED
 
 WIDTH, HEIGHT = 17, 9
 RAMP = np.broadcast_to(np.linspace(0, 1, WIDTH), (HEIGHT, WIDTH))
-UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 
 
-def packed(values: np.ndarray, bits: int, order: str, kind: int) -> bytes:
-    """(H, n) numbers as rows of `bits` each, filled up to whole bytes."""
-    if kind == FLOAT or bits in (8, 16, 32, 64):
-        letter = {UNSIGNED: "u", SIGNED: "i", FLOAT: "f"}[kind]
-        return values.astype(f"{order}{letter}{bits // 8}").tobytes()
-    rows = []
-    for row in values.astype(np.int64):
-        text = "".join(f"{int(v) & ((1 << bits) - 1):0{bits}b}" for v in row)
-        text += "0" * (-len(text) % 8)
-        rows.append(int(text, 2).to_bytes(len(text) // 8, "big"))
-    return b"".join(rows)
-
-
-def tiff(
-    values: np.ndarray,
-    *,
-    bits: int,
-    kind: int = UNSIGNED,
-    photometric: int = 1,
-    order: str = "<",
-    deflate: bool = False,
-    extra: int = -1,
-) -> bytes:
-    """values: (H, W, samples). One strip."""
-    height, width, samples = values.shape
-    data = packed(values.reshape(height, -1), bits, order, kind)
-    data = zlib.compress(data) if deflate else data
-    tags = [(256, 4, (width,)), (257, 4, (height,)), (258, 3, (bits,) * samples), (259, 3, (8 if deflate else 1,))]
-    tags += [(262, 3, (photometric,)), (273, 4, (0,)), (277, 3, (samples,)), (278, 4, (height,)), (279, 4, (len(data),))]
-    tags += [(338, 3, (extra,))] if extra >= 0 else []
-    tags += [(339, 3, (kind,) * samples)]
-    start = 8 + 2 + 12 * len(tags) + 4
-    directory, behind = struct.pack(order + "H", len(tags)), b""
-    lists = sum(2 * len(v) for _, t, v in tags if t == 3 and len(v) > 2)
-    for tag, type_, numbers in tags:
-        numbers = (start + lists,) if tag == 273 else numbers
-        code = order + str(len(numbers)) + "HI"[type_ == 4]
-        content = struct.pack(code, *numbers)
-        if len(content) > 4:
-            behind, content = behind + content, struct.pack(order + "I", start + len(behind))
-        directory += struct.pack(order + "HHI", tag, type_, len(numbers)) + content.ljust(4, b"\0")
-    return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8) + directory + bytes(4) + behind + data
+def tiff(values: np.ndarray, **stored: Any) -> bytes:
+    return tiffs.tiff(values, tiffs.Stored(**stored))
 
 
 def shown(content: bytes) -> np.ndarray:
@@ -136,3 +98,93 @@ def test_a_large_tiff_of_odd_depth_is_refused_by_its_header() -> None:
     content = tiff(np.zeros((HEIGHT, WIDTH, 1)), bits=12)
     with pytest.raises(PictureError, match="17 x 9 px is more than the limit of 100 pixels"):
         load_picture(io.BytesIO(content), name="a.tif", max_pixels=100)
+
+
+WAYS: list[dict[str, Any]] = [
+    {"rows": 4},
+    {"rows": 1},
+    {"rows": 1000},
+    {"tile": (16, 16)},
+    {"tile": (32, 16)},
+    {"tile": (16, 16), "planar": True},
+    {"planar": True},
+    {"planar": True, "rows": 4},
+]
+"""WIDTH x HEIGHT px are more than a tile wide, and no whole number of strips high."""
+FILLED: list[dict[str, Any]] = [{}, {"deflate": True}, {"deflate": True, "predictor": 2}]
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_strips_tiles_planes_and_predictors_of_every_depth(way: dict[str, Any], order: str, big: bool) -> None:
+    colours = np.stack([RAMP, RAMP[:, ::-1], RAMP * 0.5], -1)
+    for bits, kind, filled in (
+        *itertools.product((8, 16), (UNSIGNED,), FILLED),
+        *itertools.product((12,), (UNSIGNED,), FILLED[:2]),
+        *itertools.product((16, 32, 64), (FLOAT,), [*FILLED[:2], {"deflate": True, "predictor": 3}]),
+        *itertools.product((32,), (UNSIGNED,), FILLED),
+    ):
+        top = 1 if kind == FLOAT else 65535 if bits > 16 else (1 << bits) - 1
+        about: dict[str, Any] = {"bits": bits, "kind": kind, "order": order, "big": big, **way, **filled}
+        values = colours * top if kind == FLOAT else np.round(colours * top)
+        assert near(shown(tiff(values, photometric=2, **about)), colours), about
+        if not way.get("planar"):
+            assert near(shown(tiff(values[:, :, :1], photometric=1, **about)), RAMP), about
+            assert near(shown(tiff(values[:, :, :1], photometric=0, **about)), 1 - RAMP), about
+
+
+def test_a_bigtiff_with_the_highest_byte_first_has_palettes_profiles_and_orientation_too() -> None:
+    """Pillow does not know its head."""
+    indices = np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH, 1) % 256
+    palette = tuple(int(v) * 257 for v in np.random.default_rng(0).integers(0, 256, 768))
+    wanted = (np.asarray(palette).reshape(3, 256).T // 257)[indices[:, :, 0]]
+    for deflate in (False, True):
+        found = [
+            shown(tiff(indices, bits=8, photometric=3, deflate=deflate, order=order, big=big, more={320: (3, palette)}))
+            for order, big in (("<", False), (">", False), ("<", True), (">", True))
+        ]
+        for each in found:
+            np.testing.assert_array_equal(each, wanted)
+    turned = shown(tiff(indices, bits=8, order=">", big=True, more={274: (3, (6,))}))
+    np.testing.assert_array_equal(turned[:, :, 0], np.rot90(indices[:, :, 0], -1))
+    with_profile = tiff(indices, bits=8, order=">", big=True, more={34675: (7, tuple(b"profile"))})
+    assert open_picture(io.BytesIO(with_profile)).info["icc_profile"] == b"profile"
+    ink = np.repeat(indices, 4, 2)
+    assert shown(tiff(ink, bits=8, photometric=5, order=">", big=True)).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_several_pages_are_noted_whoever_reads_the_file(bits: int, order: str, big: bool) -> None:
+    values = np.round(RAMP * ((1 << bits) - 1))[:, :, None]
+    for pages, photometric in itertools.product((1, 2, 3), (0, 1)):
+        content = tiff(values, bits=bits, photometric=photometric, order=order, big=big, pages=pages)
+        assert (SEVERAL in open_picture(io.BytesIO(content)).info) == (pages > 1), (pages, photometric)
+        assert near(shown(content), RAMP if photometric else 1 - RAMP)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_depth_below_16_bits_is_full_where_the_file_says_so(samples: int, order: str) -> None:
+    """MaxSampleValue 4095: 12 bits in 16 are no black picture. What is no such depth is statistics, and counts for nothing."""
+    values = np.repeat(np.round(RAMP * 4095)[:, :, None], samples, 2)
+    about: dict[str, Any] = {"bits": 16, "order": order, "photometric": 2 if samples > 2 else 1}
+    if samples in (2, 4):
+        values[:, :, -1] = 4095
+        about["extra"] = 2
+    for tag in ((4095,) * samples, (4095,)):
+        assert near(shown(tiff(values, **about, more={281: (3, tag)})), RAMP), tag
+    for number in (255, 4000, 65535):
+        found = shown(tiff(values, **about, more={281: (3, (number,) * samples)}))
+        assert near(found, shown(tiff(values, **about)) / 255), number
+    with_alpha = np.stack([np.round(RAMP * 1023), np.full((HEIGHT, WIDTH), 65535)], -1)
+    assert near(shown(tiff(with_alpha, bits=16, order=order, extra=2, more={281: (3, (1023, 65535))})), RAMP)
+
+
+def test_pillows_limit_of_pixels_counts_no_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.stack([RAMP, RAMP, RAMP], -1)
+    content = tiff(values, bits=64, kind=FLOAT, photometric=2)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", WIDTH * HEIGHT)
+    assert near(shown(content), values)

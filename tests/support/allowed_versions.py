@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TESTS = ("test_preprocess", "test_png", "test_tiff", "test_colour", "test_walk", "test_shipped")
+TESTS = ("test_preprocess", "test_png", "test_jpeg", "test_tiff", "test_colour", "test_memory", "test_walk", "test_shipped")
 """Of tests/runtime: those that need no more than the base install."""
 
 
