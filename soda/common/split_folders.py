@@ -51,3 +51,23 @@ def find_split_folders(paths: Sequence[str]) -> SplitFolders | None:
         if found["train"] and len(found) > 1 and found.total() >= _LEAST * len(paths):
             return SplitFolders(depth)
     return None
+
+
+def labels_by_folder(names: Sequence[str]) -> dict[str, str]:
+    """The first sub-folder of each picture by its relative path, folders called as splits passed over; none of pictures that lie
+    in no other."""
+    splits = find_split_folders(names)
+    if splits is None and all("/" in name and kind_of(name.split("/", 1)[0]) for name in names):
+        splits = SplitFolders(0)  # train alone, say
+    inner = {name: splits.without(name) if splits else name for name in names}
+    if splits and splits.depth and len({name.split("/", splits.depth)[0] for name in names}) == 1:
+        inner = {name: path.split("/", splits.depth)[-1] for name, path in inner.items()}  # images/train/cat: no label is images
+    return {name: path.split("/", 1)[0] for name, path in inner.items() if "/" in path}
+
+
+def plain_labels(names: Sequence[str]) -> dict[str, str]:
+    """`labels_by_folder` where these look like labels: each picture has one, and there are two or more, and at most half as many
+    as pictures; else none."""
+    labels = labels_by_folder(names)
+    kinds = len(set(labels.values()))
+    return labels if len(labels) == len(names) and 2 <= kinds <= max(2, len(names) / 2) else {}
