@@ -23,6 +23,7 @@ from typing import Any, Self
 from flows.code_stamp import is_stamped, sources, stamp
 from flows.ending import end_group
 from flows.killed import describe, signal_of
+from flows.proxies import given_back
 from flows.relay import Relay
 from soda.common.errors import SodaError
 from soda.common.safekeeping import keep_copies
@@ -55,7 +56,7 @@ class StageResult:
 
 def _environment() -> dict[str, str]:
     quiet = {"DVC_NO_ANALYTICS": "1", "GX_ANALYTICS_ENABLED": "false", "PYTHONUNBUFFERED": "1"}
-    return {**os.environ, **quiet, "SODA_PYTHON": sys.executable}
+    return {**given_back(os.environ), **quiet, "SODA_PYTHON": sys.executable}
 
 
 def allow_without_git(root: Path) -> bool:
