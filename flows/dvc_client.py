@@ -59,19 +59,6 @@ def _environment() -> dict[str, str]:
     return {**given_back(os.environ), **quiet, "SODA_PYTHON": sys.executable}
 
 
-def allow_without_git(root: Path) -> bool:
-    """Where there is no Git folder, tell DVC so in .dvc/config.local, which is this copy's alone. Returns whether that was new.
-
-    An archive of the project (`git archive`, GitHub's ZIP) says so by itself in .dvc/config.
-    """
-    local = root / ".dvc/config.local"
-    said = any(path.is_file() and "no_scm = true" in path.read_text(encoding="utf-8") for path in (local, root / ".dvc/config"))
-    if said or (root / ".git").exists() or local.exists() or not local.parent.is_dir():
-        return False
-    local.write_text("[core]\n    no_scm = true\n", encoding="utf-8")
-    return True
-
-
 class Dvc:
     """DVC at work in the project `root`; a context manager, which ends its process.
 

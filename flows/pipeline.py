@@ -19,7 +19,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed, State
 
 from flows.artifacts import publish
-from flows.dvc_client import Dvc, StageError, StageResult, allow_without_git
+from flows.dvc_client import Dvc, StageError, StageResult
 from flows.folder import require_hashable
 from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen, declared_stages
 from flows.leftovers import sweep
@@ -35,6 +35,7 @@ from soda.common.errors import SodaError
 from soda.common.safekeeping import mend
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
 from soda.layout import HTML
+from soda.projects.without_git import allow_without_git
 
 HOUR = 3600.0
 TIMEOUTS = {"prepare": 12 * HOUR, "train": 14 * 24 * HOUR, "evaluate": 12 * HOUR}

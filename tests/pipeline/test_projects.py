@@ -18,6 +18,7 @@ from soda.projects import ProjectError, project
 from soda.projects.template import template_files
 from tests.support.own_projects import AUTHOR, ROOT, album, run
 
+DVC = (sys.executable, "-m", "dvc")
 QUIETLY = ("--quiet", "--no-deps", "--no-index", "--ignore-installed")  # the package may be installed beside what it depends on
 
 
@@ -97,6 +98,40 @@ def test_a_checkout_is_left_alone_and_no_project_is_named(tmp_path: Path, capsys
             main(["new", *arguments])
         assert says in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def without_git(folder: Path) -> str:
+    """A PATH with all that the usual one has, but Git."""
+    folder.mkdir()
+    for place in map(Path, os.environ["PATH"].split(os.pathsep)):
+        for program in place.iterdir() if place.is_dir() else ():
+            if not program.name.startswith("git") and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    return str(folder)
+
+
+def test_dvc_works_in_a_project_that_was_made_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", without_git(tmp_path / "bin"))
+    assert shutil.which("git") is None
+    main(["new", str(tmp_path / "a"), "--folder", str(album(tmp_path / "album")), "--set", "dataset.image_size=16"])
+    assert not (tmp_path / "a/.git").exists()
+    run(*DVC, "remote", "add", "-d", "store", tmp_path / "store", cwd=tmp_path / "a")
+    run(*DVC, "repro", "-q", "fetch", cwd=tmp_path / "a")
+    run(*DVC, "push", "-q", cwd=tmp_path / "a")
+    assert list((tmp_path / "store/files/md5").rglob("*.dir"))
+
+
+def test_an_unpacked_archive_runs(tmp_path: Path) -> None:
+    """As GitHub's ZIP brings it: no .git, what .gitattributes exports written out."""
+    leave = [f":(exclude){name}" for name in ("zoo", "docs", "tests", "apps", "reports", "benchmarks", "dvc.lock")]
+    tree = run("git", "stash", "create", cwd=ROOT).strip() or "HEAD"  # with what is not committed
+    run("git", "archive", "-o", tmp_path / "a.tar", tree, ".", *leave, cwd=ROOT)
+    shutil.unpack_archive(tmp_path / "a.tar", tmp_path / "a")
+    assert "\n    no_scm = true\n" in (tmp_path / "a/.dvc/config").read_text()
+    overrides = ["dataset=folder", f"dataset.path={album(tmp_path / 'album')}", "dataset.image_size=16"]
+    run(sys.executable, "-m", "soda", "compose", *overrides, cwd=tmp_path / "a", python_path=str(tmp_path / "a"))
+    run(*DVC, "repro", "-q", "fetch", cwd=tmp_path / "a", python_path=str(tmp_path / "a"))
+    assert (tmp_path / "a/data/raw").is_dir() and "fetch" in (tmp_path / "a/dvc.lock").read_text()
 
 
 @pytest.mark.slow
