@@ -1,8 +1,8 @@
 """Proxies that a person's environment names: none on the way to this machine itself, and none that Prefect's client cannot use.
 
-That client ends at its start where a proxy is of another kind than HTTP, although it would not be asked (SOCKS without the package
-socksio, `socks://` as desktops write it). Such a one is set aside, and given back to stages and commands: their programs may
-know it.
+That client ends at its start where a proxy is of another kind than HTTP, although it would not be asked (SOCKS without the
+package socksio, `socks://` as desktops write it). Such a one is set aside, and given back to stages and commands: their
+programs may know it.
 """
 
 from __future__ import annotations

@@ -54,9 +54,9 @@ def _compare(args: argparse.Namespace) -> None:
     found = compare(a, b, args.k)
     labels = _labels(args, found.files)
     print("\n".join(_figures(found, labels, str(args.a), str(args.b))), file=sys.stderr)
-    for name, side in (("A", a), ("B", b)):
-        if alone := len(side.files) - len(found.files):
-            print(f"  only in {name}, and left out: {alone:,}", file=sys.stderr)
+    for which, table in (("A", a), ("B", b)):
+        if alone := len(table.files) - len(found.files):
+            print(f"  only in {which}, and left out: {alone:,}", file=sys.stderr)
     paths = {name: a.path(row) for row, name in enumerate(a.files)}
     sections, rows = [], []
     for row in found.most_moved(args.number):

@@ -39,9 +39,7 @@ def add_commands(commands: Any) -> None:
     looking = commands.add_parser("drift", help="hold a sample, or a folder of pictures, to a reference")
     looking.add_argument("reference", type=Path, metavar="REFERENCE", help="what `soda reference` wrote")
     looking.add_argument("sample", type=Path, metavar="SAMPLE", help="an .npz of `soda serve --sample`, or a folder of pictures")
-    looking.add_argument(
-        "-o", "--output", type=Path, help=f"the page ({PAGE}); drift.json beside it"
-    )
+    looking.add_argument("-o", "--output", type=Path, help=f"the page ({PAGE}); drift.json beside it")
     looking.add_argument("--rate", type=float, default=0.05, help="of false alarms, of all comparisons together (0.05)")
     looking.add_argument("--encoder", type=Path, default=ENCODER, help=f"for a folder: {ENCODER} by default")
     looking.add_argument("--most", type=int, default=2000, help="pictures of a folder, drawn at random (2000)")

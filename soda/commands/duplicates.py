@@ -19,9 +19,12 @@ NOTES = {"keep": "stays", "exact": "exact copy", "near": "near copy", "link": "t
 
 
 def add_commands(commands: Any) -> None:
-    command = commands.add_parser("duplicates", help="pictures that are there twice, exactly or nearly, or are only alike",
+    command = commands.add_parser(
+        "duplicates",
+        help="pictures that are there twice, exactly or nearly, or are only alike",
         description="Each line is the number of a group, and a picture of it. Pictures that are only similar are among them, and "
-        "the lines do not mark these: --kinds does, the contact sheet does, and --plan leaves them where they are.")
+        "the lines do not mark these: --kinds does, the contact sheet does, and --plan leaves them where they are.",
+    )
     add_target(command)
     command.add_argument("--threshold", type=float, default=0.98, help="cosine from which two are looked at (0.98)")
     command.add_argument(

@@ -13,6 +13,7 @@ from soda.vectors import VectorsError
 from soda.vectors.index import neighbours_within
 from soda.vectors.store import Vectors
 
+
 @dataclass(frozen=True)
 class Comparison:
     """near: of each encoder the k nearest others of each picture, (n, k); shared: the share of them that both name, (n,); chance:
