@@ -33,9 +33,9 @@ from flows.server import project_server
 from flows.stopping import leave, stop_by_signal, stopped
 from soda.common.errors import SodaError
 from soda.common.safekeeping import mend
+from soda.common.without_git import allow_without_git
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
 from soda.layout import HTML
-from soda.projects.without_git import allow_without_git
 
 HOUR = 3600.0
 TIMEOUTS = {"prepare": 12 * HOUR, "train": 14 * 24 * HOUR, "evaluate": 12 * HOUR}

@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 
 from soda.common.files import whole_file, write_json
+from soda.common.without_git import allow_without_git
 from soda.layout import DATA, MODELS, REPORTS
 from soda.projects import ProjectError
 from soda.projects.template import DVC_CONFIG, DVC_IGNORED, GITIGNORE, README, template_files
-from soda.projects.without_git import allow_without_git
 
 NOTED = Path("conf/package.json")
 """What each file was when it came from the package; kept by Git, so that every clone knows."""

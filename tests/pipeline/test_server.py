@@ -23,7 +23,7 @@ from flows.password import FILE, headers, make_password, read_password
 from flows.proxies import KEPT, bypass_proxy, bypassing, given_back
 from flows.server import answers_for, require_prefect
 from flows.temporary_server import ServerError
-from soda.projects.without_git import allow_without_git
+from soda.common.without_git import allow_without_git
 from tests.support.scratch_project import PROJECT
 
 
