@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.ending import end_group
+from flows.proxies import given_back
 from flows.relay import Relay
 from soda.common.errors import SodaError
 
@@ -30,7 +31,7 @@ def run_soda(arguments: list[str], root: Path, log: Callable[[str], None]) -> No
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "soda", *arguments],
         cwd=root,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**given_back(os.environ), "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

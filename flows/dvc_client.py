@@ -23,6 +23,7 @@ from typing import Any, Self
 from flows.code_stamp import is_stamped, sources, stamp
 from flows.ending import end_group
 from flows.killed import describe, signal_of
+from flows.proxies import given_back
 from flows.relay import Relay
 from soda.common.errors import SodaError
 from soda.common.safekeeping import keep_copies
@@ -55,20 +56,7 @@ class StageResult:
 
 def _environment() -> dict[str, str]:
     quiet = {"DVC_NO_ANALYTICS": "1", "GX_ANALYTICS_ENABLED": "false", "PYTHONUNBUFFERED": "1"}
-    return {**os.environ, **quiet, "SODA_PYTHON": sys.executable}
-
-
-def allow_without_git(root: Path) -> bool:
-    """Where there is no Git folder, tell DVC so in .dvc/config.local, which is this copy's alone. Returns whether that was new.
-
-    An archive of the project (`git archive`, GitHub's ZIP) says so by itself in .dvc/config.
-    """
-    local = root / ".dvc/config.local"
-    said = any(path.is_file() and "no_scm = true" in path.read_text(encoding="utf-8") for path in (local, root / ".dvc/config"))
-    if said or (root / ".git").exists() or local.exists() or not local.parent.is_dir():
-        return False
-    local.write_text("[core]\n    no_scm = true\n", encoding="utf-8")
-    return True
+    return {**given_back(os.environ), **quiet, "SODA_PYTHON": sys.executable}
 
 
 class Dvc:

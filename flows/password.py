@@ -46,6 +46,11 @@ def headers(password: str | None, url: str) -> dict[str, str]:
     """What a request to a server at `url` shows; nothing to a process of another user that listens on our port."""
     if password is None or not _own_process(urlsplit(url).port or 80):
         return {}
+    return basic(password)
+
+
+def basic(password: str) -> dict[str, str]:
+    """The header that shows an auth string."""
     return {"Authorization": f"Basic {base64.b64encode(password.encode()).decode()}"}
 
 

@@ -19,7 +19,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed, State
 
 from flows.artifacts import publish
-from flows.dvc_client import Dvc, StageError, StageResult, allow_without_git
+from flows.dvc_client import Dvc, StageError, StageResult
 from flows.folder import require_hashable
 from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen, declared_stages
 from flows.leftovers import sweep
@@ -33,6 +33,7 @@ from flows.server import project_server
 from flows.stopping import leave, stop_by_signal, stopped
 from soda.common.errors import SodaError
 from soda.common.safekeeping import mend
+from soda.common.without_git import allow_without_git
 from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
 from soda.layout import HTML
 

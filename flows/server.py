@@ -12,16 +12,19 @@ import json
 import os
 import shlex
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
+from typing import Any
 
 from prefect.logging import get_logger
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_CLOUD_API_URL, PREFECT_HOME, temporary_settings
 
-from flows.password import FILE, headers, make_password, read_password
+from flows.password import FILE, basic, headers, make_password, read_password
+from flows.proxies import bypass_proxy, bypassing
 from flows.temporary_server import ServerError, temporary_server
 from soda.common.files import write_json
 
@@ -29,18 +32,7 @@ logger = get_logger("flows")
 
 FIRST_PORT, PORTS = 4200, 100
 
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 _MOST = 1 << 20  # bytes of an answer: what listens there may be anything, and talk for ever
-
-
-def bypass_proxy() -> None:
-    """Have this process and those that it starts reach this machine itself without the proxy of HTTP_PROXY and its like."""
-    for name in ("no_proxy", "NO_PROXY"):  # which of the two is read differs from program to program
-        named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        hosts = [host.strip() for host in named.split(",") if host.strip()]
-        os.environ[name] = ",".join([*hosts, *(host for host in LOOPBACK if host not in hosts)])
 
 
 def answers_for(url: str, home: Path) -> bool:
@@ -55,13 +47,41 @@ def answers_for(url: str, home: Path) -> bool:
         return False  # another service, or none
 
 
+def require_prefect(url: str) -> None:
+    """Raise ServerError, with the reason, where no Prefect server answers at `url`, or not to us."""
+    if url.startswith(PREFECT_CLOUD_API_URL.value()):
+        return  # it has other ways to say so
+    try:
+        if _answer(f"{url.rstrip('/')}/health", {}) is not True:
+            raise ServerError(f"PREFECT_API_URL={url}: what answers there is no Prefect server")
+        password = PREFECT_API_AUTH_STRING.value()
+        if not isinstance(_answer(f"{url.rstrip('/')}/admin/version", basic(password) if password else {}), str):
+            raise ServerError(f"PREFECT_API_URL={url}: what answers there is no Prefect server")
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            raise ServerError(f"PREFECT_API_URL={url}: it asks for another password than PREFECT_API_AUTH_STRING has") from None
+        raise ServerError(f"PREFECT_API_URL={url}: what answers there is no Prefect server ({error})") from None
+    except OSError as error:
+        raise ServerError(f"PREFECT_API_URL={url}: nothing answers there ({getattr(error, 'reason', error)})") from None
+    except (ValueError, RecursionError, http.client.HTTPException) as error:
+        said = str(error).splitlines() or [type(error).__name__]
+        raise ServerError(f"PREFECT_API_URL={url}: what answers there is no Prefect server ({said[0][:99]})") from None
+
+
+def _answer(url: str, shown: dict[str, str]) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=shown), timeout=10) as answer:
+        return json.loads(answer.read(_MOST))
+
+
 def project_url() -> str | None:
     """The address of this project's own server (`make server`) when it is up, or the one that a person named in PREFECT_API_URL.
 
-    Another project's server that happens to listen at the usual port is not this project's.
+    Another project's server that happens to listen at the usual port is not this project's. Raises ServerError where no Prefect
+    server answers at the address that a person named.
     """
     bypass_proxy()
     if named := os.environ.get("PREFECT_API_URL"):
+        require_prefect(named)
         return named
     home = PREFECT_HOME.value()
     try:
@@ -138,7 +158,8 @@ def main(arguments: list[str]) -> int:
         return 1
     if arguments[:1] == ["env"]:
         password = os.environ.get("PREFECT_API_AUTH_STRING") or read_password(PREFECT_HOME.value()) or ""
-        sys.stdout.write(f"export PREFECT_API_URL={shlex.quote(url)} PREFECT_API_AUTH_STRING={shlex.quote(password)}\n")
+        exported = {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": password, **bypassing()}
+        sys.stdout.write(f"export {' '.join(f'{name}={shlex.quote(value)}' for name, value in exported.items())}\n")
         return 0
     sys.stdout.write(f"{url}\n")
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -111,8 +112,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--delete", action="store_true")
     given = parser.parse_args(arguments)
     stop_by_signal()
-    with project_server():
-        state = tidy(given.days, given.artifacts, given.cache, given.delete, return_state=True)
+    try:
+        with project_server():
+            state = tidy(given.days, given.artifacts, given.cache, given.delete, return_state=True)
+    except SodaError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     return 0 if state.is_completed() else 1
 
 

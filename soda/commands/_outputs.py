@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from soda.common.errors import InputError
-from soda.common.files import whole_file
+from soda.common.files import require_writable, whole_file
 from soda.inference.image_io import give, read_pictures, to_pil
 from soda.inference.soda import SODA
 from soda.viz.animation import SUFFIXES as ANIMATIONS
@@ -23,11 +23,12 @@ FRAMES = (*ANIMATIONS, *SUFFIXES)
 
 
 def target_of(path: Path, inputs: Sequence[Path], suffixes: Sequence[str]) -> Path:
-    """`path`, checked before any work: of a format that can be written, and none of the inputs."""
+    """`path`, checked before any work: of a format that can be written, none of the inputs, and where this can be written."""
     if path.suffix.lower() not in suffixes:
         raise InputError(f"{path}: cannot be written; it must be one of {', '.join(dict.fromkeys(suffixes))}")
     if path.resolve() in {file.resolve() for file in inputs}:
         raise InputError(f"{path}: this is one of the pictures given; it is not overwritten")
+    require_writable(path)
     return path
 
 

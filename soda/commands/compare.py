@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soda.commands._encoders import add_encoder, add_vectors, open_encoder
-from soda.commands._sheets import add_sheet, sheet_of, show
+from soda.commands._sheets import add_sheet, attempt, sheet_of, show
 from soda.commands._targets import embedded
 from soda.common.checks import whole_number
 from soda.common.errors import InputError
 
 if TYPE_CHECKING:
+    from soda.runtime import Encoder
     from soda.vectors.compare import Comparison
     from soda.vectors.store import Vectors
 
@@ -38,18 +40,23 @@ def _compare(args: argparse.Namespace) -> None:
     from soda.common.files import require_writable
     from soda.vectors.compare import compare
     from soda.vectors.sheet import Section, Shown
+    from soda.vectors.store import Vectors
 
     whole_number("-k", args.k, 1)
     whole_number("--number", args.number, 1)
     sheet_of(args)
     if args.csv:
         require_writable(args.csv)
-    a, b = _vectors_of(args.a, args), _vectors_of(args.b, args)
+    sides = [_table_or_encoder(which, args) for which in (args.a, args.b)]
+    if args.labels:  # what is wrong with them is said before the work
+        _labels(args, _names_of(sides, args))
+    a, b = (side if isinstance(side, Vectors) else _made_by(side, args) for side in sides)
     found = compare(a, b, args.k)
     labels = _labels(args, found.files)
     print("\n".join(_figures(found, labels, str(args.a), str(args.b))), file=sys.stderr)
-    if args.csv:
-        _write(args.csv, found)
+    for which, table in (("A", a), ("B", b)):
+        if alone := len(table.files) - len(found.files):
+            print(f"  only in {which}, and left out: {alone:,}", file=sys.stderr)
     paths = {name: a.path(row) for row, name in enumerate(a.files)}
     sections, rows = [], []
     for row in found.most_moved(args.number):
@@ -62,18 +69,19 @@ def _compare(args: argparse.Namespace) -> None:
         sections.append(Section(name, shown))
     agree = f"{found.shared.mean():.2f} of the {found.k} nearest are the same, {found.chance:.2f} by chance"
     about = f"A: {args.a}. B: {args.b}. {len(found.files):,} pictures: {agree}. Those whose neighbours changed most, first."
-    show(args, "Comparison", about, sections, rows)
+    failed = attempt(args.csv, "table", lambda: _write(args.csv, found)) if args.csv else ""
+    show(args, "Comparison", about, sections, rows, [failed])
 
 
-def _vectors_of(which: Path, args: argparse.Namespace) -> Vectors:
-    """Of a table what it holds; else what this encoder makes of the folder."""
+def _table_or_encoder(which: Path, args: argparse.Namespace) -> Vectors | Encoder:
+    """Of a table what it holds, else the encoder, opened."""
     from soda.vectors.store import SUFFIXES, read_vectors
 
     if which.suffix in SUFFIXES:
         return read_vectors(which)
     if args.target is None:
         raise InputError(f"{which}: an encoder needs a folder of pictures behind A and B; tables of vectors need none")
-    return embedded(open_encoder(argparse.Namespace(**{**vars(args), "encoder": _encoder_in(which)})), args)
+    return open_encoder(argparse.Namespace(**{**vars(args), "encoder": _encoder_in(which)}))
 
 
 def _encoder_in(which: Path) -> Path:
@@ -86,17 +94,37 @@ def _encoder_in(which: Path) -> Path:
     return inside if inside.exists() else beside
 
 
+def _made_by(encoder: Encoder, args: argparse.Namespace) -> Vectors:
+    """What an encoder makes of the folder, under the names that a table of it has."""
+    from soda.runtime.names import printable
+    from soda.vectors.store import Vectors
+
+    made = embedded(encoder, args)
+    return Vectors([printable(name) for name in made.files], made.z, made.origin)
+
+
+def _names_of(sides: Sequence[Vectors | Encoder], args: argparse.Namespace) -> list[str]:
+    """Names of the pictures that will be compared, the unreadable ones among them, before anything is embedded."""
+    from soda.runtime import pictures_in
+    from soda.runtime.names import printable
+    from soda.vectors.store import Vectors
+
+    tables = [side for side in sides if isinstance(side, Vectors)]
+    names = [set(table.files) for table in tables]
+    if len(tables) < len(sides):
+        names.append({printable(name) for name in pictures_in(args.target)})
+    return sorted(set.intersection(*names))
+
+
 def _labels(args: argparse.Namespace, files: list[str]) -> list[str] | None:
+    from soda.common.name_tables import Column, read_labels, require_all
     from soda.vectors.compare import labels_of
 
     if not args.labels:
         return labels_of(files)
-    with args.labels.open(encoding="utf-8", newline="") as file:
-        known = {row.get("file"): row.get("label") for row in csv.DictReader(file)}
-    labels = [known.get(name) or "" for name in files]
-    if not all(labels):
-        raise InputError(f"{args.labels}: no label of {files[labels.index('')]}; its columns must be file and label")
-    return labels
+    labels = read_labels(args.labels, files, file=Column("file"), label=Column("label"))
+    require_all(args.labels, labels, files)
+    return [labels.by_name[name] for name in files]
 
 
 def _figures(found: Comparison, labels: list[str] | None, a: str, b: str) -> list[str]:

@@ -50,9 +50,9 @@ def _reconstruct(args: argparse.Namespace) -> None:
     targets = targets_of(args, "reconstruction")
     originals = as_array(model, args.pictures)
     drawn = model.reconstruct(args.pictures, exact=args.exact, **args.drawing)
-    write_each(targets, drawn, originals, args)
     for path, mine, theirs in zip(args.pictures, drawn, originals, strict=True):
         print(f"{path}: {_psnr(mine, theirs):.1f} dB")
+    write_each(targets, drawn, originals, args)  # last: a full disk costs no line
 
 
 def _interpolate(args: argparse.Namespace) -> None:

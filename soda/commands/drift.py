@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from soda.commands._sheets import attempt, end, try_first
 from soda.common.checks import whole_number
 from soda.common.errors import InputError
 from soda.layout import ENCODER, PREPARED
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from soda.runtime import Encoder
     from soda.vectors.sheet import Shown
 
+PAGE = "drift.html"
 _SHOWN = 60  # pictures of the report
 
 
@@ -37,9 +39,7 @@ def add_commands(commands: Any) -> None:
     looking = commands.add_parser("drift", help="hold a sample, or a folder of pictures, to a reference")
     looking.add_argument("reference", type=Path, metavar="REFERENCE", help="what `soda reference` wrote")
     looking.add_argument("sample", type=Path, metavar="SAMPLE", help="an .npz of `soda serve --sample`, or a folder of pictures")
-    looking.add_argument(
-        "-o", "--output", type=Path, default=Path("drift.html"), help="the page (drift.html); drift.json beside it"
-    )
+    looking.add_argument("-o", "--output", type=Path, help=f"the page ({PAGE}); drift.json beside it")
     looking.add_argument("--rate", type=float, default=0.05, help="of false alarms, of all comparisons together (0.05)")
     looking.add_argument("--encoder", type=Path, default=ENCODER, help=f"for a folder: {ENCODER} by default")
     looking.add_argument("--most", type=int, default=2000, help="pictures of a folder, drawn at random (2000)")
@@ -53,12 +53,14 @@ def _open(path: Path) -> Encoder:
 
 
 def _reference(args: argparse.Namespace) -> None:
+    from soda.common.files import require_writable
     from soda.data.dataset import PreparedData
     from soda.monitor import MonitorError
     from soda.monitor.sample import seen_by
     from soda.monitor.watch import LEAST_REFERENCE
 
     whole_number("--most", args.most, 1)
+    require_writable(args.output)
     encoder, data = _open(args.encoder), PreparedData(args.prepared)
     splits = [data.split(name) for name in (("val", "test") if args.split == "both" else (args.split,))]
     if sum(map(len, splits)) < LEAST_REFERENCE:  # one that is too small would be kept, and never serve
@@ -83,19 +85,26 @@ def _drift(args: argparse.Namespace) -> None:
     from soda.monitor.sample import read_sample
     from soda.monitor.watch import Watch
 
-    if args.output.suffix.lower() != ".html":
-        raise InputError(f"{args.output}: cannot be written; the page is an .html file")
-    reference = read_sample(args.reference)
+    page: Path = args.output or Path(PAGE)
+    facts = page.with_suffix(".json")
+    if page.suffix.lower() != ".html":
+        raise InputError(f"{page}: cannot be written; the page is an .html file")
+    for path, what in ((page, "page"), (facts, "table")):
+        try_first(path, what)
+    watch = Watch(read_sample(args.reference), rate=args.rate)
     sample = _of_folder(args.sample, args.encoder, args.most) if args.sample.is_dir() else read_sample(args.sample)
-    found = Watch(reference, rate=args.rate).judge(sample)
+    found = watch.judge(sample)
     about = _about(found, sample)
-    write_json(args.output.with_suffix(".json"), found.as_dict() | {"about": about, "seen": sample.seen})
-    _page(args.output, found, sample, about)
+    failed = [
+        attempt(facts, "table", lambda: write_json(facts, found.as_dict() | {"about": about, "seen": sample.seen})),
+        attempt(page, "page", lambda: _page(page, found, sample, about)),
+    ]
     print(about)
     for each in found.comparisons:
         print(f"{'ALARM' if each.alarm else 'ok'}\t{each.name}\t{each.value:.4g}\tusual {each.usual:.4g}\tp {each.p:.4g}")
     for name, value in found.details.items():
         print(f"\t{name}\t{value:.4g}")
+    end(args, failed, asked=args.output is not None)
 
 
 def _about(found: Judgement, sample: Sample) -> str:

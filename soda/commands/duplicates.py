@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soda.commands._sheets import add_sheet, pixel_limit, sheet_of, show
+from soda.commands._sheets import add_sheet, attempt, pixel_limit, sheet_of, show
 from soda.commands._targets import add_method, add_target, vectors_in
 
 if TYPE_CHECKING:
@@ -19,7 +19,12 @@ NOTES = {"keep": "stays", "exact": "exact copy", "near": "near copy", "link": "t
 
 
 def add_commands(commands: Any) -> None:
-    command = commands.add_parser("duplicates", help="pictures that are there twice, exactly or nearly, or are only alike")
+    command = commands.add_parser(
+        "duplicates",
+        help="pictures that are there twice, exactly or nearly, or are only alike",
+        description="Each line is the number of a group, and a picture of it. Pictures that are only similar are among them, and "
+        "the lines do not mark these: --kinds does, the contact sheet does, and --plan leaves them where they are.",
+    )
     add_target(command)
     command.add_argument("--threshold", type=float, default=0.98, help="cosine from which two are looked at (0.98)")
     command.add_argument(
@@ -41,7 +46,7 @@ def add_commands(commands: Any) -> None:
 
 def _duplicates(args: argparse.Namespace) -> None:
     from soda.common.files import require_writable
-    from soda.vectors.copies import told_apart, write_plan
+    from soda.vectors.copies import told_apart
     from soda.vectors.sheet import Section
 
     sheet_of(args)
@@ -65,10 +70,15 @@ def _duplicates(args: argparse.Namespace) -> None:
     )
     if kinds["link"] or kinds["unread"]:
         about += f" {kinds['link']:,} are other names of a file, {kinds['unread']:,} cannot be read."
-    if args.plan:
-        files, size = write_plan(args.plan, groups)
-        print(f"{args.plan}: {files:,} files that could go, {size / 1e6:,.1f} MB; nothing was deleted", file=sys.stderr)
-    show(args, "Duplicates", about, sections, rows)
+    failed = attempt(args.plan, "plan", lambda: _plan(args.plan, groups)) if args.plan else ""
+    show(args, "Duplicates", about, sections, rows, [failed])
+
+
+def _plan(path: Path, groups: list[list[Member]]) -> None:
+    from soda.vectors.copies import write_plan
+
+    files, size = write_plan(path, groups)
+    print(f"{path}: {files:,} files that could go, {size / 1e6:,.1f} MB; nothing was deleted", file=sys.stderr)
 
 
 def _found(args: argparse.Namespace) -> Grouped:

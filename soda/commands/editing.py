@@ -81,20 +81,22 @@ def _show_directions(args: argparse.Namespace) -> None:
         names[key.strip()] = name or None
     if names and args.find:
         raise InputError("--find and --name exclude one another: look at what --find draws, then give names")
-    target = target_of(args.output or Path("attributes.png"), args.pictures, SUFFIXES)
+    drawn = bool(not args.name or args.pictures or args.output)
+    target = target_of(args.output or Path("attributes.png"), args.pictures, SUFFIXES) if drawn else None
     if names:
         model.name_directions(names)
     directions = _directions(args, model)
-    if not args.name or args.pictures or args.output:
+    for number, direction in enumerate(directions):
+        print(f"{number:3d}  {direction}")
+    if target:
         images = args.pictures or _some_images(args, model)
         shown: dict[int | str, float] = dict.fromkeys(range(min(args.top, len(directions))), 1.0)
         save(_strips(args, model, images, shown), target)
-    for number, direction in enumerate(directions):
-        print(f"{number:3d}  {direction}")
 
 
 def _directions(args: argparse.Namespace, model: SODA) -> Directions:
-    from soda.inference.directions import DirectionError, NoDirectionsError
+    from soda.common.files import require_writable
+    from soda.inference.directions import DirectionError, NoDirectionsError, directions_file
 
     try:
         known = model.directions
@@ -107,6 +109,7 @@ def _directions(args: argparse.Namespace, model: SODA) -> Directions:
     except DirectionError:  # a damaged file, or one of an earlier training
         if not args.find:
             raise
+    require_writable(directions_file(model.folder))
     return model.find_directions(z=_latents(args, model), seed=args.seed)
 
 

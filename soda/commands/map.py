@@ -38,6 +38,7 @@ def _map(args: argparse.Namespace) -> None:
         raise InputError(f"{args.output}: cannot be written; a map is an .html file")
     require_writable(args.output)
     vectors = vectors_in(args)
+    left_out = max(0, len(vectors.files) - args.most)
     rows = rows_at_most(vectors, args.most, args.seed)
     if len(rows) < len(vectors.files):
         vectors = Vectors([vectors.files[row] for row in rows], vectors.z[rows], vectors.origin)
@@ -47,5 +48,7 @@ def _map(args: argparse.Namespace) -> None:
     missing = write_map(args.output, Map(vectors, places, found, title), **pixel_limit(args))
     size = args.output.stat().st_size / 1e6
     print(f"{args.output}: {len(vectors.files):,} pictures, {size:,.1f} MB; open it in a browser")
+    if left_out:
+        print(f"{left_out:,} more are left out: those on it were drawn at random (--most; {MOST:,} at the most)", file=sys.stderr)
     if missing:
         print(f"{missing:,} pictures cannot be read: grey squares stand for them", file=sys.stderr)

@@ -30,6 +30,7 @@ def add_commands(commands: Any) -> None:
     command = commands.add_parser("run", help="all stages of the project in this folder, as `make pipeline` in a checkout")
     command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as of `soda compose`; none: those of the run before")
     command.add_argument("--from-stage", metavar="STAGE", help="leave the stages before it as they are")
+    command.add_argument("--until-stage", metavar="STAGE", help="end after it")
     command.add_argument("--force", action="store_true", help="run stages that are up to date, too")
     command.set_defaults(action=_run)
 
@@ -74,6 +75,7 @@ def _run(args: argparse.Namespace) -> None:
     own = {"PREFECT_HOME": str(Path(".prefect").resolve())}
     command = [sys.executable, "-m", "flows.pipeline", "--overrides", shlex.join(args.overrides)]
     command += ["--from-stage", args.from_stage] if args.from_stage else []
+    command += ["--until-stage", args.until_stage] if args.until_stage else []
     command += ["--force"] if args.force else []
     sys.stdout.flush()
     os.execve(sys.executable, command, {**os.environ, **QUIET, **own})

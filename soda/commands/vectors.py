@@ -28,7 +28,6 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "-o",
         "--output",
-        type=Path,
         help="vectors.parquet, or where pyarrow is missing vectors.npz; .npy, .faiss, lancedb:FOLDER or qdrant:FOLDER. The same "
         "command again embeds only what is new or changed, and goes on where it was interrupted",
     )
@@ -68,9 +67,9 @@ def add_commands(commands: Any) -> None:
 
 def _embed(args: argparse.Namespace) -> None:
     from soda.vectors.job import embed_folder
-    from soda.vectors.stores.choose import store_of
+    from soda.vectors.stores.choose import output_named, store_of
 
-    output = args.output or Path("vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
+    output = output_named(args.output or "vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
     chosen = args.normalize or (COMPARED if store_of(output).by_cosine else "none")
     normalize = None if chosen == "none" else chosen
     try:

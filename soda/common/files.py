@@ -52,6 +52,8 @@ def require_writable(path: Path) -> None:
     """Raise OSError now where `whole_file` could not write `path` later; nothing is left behind."""
     folder = path.parent
     with _named(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         while not folder.exists():  # it would be made
             folder = folder.parent
         if not folder.is_dir():

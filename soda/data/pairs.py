@@ -6,13 +6,14 @@ the target the source itself.
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from soda.common.errors import SodaError
+from soda.common.name_tables import Column, TableError, meant, read_rows, the_one_meant
 from soda.config import PairsConfig
 from soda.data.columns import SPLITS
 from soda.data.dataset import PreparedData, Split
@@ -151,7 +152,7 @@ def _bounds(changes: np.ndarray) -> np.ndarray:
 def _by_file(data: PreparedData, split: Split, config: PairsConfig) -> Partners:
     assert config.file is not None
     path = Path(config.file)
-    rows = _rows(path)
+    rows = _rows(path, data.column("id").tolist())
     where = data.find({name for _, *pair in rows for name in pair})
     sources, targets = [], []
     wrong: dict[str, list[str]] = {"unknown": [], "itself": [], "torn": []}
@@ -178,18 +179,20 @@ def _by_file(data: PreparedData, split: Split, config: PairsConfig) -> Partners:
     return Partners(anchors, pool, np.stack((start, stop, stop, stop), axis=1).astype(np.int64), config)
 
 
-def _rows(path: Path) -> list[tuple[int, str, str]]:
-    """(line, source, target) of a CSV file with these columns, UTF-8. Raises PairsError."""
+def _rows(path: Path, ids: Sequence[str]) -> list[tuple[int, str, str]]:
+    """(line, source, target) of a CSV file with these columns; what is written in another spelling of one of the `ids` as that.
+
+    Raises PairsError.
+    """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            columns = reader.fieldnames or []
-            for name in ("source", "target"):
-                if name not in columns:
-                    raise PairsError(f"{path}: no column {name!r}; its columns are {', '.join(columns) or 'none'}")
-            return [(reader.line_num, row["source"].strip(), row["target"].strip()) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise PairsError(f"views.pairs.file: {path} cannot be read ({error})") from None
+        rows = read_rows(path, Column("source"), Column("target"))
+        found = meant({entry for _, entries in rows for entry in entries}, ids)
+        return [
+            (line, the_one_meant(path, line, a, found) or a.strip(), the_one_meant(path, line, b, found) or b.strip())
+            for line, (a, b) in rows
+        ]
+    except TableError as error:
+        raise PairsError(f"views.pairs.file: {error}") from None
 
 
 def _refuse(path: Path, rows: list[str], what: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from soda.common.files import whole_file, write_json
+from soda.common.without_git import allow_without_git
 from soda.layout import DATA, MODELS, REPORTS
 from soda.projects import ProjectError
 from soda.projects.template import DVC_CONFIG, DVC_IGNORED, GITIGNORE, README, template_files
@@ -18,7 +19,8 @@ NOTED = Path("conf/package.json")
 
 
 def make_project(folder: Path) -> None:
-    """Lay out a new project in `folder`, which is made, with Git and DVC. params.yaml is left to whoever composes it.
+    """Lay out a new project in `folder`, which is made, with DVC, and with Git where that is installed. params.yaml is left to
+    whoever composes it.
 
     Raises ProjectError for a folder that holds anything already.
     """
@@ -36,6 +38,8 @@ def make_project(folder: Path) -> None:
         (folder / made).mkdir(exist_ok=True)
     if shutil.which("git"):
         _git(folder, "init", "--quiet")
+    else:
+        allow_without_git(folder)
 
 
 def commit(folder: Path) -> bool:

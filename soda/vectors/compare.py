@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from soda.common.split_folders import plain_labels
 from soda.vectors import VectorsError
 from soda.vectors.index import neighbours_within
 from soda.vectors.store import Vectors
-
-SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
-"""Folders that are no labels."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,9 @@ def compare(a: Vectors, b: Vectors, k: int = 10) -> Comparison:
 
 
 def labels_of(files: Sequence[str]) -> list[str] | None:
-    """The sub-folder of each file; None where a file lies in none, where all lie in one, or nearly each in its own."""
-    labels = [next((part for part in name.split("/")[:-1] if part.lower() not in SPLITS), "") for name in files]
-    kinds = set(labels)
-    return labels if "" not in kinds and 2 <= len(kinds) <= len(files) / 2 else None
+    """The sub-folder of each file, where these look like labels to `soda.data`, too; else None."""
+    labels = plain_labels(files)
+    return [labels[name] for name in files] if labels else None
 
 
 def label_figures(found: Comparison, labels: Sequence[str]) -> LabelFigures:

@@ -121,6 +121,14 @@ def test_a_file_pairs_in_its_direction_and_only_its_rows(data: PreparedData, tmp
     }
 
 
+def test_a_file_of_pairs_may_be_written_as_tables_of_labels_are(data: PreparedData, tmp_path: Path) -> None:
+    config = pair_file(tmp_path, "./p0007;p0003", ".\\p0002; p0005 ", header="\N{ZERO WIDTH NO-BREAK SPACE}source;target")
+    split = data.split("train")
+    partners = find_partners(data, split, config)
+    assert partners is not None
+    assert {(split.ids[i], split.ids[j]) for i, j in drawn(partners)} == {("p0007", "p0003"), ("p0002", "p0005")}
+
+
 @pytest.mark.parametrize(
     ("rows", "header", "message"),
     [
@@ -143,7 +151,7 @@ def test_a_bad_file_of_pairs_is_one_clear_error(
 
 
 def test_a_file_that_is_not_there_is_named(data: PreparedData) -> None:
-    with pytest.raises(PairsError, match=r"views\.pairs\.file: nowhere\.csv cannot be read"):
+    with pytest.raises(PairsError, match=r"views\.pairs\.file: nowhere\.csv: cannot be read \(no such file"):
         find_partners(data, data.split("train"), dataclasses.replace(ONE, by="file", file="nowhere.csv"))
 
 

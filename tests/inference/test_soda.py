@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -368,6 +369,47 @@ def test_the_commands_write_what_they_say(here: Path, capsys: pytest.CaptureFixt
     assert (here / "named.png").read_bytes() == (here / "edit.png").read_bytes()
     for name in ("sheet.png", "ring.png", "grid.png", "cuts.png", "strip.png", "shown.png"):
         assert min(Image.open(here / name).size) > 96
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["reconstruct", "a.png"],
+        ["reconstruct", "a.png", "b.png"],
+        ["interpolate", "a.png", "b.png"],
+        ["mix", "--style", "a.png", "--content", "b.png"],
+        ["edit", "a.png", "--direction", "1=1"],
+        ["edit", "a.png", "--direction", "1=1", "--strip"],
+        ["directions", "a.png", "--find"],
+    ],
+)
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_drawn(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    for name in ("reconstruct", "interpolate", "mix", "edit", "find_directions"):
+        monkeypatch.setattr(SODA, name, lambda *args, **settings: pytest.fail("it draws already"))
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        soda(*command, "-o", str(tmp_path / "file/below.png"))
+    assert f"{tmp_path / 'file/below.png'}: cannot be written (Not a directory)" in capsys.readouterr().err
+
+
+def test_a_full_disk_costs_no_line(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(old: object, new: object) -> None:
+        raise OSError(28, "No space left on device", str(old), None, str(new))
+
+    monkeypatch.setattr(os, "replace", refused)
+    for command, says in ((["reconstruct"], " dB"), (["directions", "--top", "1"], "change")):
+        with pytest.raises(SystemExit):
+            soda(*command, "a.png", "-o", "new.png")
+        said = capsys.readouterr()
+        assert says in said.out and "No space left on device" in said.err
+
+
+def test_names_are_given_where_nothing_can_be_drawn(here: Path) -> None:
+    (here / "attributes.png").mkdir()
+    soda("directions", "--name", "1=hat")
+    (here / "attributes.png").rmdir()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -16,8 +17,10 @@ import yaml
 from soda.cli import main
 from soda.projects import ProjectError, project
 from soda.projects.template import template_files
-from tests.support.own_projects import AUTHOR, ROOT, album, run
+from soda.runtime import Encoder
+from tests.support.own_projects import AUTHOR, MICRO, ROOT, album, run, start
 
+DVC = (sys.executable, "-m", "dvc")
 QUIETLY = ("--quiet", "--no-deps", "--no-index", "--ignore-installed")  # the package may be installed beside what it depends on
 
 
@@ -99,7 +102,42 @@ def test_a_checkout_is_left_alone_and_no_project_is_named(tmp_path: Path, capsys
     assert not (tmp_path / "new").exists()
 
 
+def without_git(folder: Path) -> str:
+    """A PATH with all that the usual one has, but Git."""
+    folder.mkdir()
+    for place in map(Path, os.environ["PATH"].split(os.pathsep)):
+        for program in place.iterdir() if place.is_dir() else ():
+            if not program.name.startswith("git") and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    return str(folder)
+
+
+def test_dvc_works_in_a_project_that_was_made_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", without_git(tmp_path / "bin"))
+    assert shutil.which("git") is None
+    main(["new", str(tmp_path / "a"), "--folder", str(album(tmp_path / "album")), "--set", "dataset.image_size=16"])
+    assert not (tmp_path / "a/.git").exists()
+    run(*DVC, "remote", "add", "-d", "store", tmp_path / "store", cwd=tmp_path / "a")
+    run(*DVC, "repro", "-q", "fetch", cwd=tmp_path / "a")
+    run(*DVC, "push", "-q", cwd=tmp_path / "a")
+    assert list((tmp_path / "store/files/md5").rglob("*.dir"))
+
+
+def test_an_unpacked_archive_runs(tmp_path: Path) -> None:
+    """As GitHub's ZIP brings it: no .git, what .gitattributes exports written out."""
+    leave = [f":(exclude){name}" for name in ("zoo", "docs", "tests", "apps", "reports", "benchmarks", "dvc.lock")]
+    tree = run("git", "stash", "create", cwd=ROOT).strip() or "HEAD"  # with what is not committed
+    run("git", "archive", "-o", tmp_path / "a.tar", tree, ".", *leave, cwd=ROOT)
+    shutil.unpack_archive(tmp_path / "a.tar", tmp_path / "a")
+    assert "\n    no_scm = true\n" in (tmp_path / "a/.dvc/config").read_text()
+    overrides = ["dataset=folder", f"dataset.path={album(tmp_path / 'album')}", "dataset.image_size=16"]
+    run(sys.executable, "-m", "soda", "compose", *overrides, cwd=tmp_path / "a", python_path=str(tmp_path / "a"))
+    run(*DVC, "repro", "-q", "fetch", cwd=tmp_path / "a", python_path=str(tmp_path / "a"))
+    assert (tmp_path / "a/data/raw").is_dir() and "fetch" in (tmp_path / "a/dvc.lock").read_text()
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_wheel_and_sdist_are_built_and_serve_outside_any_clone(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for name in run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0"):
@@ -141,6 +179,27 @@ def test_wheel_and_sdist_are_built_and_serve_outside_any_clone(tmp_path: Path) -
     run(environment / "bin/soda", "new", tmp_path / "p", "--folder", pictures, cwd=tmp_path, python_path=None)
     where = run(python, "-c", "import soda, flows; print(soda.__file__, flows.__file__)", cwd=tmp_path / "p", python_path=None)
     assert where.count(str(packages)) == 2
-    run(environment / "bin/soda", "code", cwd=tmp_path / "p", python_path=None)
-    run(environment / "bin/soda", "fetch", cwd=tmp_path / "p", python_path=None)
-    assert (tmp_path / "p/data/raw").is_dir()
+    shutil.rmtree(tmp_path / "p")
+    run_side_by_side(environment / "bin/soda", tmp_path)
+
+
+def run_side_by_side(soda: Path, folder: Path) -> None:
+    """`soda run` in three projects at once, outside any clone, behind a proxy that Prefect's client cannot use: in one of them to
+    the encoder and the page, in the others, which would only take longer, to the gate."""
+    pictures, dims = album(folder / "pictures of mine", 60), {"a": 9, "b": 15, "c d": 21}
+    for name, dim in dims.items():
+        settings = [*MICRO, f"model.latent_dim={dim}"]
+        run(soda, "new", folder / name, "--folder", pictures, "--set", *settings, cwd=folder, python_path=None)
+    elsewhere = {"ALL_PROXY": "socks5://127.0.0.1:9", "SODA_PYTHON": "", "PREFECT_API_URL": ""}
+    ends = {name: [] if name == "a" else ["--until-stage", "validate"] for name in dims}
+    runs = [start(soda, "run", *ends[name], cwd=folder / name, python_path=None, **elsewhere) for name in dims]
+    said = ["".join(each.communicate()) for each in runs]
+    assert [each.returncode for each in runs] == [0, 0, 0], "\n".join(said)
+    for name, dim in dims.items():
+        assert yaml.safe_load((folder / name / "params.yaml").read_text())["model"]["latent_dim"] == dim
+        verdict = json.loads((folder / name / "reports/validation.json").read_text())
+        assert verdict["success"] and verdict["rows"] == 60
+        changed = {line.rstrip(":") for line in run(*DVC, "status", cwd=folder / name).splitlines() if line.endswith(":")}
+        assert "prepare" not in changed and "validate" not in changed and ("train" in changed) == (name != "a"), changed
+    assert Encoder(folder / "a/models/encoder.onnx", threads=1).embed(pictures).shape == (60, 9)
+    assert (folder / "a/reports/index.html").stat().st_size > 10_000

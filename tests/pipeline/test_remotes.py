@@ -1,4 +1,4 @@
-"""Data goes to a remote and comes back from it alone: a folder, and a server that speaks S3."""
+"""Data and an encoder go to a remote and come back from it alone: a folder, and a server that speaks S3."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from soda.cli import main
 from soda.common.files import file_sha256
-from tests.support.own_projects import AUTHOR, album, run
+from soda.runtime import Encoder
+from tests.support.own_projects import AUTHOR, ROOT, album, run
 from tests.support.s3_server import KEYS, OWN, s3_server
 
 DVC = (sys.executable, "-m", "dvc")
@@ -82,3 +84,32 @@ def test_data_goes_to_s3_and_comes_back(tmp_path: Path, s3: str) -> None:
     listed = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="pictures")["Contents"]
     assert len(listed) >= len(made) and all(each["Key"].startswith("of/mine/files/md5/") for each in listed)
     comes_back(tmp_path, address, made)
+
+
+@pytest.mark.slow
+def test_an_encoder_goes_to_a_folder_and_comes_back_without_the_project(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stages stand in for real ones; the encoder is a shipped one, and DVC, Git and the remote are what they are."""
+    made, origin = project / "models/encoder.onnx", tmp_path / "origin.git"
+    made.unlink()
+    shutil.copy(ROOT / "zoo/emoji/encoder.onnx", made)
+    run("git", "init", "-q", cwd=project)
+    (project / ".dvc/config.local").unlink()
+    run(*DVC, "commit", "-f", "-q", "export", cwd=project)
+    run(*DVC, "remote", "add", "-d", "store", tmp_path / "store", cwd=project)
+    run(*DVC, "push", "-q", "export", cwd=project)
+    run("git", "add", "-A", cwd=project)
+    run("git", "commit", "-qm", "A model", cwd=project)
+    run("git", "clone", "-q", "--bare", project, origin, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shutil.rmtree(project)  # its cache with it
+    main(["new", str(tmp_path / "other")])
+    (tmp_path / "empty").mkdir()
+    run(*DVC, "get", "-q", f"file://{origin}", "models/encoder.onnx", cwd=tmp_path / "empty")
+    run(*DVC, "import", "-q", f"file://{origin}", "models/encoder.onnx", "-o", "theirs.onnx", cwd=tmp_path / "other")
+    shipped = Encoder(ROOT / "zoo/emoji/encoder.onnx", threads=1)
+    pictures = album(tmp_path / "album", 4)
+    for file in (tmp_path / "empty/encoder.onnx", tmp_path / "other/theirs.onnx"):
+        assert np.array_equal(Encoder(file, threads=1).embed(pictures), shipped.embed(pictures))
+    assert [each.name for each in (tmp_path / "empty").iterdir()] == ["encoder.onnx"]

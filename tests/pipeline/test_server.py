@@ -5,19 +5,25 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import socketserver
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
-from flows.dvc_client import allow_without_git
+from flows import dvc_client
 from flows.password import FILE, headers, make_password, read_password
-from flows.server import answers_for, bypass_proxy
+from flows.proxies import KEPT, bypass_proxy, bypassing, given_back
+from flows.server import answers_for, require_prefect
 from flows.temporary_server import ServerError
+from soda.common.without_git import allow_without_git
 from tests.support.scratch_project import PROJECT
 
 
@@ -72,6 +78,59 @@ def test_no_proxy_on_the_way_to_this_machine(before: dict[str, str], monkeypatch
     assert {"127.0.0.1", "localhost"} | ({"example.org"} if before else set()) <= set(os.environ["no_proxy"].split(","))
     with service(http(json.dumps({"home": str(tmp_path)}).encode())) as url:
         assert answers_for(url, tmp_path)
+
+
+SOCKS = "socks5://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "http_proxy"])
+@pytest.mark.parametrize("value", ["socks://127.0.0.1:9/", "socks4://127.0.0.1:9", "ftp://127.0.0.1:9", "http://[::1", SOCKS])
+def test_a_proxy_that_prefects_client_cannot_use_is_kept_for_the_stages(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", KEPT):
+        for spelt in (each, each.lower()):
+            monkeypatch.setenv(spelt, "")  # so that it is put back
+            monkeypatch.delenv(spelt)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8")
+    monkeypatch.setenv(name, value)
+    if value == SOCKS:
+        monkeypatch.setitem(sys.modules, "socksio", None)  # not installed
+        monkeypatch.setattr("flows.proxies.find_spec", lambda name: None)
+    with pytest.raises((ImportError, ValueError, httpx.InvalidURL)):
+        httpx.Client()
+    for _ in range(2):  # the worker's runs do so again
+        bypass_proxy()
+        httpx.Client().close()
+        assert given_back(os.environ)[name] == value and KEPT not in given_back(os.environ)
+    assert dvc_client._environment()[name] == value
+    if name != "HTTPS_PROXY":
+        assert os.environ["HTTPS_PROXY"] == "http://127.0.0.1:8"
+    assert bypassing()[name] == "" and bypassing()["NO_PROXY"]
+
+
+def test_what_answers_at_a_named_address_has_to_be_a_prefect_server() -> None:
+    with service(b"") as url, pytest.raises(ServerError, match=f"PREFECT_API_URL={url}: nothing answers there"):
+        require_prefect(url)
+    for answer in (b"SSH-2.0\r\n", http(b"<html>"), http(b"{}"), http(b'{"status": "ok"}'), http(b"true"), http(b"[" * 9999)):
+        with service(answer) as url, pytest.raises(ServerError, match=f"PREFECT_API_URL={url}: what answers there is no Prefect"):
+            require_prefect(url)
+    for status, says in (("404 Not Found", "no Prefect server"), ("401 Unauthorized", "PREFECT_API_AUTH_STRING")):
+        with service(http(b"", status)) as url, pytest.raises(ServerError, match=says):
+            require_prefect(url)
+    for url in ("http://127.0.0.1:9/api", "http://no.such.host.invalid/api", "127.0.0.1:4200/api", "nonsense", "http://[::1"):
+        with pytest.raises(ServerError, match=re.escape(f"PREFECT_API_URL={url}: ")):
+            require_prefect(url)
+
+
+@pytest.mark.parametrize("module", ["flows.pipeline", "flows.tidy"])
+def test_a_named_service_of_another_kind_is_one_line(module: str, tmp_path: Path) -> None:
+    with service(http(b"<html>")) as url:
+        environment = os.environ | {"PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+        command = [sys.executable, "-m", module]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2) and f"PREFECT_API_URL={url}: what answers there is no Prefect server" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_copy_without_git_is_told_to_dvc_once(tmp_path: Path) -> None:

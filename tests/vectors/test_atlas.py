@@ -97,6 +97,17 @@ def test_every_picture_has_its_tile(tmp_path: Path) -> None:
         assert side_for(count) % 8 == 0 and count / (SHEET // side_for(count)) ** 2 <= 26
 
 
+def test_a_map_says_how_many_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(9):
+        Image.new("RGB", (32, 32), (25 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    command = ["map", str(tmp_path), "-o", str(tmp_path / "m.html"), "--encoder", str(ENCODER), "--threads", "1", "-k", "2"]
+    main([*command, "--most", "7"])
+    said = capsys.readouterr()
+    assert "m.html: 7 pictures, " in said.out and "2 more are left out: those on it were drawn at random (--most" in said.err
+    main(command)
+    assert "left out" not in capsys.readouterr().err
+
+
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a").mkdir()
     for arguments, says in (

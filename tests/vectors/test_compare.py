@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from soda.cli import main
+from soda.runtime import Encoder
 from soda.vectors import VectorsError
 from soda.vectors.compare import compare, label_figures, labels_of
 from soda.vectors.origin import Origin
@@ -89,13 +90,55 @@ def test_on_the_command_line(album: Path, tmp_path: Path, capsys: pytest.Capture
     assert "neighbours that both name, of 10: 1.000" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("style", ["./{}", "{}", " {} "])
+def test_labels_may_be_written_as_spreadsheets_do(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    named = [(path.relative_to(album), path.parent.name) for path in sorted(album.rglob("*.png"))]
+    rows = [f"{style.format(str(name).replace('/', chr(92)))};{label}" for name, label in named]
+    (tmp_path / "l.csv").write_text("\n".join(["file;label", *rows, "gone.png;warm"]), encoding="utf-8-sig")
+    encoder = str(ZOO / "emoji/encoder.onnx")
+    more = ["--labels", str(tmp_path / "l.csv"), "-o", str(tmp_path / "c.html"), "--threads", "1", "-n", "2"]
+    main(["compare", encoder, encoder, str(album), *more])
+    said = capsys.readouterr()
+    assert "labels (2) that the neighbours vote for: A " in said.err and len(said.out.splitlines()) == 2
+
+
+def test_labels_are_read_before_anything_is_embedded(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*args: object, **settings: object) -> None:
+        raise AssertionError("it embeds already")
+
+    monkeypatch.setattr(Encoder, "embed_all", never)
+    (tmp_path / "l.csv").write_text("file,label\nwarm/00.png,warm\n")
+    encoder = str(ZOO / "emoji/encoder.onnx")
+    for labels in ("l.csv", "none.csv"):
+        with pytest.raises(SystemExit):
+            main(["compare", encoder, encoder, str(album), "--labels", str(tmp_path / labels), "-o", str(tmp_path / "c.html")])
+        assert f"{labels}: " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["compare", encoder, str(tmp_path / "none.onnx"), str(album), "-o", str(tmp_path / "c.html")])
+
+
+def test_folders_of_splits_are_no_labels_here_either() -> None:
+    for train, test in (("train2017", "val2017"), ("train_images", "test_images"), ("Training Set", "testing")):
+        files = [f"{folder}/{number}.png" for folder in (train, test) for number in range(4)]
+        assert labels_of(files) is None
+        assert labels_of([f"{file[:-5]}{'ab'[row % 2]}/{file[-5:]}" for row, file in enumerate(files)]) == list("ab" * 4)
+    vehicles = [f"{kind}/{number}.png" for kind in ("train", "bus", "car") for number in range(4)]
+    assert labels_of(vehicles) == [name.split("/")[0] for name in vehicles]  # a train may also be a train
+
+
 def test_a_mistake_is_one_line(album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encoder = str(ZOO / "emoji/encoder.onnx")
     (tmp_path / "l.csv").write_text("file,label\nwarm/00.png,warm\n")
     for arguments, says in (
         ([encoder, encoder], "an encoder needs a folder of pictures"),
         ([str(tmp_path), encoder, str(album)], "there is no encoder.onnx in it"),
-        ([encoder, encoder, str(album), "--labels", str(tmp_path / "l.csv")], "l.csv: no label of cold/00.png"),
+        ([encoder, encoder, str(album), "--labels", str(tmp_path / "l.csv")], "l.csv: no row for 23 pictures (cold/00.png, "),
+        ([encoder, encoder, str(album), "--labels", str(tmp_path / "none.csv")], "none.csv: cannot be read (no such file"),
+        ([encoder, str(tmp_path / "none.onnx"), str(album)], "none.onnx"),
         ([encoder, encoder, str(album), "-k", "0"], "-k: 0 is not possible"),
     ):
         with pytest.raises(SystemExit) as ended:

@@ -200,3 +200,10 @@ def test_on_the_command_line(album: Path, tmp_path: Path, capsys: pytest.Capture
     page = (tmp_path / "d.html").read_text(encoding="utf-8")
     assert "1 exact, 3 near" in page and "exact copy" in page
     assert len(list(album.iterdir())) == 9
+
+
+def test_the_help_says_what_the_lines_do_not_mark(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["duplicates", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Pictures that are only similar are among them, and the lines do not mark these: --kinds does" in said

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from soda.cli import main
+from soda.monitor.sample import identity, sample_of
+from soda.runtime import Encoder
 
 ROOT = Path(__file__).parents[2]
 ENCODER = ROOT / "zoo/emoji/encoder.onnx"
@@ -73,6 +75,132 @@ def test_a_sheet_that_cannot_be_written_is_said_before_the_work_and_costs_no_lin
     first, *_, last = said.err.strip().splitlines()
     assert "the contact sheet cannot be written (permission denied); the lines are printed all the same" in first
     assert last.startswith(f"soda {command}: ") and "cannot be written (permission denied)" in last
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the first bytes of a file, and not the last."""
+
+    def refused(old: object, new: object) -> None:
+        raise OSError(28, "No space left on device", str(old), None, str(new))
+
+    monkeypatch.setattr(os, "replace", refused)
+
+
+@pytest.fixture
+def two_albums(album: Path, tmp_path: Path) -> list[str]:
+    """What `soda drift` takes: a reference, and a folder of pictures beside it."""
+    encoder, random = Encoder(ENCODER, threads=1), np.random.default_rng(0)
+    images = random.integers(0, 256, (260, 32, 32, 3), np.uint8)
+    sample_of(encoder.run(images[:200]), identity(encoder), images=images[:200]).save(tmp_path / "reference.npz")
+    for number, image in enumerate(images[200:]):
+        Image.fromarray(image).save(os.fsencode(album) + b"/\xff%d.png" % number)  # names that are no Unicode
+    return [str(tmp_path / "reference.npz"), str(album)]
+
+
+def ends_badly(*arguments: object) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, arguments), "--encoder", str(ENCODER)])
+    assert ended.value.code == 1
+
+
+def test_a_plan_that_cannot_be_written_at_the_end_costs_no_line(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_disk(monkeypatch)
+    ends_badly("duplicates", album, "--plan", tmp_path / "p.csv", "-o", tmp_path / "s.html", "--threads", "1")
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == len(NAMES)
+    for name, what in (("p.csv", "plan"), ("s.html", "contact sheet")):
+        assert f"{name}: the {what} cannot be written (no space left on device)" in said.err
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_table_that_cannot_be_written_at_the_end_costs_no_line_of_a_comparison(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_disk(monkeypatch)
+    more = ["-k", "2", "--csv", tmp_path / "c.csv", "-o", tmp_path / "s.html", "--threads", "1"]
+    ends_badly("compare", ENCODER, ENCODER, album, *more)
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == len(NAMES) and "neighbours that both name" in said.err
+    assert "c.csv: the table cannot be written (no space left on device)" in said.err
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_drift_is_told_where_neither_page_nor_table_can_be_written(
+    two_albums: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    named: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill_disk(monkeypatch)
+    if named:
+        ends_badly("drift", *two_albums, "-o", "page.html")
+    else:
+        main(["drift", *two_albums, "--encoder", str(ENCODER)])
+    said = capsys.readouterr()
+    assert "pictures of 65 compared" in said.out.splitlines()[0] and len(said.out.splitlines()) > 8
+    assert "the page cannot be written" in said.err and "the table cannot be written" in said.err
+
+
+@pytest.mark.parametrize("command", ["duplicates", "compare", "drift", "map"])
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_embedded(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def never(*args: object, **settings: object) -> None:
+        raise AssertionError("it is at work already")
+
+    for name in ("embed_all", "stream", "run"):
+        monkeypatch.setattr(Encoder, name, never)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.csv").mkdir()
+    places = ["file/below.csv", "folder.csv"] if command in ("duplicates", "compare") else ["file/below.html"]
+    for place in places:
+        arguments = {
+            "duplicates": ["duplicates", album, "--plan", tmp_path / place],
+            "compare": ["compare", ENCODER, ENCODER, album, "--csv", tmp_path / place],
+            "drift": ["reference", "--prepared", tmp_path / "none", "-o", tmp_path / place],
+            "map": ["map", album, "-o", tmp_path / place],
+        }[command]
+        ends_badly(*arguments)
+        assert f"{tmp_path / place}: cannot be written (" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["duplicates", "compare", "drift", "map", "search", "embed"])
+def test_a_name_that_is_no_unicode_goes_into_every_list_and_page(
+    two_albums: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    reference, album = two_albums
+    beside = tmp_path / "t.csv"
+    arguments = {
+        "duplicates": ["duplicates", album, "--plan", beside, "--threshold", "0.5"],
+        "compare": ["compare", ENCODER, ENCODER, album, "--csv", beside],
+        "drift": ["drift", reference, album],
+        "map": ["map", album],
+        "search": ["search", album, os.fsdecode(os.fsencode(album) + b"/\xff7.png")],
+        "embed": ["embed", album, "-o", tmp_path / "v.npz"],
+    }[command]
+    page = [] if command == "embed" else ["-o", tmp_path / "page.html"]
+    main([*map(str, [*arguments, *page]), "--encoder", str(ENCODER)])
+    if command == "compare":
+        rows = beside.read_text(encoding="utf-8").splitlines()
+        assert len(rows) == 66 and sum(row.startswith("\\xff") for row in rows) == 60
+    if page:
+        assert "\\xff" in (tmp_path / "page.html").read_text(encoding="utf-8").replace("\\\\", "\\")
+
+
+def test_labels_and_tables_of_such_names_go_together(two_albums: list[str], tmp_path: Path) -> None:
+    album = two_albums[1]
+    main(["embed", album, "-o", str(tmp_path / "v.npz"), "--encoder", str(ENCODER), "--vectors", "search"])
+    main(["compare", str(ENCODER), str(ENCODER), album, "--csv", str(tmp_path / "t.csv"), "-o", str(tmp_path / "s.html")])
+    rows = (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()[1:]
+    labels = [f"{row.split(',')[0]},{number % 2}x" for number, row in enumerate(rows)]
+    (tmp_path / "l.csv").write_text("\n".join(["file,label", *labels]), encoding="utf-8")
+    more = ["--labels", str(tmp_path / "l.csv"), "--csv", str(tmp_path / "t.csv"), "-o", str(tmp_path / "s.html")]
+    main(["compare", str(tmp_path / "v.npz"), str(ENCODER), album, *more])  # a table beside a folder: the same pictures
+    assert len((tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()) == 66
 
 
 def test_more_pixels_are_read_where_they_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

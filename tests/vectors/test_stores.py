@@ -17,7 +17,7 @@ from soda.runtime import Encoder, nearest
 from soda.vectors import VectorsError
 from soda.vectors.job import embed_folder
 from soda.vectors.store import read_vectors
-from soda.vectors.stores.choose import ENDINGS, SCHEMES, store_of
+from soda.vectors.stores.choose import ENDINGS, SCHEMES, output_named, store_of
 
 ENCODER = Path(__file__).parents[2] / "zoo/emoji/encoder.onnx"
 OUTPUTS = {".parquet": "", ".npz": "", ".npy": "", ".faiss": "faiss", "lancedb": "lancedb", "qdrant": "qdrant_client"}
@@ -211,6 +211,53 @@ def test_a_collection_that_another_program_has_open_is_named(album: Path, encode
     with pytest.raises(VectorsError, match="cannot be opened"):
         embed_folder(encoder, album, Path(f"qdrant:{tmp_path}/db"), normalize=UNIT)
     client.close()
+
+
+@pytest.mark.parametrize("kind", SCHEMES)
+def test_a_database_that_was_half_written_anew_is_completed(kind: str, album: Path, encoder: Encoder, tmp_path: Path) -> None:
+    output = output_in(tmp_path, kind)
+    embed_folder(encoder, album, output, normalize=UNIT)
+    store = store_of(output)
+    (rows,) = store.rows()
+    origin = store.origin()
+    assert origin is not None
+    with pytest.raises(KeyboardInterrupt), store.writer(origin) as sink:
+        sink.append(rows.where(np.arange(12) < 5))
+        raise KeyboardInterrupt
+    assert [len(rows) for rows in store.rows()] == [5]
+    done = embed_folder(encoder, album, output, normalize=UNIT)
+    assert (done.pictures, done.kept) == (12, 5)
+    z, expected = neighbours(encoder, album, "b's/11.png")
+    assert READERS[kind](output, z) == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("lancedb://data/v", "must be lancedb:FOLDER, a folder of this machine, without //: lancedb:data/v"),
+        ("qdrant://db", "must be qdrant:FOLDER, a folder of this machine, without //: qdrant:db"),
+        ("qdrant:///db#a", "without //: qdrant:db#a"),
+        ("QDRANT://", "without //: qdrant:FOLDER"),
+        ("s3://bucket/v.parquet", "not to an address"),
+        ("https://example.org/v.npy", "not to an address"),
+    ],
+)
+def test_an_address_is_no_folder(
+    output: str, says: str, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["embed", str(album), "-o", output, "--encoder", str(ENCODER)])
+    assert f"{output}: " in (said := capsys.readouterr().err) and says in said
+    assert [each.name for each in tmp_path.iterdir()] == ["album"]
+
+
+def test_folders_of_databases_are_meant_as_a_shell_means_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folders = {"a/b": Path("a/b"), "/a": Path("/a"), "~/a#t": tmp_path / "a", "./a": Path("a")}
+    for scheme in SCHEMES:
+        for text, folder in folders.items():
+            assert store_of(output_named(f"{scheme}:{text}")).folder == folder
 
 
 def test_what_cannot_be_is_said_before_the_work(

@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from soda.common.bar import Bar
+from soda.common.split_folders import called_so, find_split_folders
 from soda.config import DatasetConfig
 from soda.data.columns import SPLITS
 from soda.data.parallel import ordered_map, worker_count
 from soda.data.pixels import FilePicture
 from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, settings_of
 from soda.data.sources.labels import folder_labels
-from soda.data.sources.split_folders import called_so, find_split_folders
 from soda.runtime.walk import EXTENSIONS, Passed, most_of, pictures_in
 
 logger = logging.getLogger(__name__)

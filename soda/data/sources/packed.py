@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from soda.common.bar import Bar
+from soda.common.split_folders import kind_of, kinds_among, words_of
 from soda.config import DatasetConfig
 from soda.data.pixels import ChangedError
 from soda.data.sources.base import Item, Opened, SourceError, fetched_as, open_fetched, settings_of
-from soda.data.sources.split_folders import kind_of, kinds_among, words_of
 from soda.runtime.preprocess import open_picture
 from soda.runtime.walk import Passed, pictures_in
 

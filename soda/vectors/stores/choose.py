@@ -18,6 +18,17 @@ SCHEMES: dict[str, type[Database]] = {"lancedb": LanceTable, "qdrant": QdrantCol
 """A folder behind it, and behind that, after a #, the table: lancedb:FOLDER, qdrant:FOLDER#shoes."""
 
 
+def output_named(text: str) -> Path:
+    """What a person typed, as a path. Raises VectorsError for an address, of which a path would keep half: lancedb://a is /a."""
+    address = re.match(r"([a-z][a-z0-9+.-]*)://+(.*)", text, re.IGNORECASE)
+    if address is None:
+        return Path(text)
+    scheme, rest = address[1].lower(), address[2]
+    if scheme in SCHEMES:
+        raise VectorsError(f"{text}: must be {scheme}:FOLDER, a folder of this machine, without //: {scheme}:{rest or 'FOLDER'}")
+    raise VectorsError(f"{text}: cannot be written; vectors go to files and folders of this machine, not to an address")
+
+
 def store_of(output: Path) -> Store:
     """The store that `output` names. Raises VectorsError for another ending, and for a table that cannot be called so."""
     scheme, colon, rest = str(output).partition(":")
@@ -28,7 +39,7 @@ def store_of(output: Path) -> Store:
             raise VectorsError(
                 f"{output}: must be {scheme}:FOLDER or {scheme}:FOLDER#TABLE, the table of letters, digits, _ and -"
             )
-        return SCHEMES[scheme](Path(folder), table)
+        return SCHEMES[scheme](Path(folder).expanduser(), table)  # a shell expands no ~ behind a colon
     if output.suffix not in ENDINGS:
         forms = ", ".join([*ENDINGS, *(f"{scheme}:FOLDER" for scheme in SCHEMES)])
         raise VectorsError(f"{output}: cannot be written; it must be one of {forms}")

@@ -80,7 +80,8 @@ class Store(ABC):
 
     @abstractmethod
     def writer(self, origin: Origin) -> AbstractContextManager[Sink]:
-        """Takes all rows anew. What was there stays until it ends well."""
+        """Takes all rows anew. A file that was there stays until it ends well. A database is written in place: what was there is
+        gone from the start, and a run that is broken off leaves a part, to which the next one adds what is missing."""
 
 
 class Database(Store):

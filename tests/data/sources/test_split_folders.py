@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from soda.common.split_folders import find_split_folders, kind_of
 from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.prepare import prepare
 from soda.data.sources.labels import folder_labels
-from soda.data.sources.split_folders import find_split_folders, kind_of
 from tests.support.samples import MakeConfig, picture
 
 

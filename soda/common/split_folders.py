@@ -95,3 +95,24 @@ def called_so(paths: Sequence[str]) -> list[str]:
     """The folders called val or test among the relative paths of pictures: what is to be said where they are not the splits."""
     found = {folder for path in paths for folder in path.split("/")[:-1] if kind_of(folder) in ("val", "test")}
     return sorted(found)
+
+
+def labels_by_folder(names: Sequence[str]) -> dict[str, str]:
+    """The first sub-folder of each picture by its relative path, folders called as splits passed over; none of pictures that lie
+    in no other."""
+    splits = find_split_folders(names)
+    if splits is None and all("/" in name and kind_of(name.split("/", 1)[0]) for name in names):
+        splits = SplitFolders()  # train alone, say
+    inner = {name: splits.without(name) if splits else name for name in names}
+    around = {splits.above(name) for name in names} if splits else set()
+    if len(around) == 1 and (above := around.pop()):  # images/train/cat: no label is images
+        inner = {name: path.removeprefix(f"{above}/") for name, path in inner.items()}
+    return {name: path.split("/", 1)[0] for name, path in inner.items() if "/" in path}
+
+
+def plain_labels(names: Sequence[str]) -> dict[str, str]:
+    """`labels_by_folder` where these look like labels: each picture has one, and there are two or more, and at most half as many
+    as pictures; else none."""
+    labels = labels_by_folder(names)
+    kinds = len(set(labels.values()))
+    return labels if len(labels) == len(names) and 2 <= kinds <= max(2, len(names) / 2) else {}
