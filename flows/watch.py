@@ -32,11 +32,11 @@ from prefect.states import AwaitingRetry, Cancelled, Crashed, State
 
 from flows.ending import GRACE_SECONDS
 from flows.lock import abandoned_run
+from flows.processes import RUN_ID
 from flows.reconcile import close_abandoned_run, close_tasks
 
 logger = logging.getLogger("prefect.worker.watch")  # Prefect's loggers are those that a worker shows
 
-RUN_ID = "PREFECT__FLOW_RUN_ID"  # what Prefect puts into the environment of a run's process
 WORKER = "prefect.worker.name"  # the label by which a run says whose it is
 LOOK_SECONDS = 10.0
 LOOKS = {StateType.PENDING: 3}  # in a row without a process before a run counts as dead; what was just claimed has none yet

@@ -38,6 +38,13 @@ def own_workspace(project: str) -> dict[str, str]:
     """
     root = Path(project).resolve()
     workspace = root / WORKSPACE
+    workspace.parent.mkdir(parents=True, exist_ok=True)
+    with workspace.with_name(f"{workspace.name}.lock").open("a+") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # runs of both queues may begin at once; given back with the file
+        return _brought_up(root, workspace)
+
+
+def _brought_up(root: Path, workspace: Path) -> dict[str, str]:
     if not (workspace / ".git").exists():
         _clone(root, workspace)
     with (workspace / LOCK_FILE).open("a+") as handle:
@@ -60,7 +67,6 @@ def _git(folder: Path, *arguments: str) -> str:
 def _clone(root: Path, workspace: Path) -> None:
     temporary = workspace.with_name(f"{workspace.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)  # of a clone that was killed
-    temporary.parent.mkdir(parents=True, exist_ok=True)
     _git(root, "clone", "--quiet", "--local", "--no-tags", str(root), str(temporary))
     _git(temporary, "checkout", "--quiet", "--detach")
     (temporary / LOCK_FILE.parent).mkdir(parents=True, exist_ok=True)

@@ -44,15 +44,10 @@ class Service:
         own_workspace(str(self.project))
         shutil.copytree(self.project / "flows", self.workspace / "flows", dirs_exist_ok=True)  # of today, committed or not
         self.server.start()
-        for line in (
-            "work-pool create local --type process",
-            "work-pool update local --base-job-template deploy/work-pool.json",
-            "work-pool set-concurrency-limit local 1",
-            "--no-prompt deploy -n pipeline",
-        ):
-            settings = world.environment(self.project, PREFECT_API_URL=self.server.url, PREFECT_API_AUTH_STRING=self.server.auth)
+        settings = world.environment(self.project, PREFECT_API_URL=self.server.url, PREFECT_API_AUTH_STRING=self.server.auth)
+        for line in ("flows.pool", "prefect --no-prompt deploy -n pipeline"):
             subprocess.run(
-                [sys.executable, "-m", "prefect", *line.split()], cwd=self.project, env=settings, check=True, capture_output=True
+                [sys.executable, "-m", *line.split()], cwd=self.project, env=settings, check=True, capture_output=True
             )
         self._start_worker()
 

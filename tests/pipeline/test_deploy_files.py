@@ -93,7 +93,7 @@ def test_the_services_of_compose_refer_to_one_another_and_to_files_that_exist() 
             assert (context / service["build"]["dockerfile"]).is_file()
     mounted = {volume.partition(":")[0] for service in services.values() for volume in service["volumes"]}
     assert mounted == {"..", *COMPOSE["volumes"]}
-    assert "deploy/work-pool.json" in services["deploy"]["command"][-1]
+    assert "python -m flows.pool" in services["deploy"]["command"][-1]
     copied = re.findall(r"^COPY (.+) /build/", (PROJECT / "deploy/Dockerfile").read_text(), re.M)
     assert all((PROJECT / name).exists() for line in copied for name in line.split())
 

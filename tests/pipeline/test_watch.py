@@ -21,7 +21,8 @@ from prefect.states import Cancelling, Completed, Crashed, Pending, Running
 
 from flows.dvc_client import Dvc
 from flows.lock import WorkspaceBusyError, abandoned_run, workspace_lock
-from flows.watch import MOST_STARTS, RUN_ID, WORKER, Watch, processes_of_runs
+from flows.processes import RUN_ID
+from flows.watch import MOST_STARTS, WORKER, Watch, processes_of_runs
 from tests.support.running import lives
 from tests.support.scratch_project import PROJECT
 
