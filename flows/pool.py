@@ -1,4 +1,4 @@
-"""The work pool of a project's server and its two queues, made or brought up to date: python -m flows.pool, as `make deploy` does.
+"""The work pool of a project's server and its two queues, made or brought up to date: python -m flows.pool (`make deploy`).
 
 What changes the workspace takes turns in the one queue. A way back, vectors and the watch over drift must not wait for a training
 of two weeks: they need no workspace, and have a queue of their own. One worker serves both.

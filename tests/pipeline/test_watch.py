@@ -76,7 +76,7 @@ def test_a_run_that_lives_is_left_alone_and_one_that_was_killed_is_started_again
     finally:
         engine.kill()
         engine.wait()
-    assert _names(client, run) == ["Running", "Crashed", "AwaitingRetry"]
+    assert _names(client, run) == ["Running", "Killed", "AwaitingRetry"]
     assert client.read_task_run(task.id).state_name == "Crashed" and _name(client, others) == "Running"
     assert watch.look(client) == []
 
