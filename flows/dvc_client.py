@@ -22,9 +22,10 @@ from typing import Any, Self
 
 from flows.code_stamp import is_stamped, sources, stamp
 from flows.ending import end_group
-from flows.killed import describe, signal_of
+from flows.killed import Witness, describe, signal_of
 from flows.relay import Relay
 from soda.common.errors import SodaError
+from soda.common.files import whole_file
 from soda.common.safekeeping import keep_copies
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ def allow_without_git(root: Path) -> bool:
     said = any(path.is_file() and "no_scm = true" in path.read_text(encoding="utf-8") for path in (local, root / ".dvc/config"))
     if said or (root / ".git").exists() or local.exists() or not local.parent.is_dir():
         return False
-    local.write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+    with whole_file(local) as temporary:
+        temporary.write_text("[core]\n    no_scm = true\n", encoding="utf-8")
     return True
 
 
@@ -181,6 +183,7 @@ class Dvc:
 
     def _ask(self, request: dict[str, Any], stage: str = "", relay: Relay | None = None) -> dict[str, Any]:
         self.start()
+        witness = Witness()
         process, relay = self._process, relay or Relay(logger.debug)
         assert process is not None and process.stdin is not None
         try:
@@ -199,9 +202,8 @@ class Dvc:
             self._forget()
             sign = signal_of(status)
             said = "\n".join(relay.last)
-            raise StageError(
-                stage, f"DVC's process was {f'killed by {sign.name}' if sign else f'ended ({status})'}\n{said}".strip()
-            )
+            why = witness.describe(sign, self.root) if sign else f"ended ({status})"
+            raise StageError(stage, f"DVC's process was {why}\n{said}".strip())
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer and not stage:
             raise StageError("", "\n".join(filter(None, [f"dvc: {answer['error']}", *relay.last])))

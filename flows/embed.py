@@ -10,11 +10,14 @@ from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, Failed, State
 
 from flows.command import run_soda
+from flows.killed import Left
 from flows.quiet import calm_logs
 from flows.released import released_encoder
 from flows.stopping import stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
+
+_LEFT = Left("What it had embedded stays; the same run goes on from there", "its --batch-size and --workers, by hand")
 
 
 @flow(name="soda-embed", flow_run_name="embed {folder}", persist_result=False)
@@ -32,7 +35,7 @@ def embed(folder: str, output: str = "", encoder: str = "") -> State[Any]:
     table = project / output if output else pictures.with_name(f"{pictures.name}.parquet")
     try:
         model = project / encoder if encoder else released_encoder(project)
-        run_soda(["embed", str(pictures), "-o", str(table), "--encoder", str(model)], project, log.info)
+        run_soda(["embed", str(pictures), "-o", str(table), "--encoder", str(model)], project, log.info, _LEFT)
     except SodaError as error:
         return Failed(message=str(error))
     except (KeyboardInterrupt, TerminationSignal) as signalled:

@@ -16,11 +16,12 @@ from prefect.states import Completed, Failed, State
 
 from flows.command import CommandError, run_soda
 from flows.lock import workspace_lock
+from flows.part import told
 from flows.quiet import calm_logs
 from flows.stopping import stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
-from soda.layout import RELEASES
+from soda.layout import DRIFT, RELEASES
 from soda.release import NotBetterError, ReleasedAlreadyError
 from soda.release.store import ENCODER, current_folder
 
@@ -41,9 +42,9 @@ def release(part: Literal["major", "minor", "patch"] = "minor") -> State[Any]:
     root = Path.cwd()
     try:
         with workspace_lock(root, str(flow_run.get_id())):
-            return release_here(root, part)
+            return told(release_here(root, part))
     except SodaError as error:
-        return Failed(message=str(error))
+        return told(Failed(message=str(error)))
 
 
 def release_here(root: Path, part: str = "minor") -> State[Any]:
@@ -66,7 +67,18 @@ def release_here(root: Path, part: str = "minor") -> State[Any]:
     except (KeyboardInterrupt, TerminationSignal) as signalled:
         return stopped(signalled, "stopped before it was released")
     _show("Released", said)
+    _make_reference(root, project)
     return Completed(message=said[-1])
+
+
+def _make_reference(root: Path, project: Path) -> None:
+    """Of the data of this run, while they lie here, what `monitor` compares with; where that fails, `monitor` tries again."""
+    encoder, log = released_encoder(project), get_run_logger()
+    try:
+        target = project / DRIFT / f"reference-{encoder.parent.name}.npz"
+        run_soda(["reference", "-o", str(target), "--encoder", str(encoder)], root, log.info)
+    except CommandError as error:
+        log.info("there is no reference for `monitor` yet: %s", error)
 
 
 def _show(title: str, lines: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
@@ -162,9 +162,10 @@ class Encoder(OnnxModel):
         workers: int | None = None,
         progress: Progress = False,
         max_pixels: int = MAX_PIXELS,
+        keep: Callable[[np.ndarray, np.ndarray], object] | None = None,
     ) -> Iterator[Embedded]:
         """The same a batch at a time, in flat memory however many pictures there are; a batch may be empty but for what it
-        skipped.
+        skipped. keep: given every batch, images (n, S, S, 3) uint8 and raw z (n, D), for a sample of them.
 
         Settings and errors are those of `embed`; nothing at all is no error here.
         """
@@ -192,7 +193,7 @@ class Encoder(OnnxModel):
                 for each in batch.skipped:
                     _log.warning("skipped: %s", one_line(each.reason))
                 # Squared before although the graph could do it: Pillow is as fast, and pictures of several sizes share a batch.
-                z = self.run(batch.pixels) if batch.indices else np.empty((0, self.width), np.float32)
+                z = self._run_and_keep(batch.pixels, keep) if batch.indices else np.empty((0, self.width), np.float32)
                 done += len(batch.indices) + len(batch.skipped)
                 if report:
                     report(done)
@@ -201,6 +202,13 @@ class Encoder(OnnxModel):
             batches.close()  # type: ignore[attr-defined]
             if line:
                 line.close()
+
+    def _run_and_keep(self, images: np.ndarray, keep: Callable[[np.ndarray, np.ndarray], object] | None) -> np.ndarray:
+        if keep is None:
+            return self.run(images)
+        found = self.run_outputs(images, list(dict.fromkeys((self.output, OUTPUT))))
+        keep(images, found[-1])
+        return found[0]
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """The graph itself: uint8 RGB (N, H, W, 3), N pictures of one size, whatever it is -> z (N, D) float32, or the features.

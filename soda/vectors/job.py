@@ -11,7 +11,7 @@ import csv
 import logging
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice, tee
@@ -61,13 +61,15 @@ def embed_folder(
     max_pixels: int = MAX_PIXELS,
     anew: bool = False,
     progress: bool = False,
+    keep: Callable[[np.ndarray, np.ndarray], object] | None = None,
 ) -> Done:
     """Embed every picture in `folder` and below it into `output`, in the order of their paths.
 
     output: .parquet, .npz, .npy, .faiss, or Path("lancedb:FOLDER"), Path("qdrant:FOLDER"). What it holds of pictures whose size
     and time are as they were is kept, unless the folder, the encoder or the normalisation changed, or `anew` is True. So an
     interrupted run is continued; what it could not read is tried again. Memory does not grow with the number of pictures, but
-    for 17 bytes each that is kept, and for .npz, .faiss and qdrant. Raises VectorsError for another suffix, for a folder
+    for 17 bytes each that is kept, and for .npz, .faiss and qdrant. keep: given every batch that is embedded, images and z.
+    Raises VectorsError for another suffix, for a folder
     without a readable picture and while another run makes the same output, NotADirectoryError for no folder, OSError when the
     disk is full; an earlier output then stays.
     """
@@ -77,7 +79,7 @@ def embed_folder(
         raise MissingFolderError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     origin = Origin.of(encoder, folder, normalize)
     settings: dict[str, Any] = {"normalize": normalize, "batch_size": batch_size, "workers": workers}
-    settings["max_pixels"] = max_pixels
+    settings |= {"max_pixels": max_pixels, "keep": keep}
     work = store.path.with_name(f".{store.path.name}.parts")
     with ExitStack() as held:
         try:

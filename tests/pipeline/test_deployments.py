@@ -20,13 +20,14 @@ from flows.embed import embed
 from flows.form import experiments
 from flows.incoming import Incoming
 from flows.ingest import ingest
+from flows.lock import workspace_lock
 from flows.monitor import monitor
 from flows.pipeline import pipeline
 from flows.released import release as release_flow
 from flows.released import rollback
 from soda.common.errors import InputError
 from soda.config import PARAMS_FILE, load
-from soda.monitor.sample import identity, sample_of
+from soda.monitor.sample import identity, read_sample, sample_of
 from soda.runtime import Encoder
 from soda.vectors.store import read_vectors
 from tests.support.releases import release
@@ -193,14 +194,33 @@ def test_drift_is_a_run_of_that_name_and_a_sample_is_taken_away(project: Path) -
     release(project, "v1.0.0", ENCODER)
     encoder, drift = identity(Encoder(ENCODER)), project / "drift"
     drift.mkdir()
-    random = np.random.default_rng(0)
-    sample_of(random.standard_normal((300, 8)), encoder).save(drift / "reference-v1.0.0.npz")
+    random, reference = np.random.default_rng(0), drift / "reference-v1.0.0.npz"
+    sample_of(random.standard_normal((300, 8)), encoder).save(reference)
     sample_of(random.standard_normal((100, 8)) + 3, encoder).save(drift / "sample.npz")
     state = monitor(return_state=True)
     assert state.name == "Drift" and "embedding" in str(state.message)
     assert not (drift / "sample.npz").exists() and len(list(drift.glob("sample-*.html"))) == 1
+
     state = monitor(return_state=True)
-    assert state.is_failed() and "soda serve --sample" in str(state.message)
+    assert state.is_completed() and state.name == "NothingSeen" and "soda serve --sample" in str(state.message)
+    few = sample_of(random.standard_normal((49, 8)), encoder)
+    few.save(drift / "sample.npz")
+    state = monitor(return_state=True)
+    assert state.is_completed() and state.name == "TooFew" and "50 or more" in str(state.message)
+    assert len(read_sample(drift / "sample.npz")) == 49  # it goes on growing
+    sample_of(random.standard_normal((90, 8)), "another").save(drift / "sample.npz")
+    state = monitor(return_state=True)
+    assert state.is_completed() and state.name == "OtherEncoder" and not (drift / "sample.npz").exists()
+    assert len(read_sample(next(drift.glob("sample-aside-*.npz")))) == 90
+
+    sample_of(random.standard_normal((90, 8)), encoder).save(drift / "sample.npz")
+    before = set(drift.iterdir())
+    state = monitor(rate=2.0, return_state=True)
+    assert state.is_failed() and "rate" in str(state.message) and set(drift.iterdir()) == before
+    reference.unlink()
+    with workspace_lock(project, "a training"):
+        state = monitor(return_state=True)
+    assert state.is_completed() and state.name == "Postponed" and (drift / "sample.npz").exists()
 
 
 @pytest.mark.usefixtures("prefect_server")
