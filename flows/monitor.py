@@ -16,7 +16,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
-from flows.command import run_soda
+from flows.command import CommandError, run_soda
 from flows.lock import WorkspaceBusyError, workspace_lock
 from flows.pages import banner
 from flows.quiet import calm_logs
@@ -26,11 +26,9 @@ from flows.workspace import project_of
 from soda.common.errors import SodaError
 from soda.common.files import whole_file
 from soda.layout import DRIFT
+from soda.monitor import OtherEncoderError, TooFewError
 from soda.monitor.keeping import set_aside
-from soda.monitor.sample import identity, read_sample
-from soda.monitor.watch import LEAST
 from soda.report.presentation import markdown_table
-from soda.runtime import Encoder
 
 
 @flow(name="soda-monitor", flow_run_name="monitor {sample}", persist_result=False)
@@ -52,8 +50,9 @@ def monitor(sample: str = "drift/sample.npz", reference: str = "", rate: float =
     try:
         encoder, given = released_encoder(project), project / sample
         against = project / reference if reference else project / DRIFT / f"reference-{encoder.parent.name}.npz"
-        if waits := None if given.is_dir() else _not_yet(given, encoder):
-            return waits
+        if not given.exists():
+            keeps = f"`soda serve --sample {given}` or `soda embed --keep-sample {given}` keeps one"
+            return Completed(name="NothingSeen", message=f"{given}: no picture was seen since the last comparison; {keeps}")
         if not reference and not against.exists():
             with workspace_lock(root, str(flow_run.get_id())):  # it is made of prepared data, which a run may be making anew
                 run_soda(["reference", "-o", str(against), "--encoder", str(encoder)], root, log.info)
@@ -65,29 +64,21 @@ def monitor(sample: str = "drift/sample.npz", reference: str = "", rate: float =
     except WorkspaceBusyError as busy:
         return Completed(name="Postponed", message=f"the reference is made of data that a run is at work on; {busy}")
     except SodaError as error:
-        return Failed(message=str(error))
+        return (_not_yet(given, error) if isinstance(error, CommandError) else None) or Failed(message=str(error))
     except (KeyboardInterrupt, TerminationSignal) as signalled:
         return stopped(signalled, "stopped before anything was compared")
     create_markdown_artifact(drift_markdown(found, page), key="drift", description=found["about"])
     return Failed(name="Drift", message=found["about"]) if found["alarm"] else Completed(message=found["about"])
 
 
-def _not_yet(sample: Path, encoder: Path) -> State[Any] | None:
-    """Why a sample is left where it is, or put aside, and nothing compared; None where it can be. All of it is no alarm."""
-    if not sample.exists():
-        keeps = f"`soda serve --sample {sample}` or `soda embed --keep-sample {sample}` keeps one"
-        return Completed(name="NothingSeen", message=f"{sample}: no picture was seen since the last comparison; {keeps}")
-    found = read_sample(sample)
-    if found.encoder != identity(Encoder(encoder)):
+def _not_yet(sample: Path, error: CommandError) -> State[Any] | None:
+    """Where a sample cannot be compared by nobody's fault: it is left where it is, or put aside, and this is no alarm."""
+    if error.status == TooFewError.exit_code:
+        return Completed(name="TooFew", message=f"{sample}: more come to it. {error}")
+    if error.status == OtherEncoderError.exit_code and sample.is_file():
         aside = set_aside(sample)
-        return Completed(
-            name="OtherEncoder",
-            message=f"the sample is of another encoder than {encoder.parent.name}, from before a release or a way back: "
-            f"it lies in {aside}, and the next begins",
-        )
-    if len(found) < LEAST:
-        seen = f"{len(found)} pictures of {found.seen:,} so far"
-        return Completed(name="TooFew", message=f"{sample}: {seen}; {LEAST} or more can be compared, and more come to it")
+        why = "the sample is of another encoder than the released one, from before a release or a way back"
+        return Completed(name="OtherEncoder", message=f"{why}: it lies in {aside}, and the next begins")
     return None
 
 

@@ -52,7 +52,7 @@ def _brought_up(root: Path, workspace: Path) -> dict[str, str]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return {"directory": str(workspace)}  # the run there goes on, and this one will say that it is busy
-        _follow(workspace)
+        _follow(root, workspace)
         _share_cache(root, workspace)
     return {"directory": str(workspace)}
 
@@ -73,8 +73,10 @@ def _clone(root: Path, workspace: Path) -> None:
     temporary.rename(workspace)
 
 
-def _follow(workspace: Path) -> None:
-    """Bring all but what runs write to the project's commit. Killed on the way, the next time does it again."""
+def _follow(root: Path, workspace: Path) -> None:
+    """Bring all but what runs write to the commit of the project, wherever that lies now. Killed on the way, the next time does it
+    again."""
+    _git(workspace, "remote", "set-url", "origin", str(root))
     _git(workspace, "fetch", "--quiet", "--no-tags", "origin", "HEAD")
     old, new = _git(workspace, "rev-parse", "HEAD"), _git(workspace, "rev-parse", "FETCH_HEAD")
     if old == new:

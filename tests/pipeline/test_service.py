@@ -93,6 +93,17 @@ def test_a_workspace_shares_the_cache_and_is_left_alone_while_a_run_is_at_work(s
     assert (workspace / "code.py").read_text() == "code.py 2\n"
 
 
+def test_a_project_that_was_moved_keeps_its_workspace(service: Path, tmp_path: Path) -> None:
+    (Path(own_workspace(str(service))["directory"]) / "params.yaml").write_text("of a run\n")
+    moved = service.rename(tmp_path / "elsewhere")
+    (moved / "code.py").write_text("code.py 2\n")
+    _git(moved, "commit", "-qam", "two")
+    workspace = Path(own_workspace(str(moved))["directory"])
+    assert (workspace / "code.py").read_text() == "code.py 2\n" and (workspace / "params.yaml").read_text() == "of a run\n"
+    with Repo(str(workspace)) as repo:
+        assert Path(repo.cache.local.path).is_relative_to(moved / ".dvc/cache")
+
+
 def test_runs_that_begin_at_once_make_one_workspace(service: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda _: own_workspace(str(service))["directory"], range(4)))
