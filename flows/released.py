@@ -32,22 +32,23 @@ def released_encoder(project: Path) -> Path:
 
 
 @flow(name="soda-release", flow_run_name="release", persist_result=False)
-def release(part: Literal["major", "minor", "patch"] = "minor") -> State[Any]:
+def release(part: Literal["major", "minor", "patch"] = "minor", other_data: bool = False) -> State[Any]:
     """Release the encoder of the last run in this workspace, if it is better than the one in use (conf/release.yaml).
 
     Args:
         part: of the version that grows.
+        other_data: also where the release in use is of another data set; nothing is compared then.
     """
     calm_logs()
     root = Path.cwd()
     try:
         with workspace_lock(root, str(flow_run.get_id())):
-            return told(release_here(root, part))
+            return told(release_here(root, part, other_data=other_data))
     except SodaError as error:
         return told(Failed(message=str(error)))
 
 
-def release_here(root: Path, part: str = "minor") -> State[Any]:
+def release_here(root: Path, part: str = "minor", *, other_data: bool = False) -> State[Any]:
     """The work of `release`. The caller holds the workspace."""
     log, project, said = get_run_logger(), project_of(root), list[str]()
 
@@ -56,7 +57,8 @@ def release_here(root: Path, part: str = "minor") -> State[Any]:
         log.info("%s", line)
 
     try:
-        run_soda(["release", "--part", part, "--project", str(project)], root, hear)
+        more = ["--other-data"] if other_data else []
+        run_soda(["release", "--part", part, "--project", str(project), *more], root, hear)
     except CommandError as error:
         if error.status == ReleasedAlreadyError.exit_code:
             return Completed(message=said[-1])

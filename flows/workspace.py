@@ -74,8 +74,7 @@ def _clone(root: Path, workspace: Path) -> None:
 
 
 def _follow(root: Path, workspace: Path) -> None:
-    """Bring all but what runs write to the commit of the project, wherever that lies now. Killed on the way, the next time does it
-    again."""
+    """Bring all but what runs write to the project's commit, wherever that lies now. Killed on the way, the next time does it."""
     _git(workspace, "remote", "set-url", "origin", str(root))
     _git(workspace, "fetch", "--quiet", "--no-tags", "origin", "HEAD")
     old, new = _git(workspace, "rev-parse", "HEAD"), _git(workspace, "rev-parse", "FETCH_HEAD")

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -18,6 +19,7 @@ from soda.runtime.names import one_line
 from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line, Progress
 from soda.runtime.session import ModelError, OnnxModel
+from soda.runtime.signed import require_signed
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
 from soda.runtime.walk import Passed, pictures_in
 
@@ -62,7 +64,8 @@ class Encoder(OnnxModel):
     path: an encoder.onnx. output: what all methods give: "z"; "features", the longer vectors that the last layer makes z of;
     "search", the one of the two that finds what is alike better, as the file says. providers: of onnxruntime, in order of
     preference; by default the CPU. threads: that one call may use; 0 leaves it to onnxruntime (one a core). mean, std: of each
-    component of the output over the training pictures, (D,) float32; statistics: both of every output.
+    component of the output over the training pictures, (D,) float32; statistics: both of every output. verify: the public key
+    that the release must be signed with in whose folder the file lies; nothing of it is loaded before. It needs cryptography.
 
     Raises EncoderError when the file is missing, damaged or not an encoder of this project, or has no such output, ValueError for
     a provider that this onnxruntime does not have, for another output and for a negative number of threads.
@@ -77,7 +80,9 @@ class Encoder(OnnxModel):
         output: str = OUTPUT,
         providers: Sequence[str] | None = None,
         threads: int = 0,
+        verify: str | os.PathLike[str] | None = None,
     ) -> None:
+        self._public = None if verify is None else Path(verify)
         super().__init__(path, providers, threads, self._described)
         one_of("output", output, (*OUTPUTS, SEARCH))
         self.output = str(self._metadata.get("search_vectors", OUTPUT)) if output == SEARCH else output
@@ -101,6 +106,12 @@ class Encoder(OnnxModel):
             if PREFIX + "format" in props:
                 raise
             raise MetadataError(f"{error}; `soda describe` prepares the encoders of others for --preprocess") from None
+
+    def _read(self) -> bytes:
+        content = super()._read()
+        if self._public is not None:
+            require_signed(self.path, content, self._public)
+        return content
 
     @property
     def widths(self) -> dict[str, int]:
