@@ -22,7 +22,9 @@ class CommandError(SodaError, RuntimeError):
         self.status = status
 
 
-_AGAIN = Left("What was there before it is as it was; the same run begins it again", "fewer things at once on this machine")
+_AGAIN = Left(
+    "What was there before it is as it was; the same run begins it again", "fewer things at once on this machine", trains=False
+)
 
 
 def run_soda(arguments: list[str], root: Path, log: Callable[[str], None], left: Left = _AGAIN) -> None:

@@ -17,7 +17,9 @@ from flows.stopping import stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
 
-_LEFT = Left("What it had embedded stays; the same run goes on from there", "its --batch-size and --workers, by hand")
+_LEFT = Left(
+    "What it had embedded stays; the same run goes on from there", "its --batch-size and --workers, by hand", trains=False
+)
 
 
 @flow(name="soda-embed", flow_run_name="embed {folder}", persist_result=False)

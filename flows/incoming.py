@@ -91,10 +91,12 @@ class Incoming:
         return self.into.with_name(f"{self.into.name}.rejected") / "refused.txt"
 
     def _note(self, refused: list[str]) -> None:
-        if refused:
+        if refused:  # a run that is made again finds them once more
             self.refused_list.parent.mkdir(parents=True, exist_ok=True)
-            with self.refused_list.open("a", encoding="utf-8") as file:
-                file.writelines(f"{each}\n" for each in refused)
+            with self.refused_list.open("a+", encoding="utf-8") as file:
+                file.seek(0)
+                noted = file.read().splitlines()
+                file.writelines(f"{each}\n" for each in refused if each not in noted)
 
     def _copy(self, path: str, temporary: Path, name: str) -> None:
         copied = 0

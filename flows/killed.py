@@ -37,10 +37,12 @@ def signal_of(status: int | None) -> signal.Signals | None:
 
 @dataclass(frozen=True)
 class Left:
-    """What is said of a process that trains nothing. state: what is left of its work; cure: how it needs less memory."""
+    """What is said of the work of a process. state: where it left no checkpoint; cure: how it needs less memory; trains: whether
+    it may have left one: else it is of a training beside it."""
 
     state: str = "It left no state; the results before it are as they were, and the same command runs it again"
     cure: str = "train.batch_size, evaluate.batch_size, dataset.workers"
+    trains: bool = True
 
 
 class Witness:
@@ -78,7 +80,7 @@ def describe(sign: signal.Signals, root: Path, *, starved: bool, peak_bytes: int
         said += " because memory ran out" + held if starved else ": somebody, or the system, ended it from outside"
     elif sign in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGFPE):
         said += ": a crash in native code, or a broken installation"
-    saved = [file for file in root.glob(_SHOWN) if file.stat().st_mtime >= since]
+    saved = [file for file in root.glob(_SHOWN) if file.stat().st_mtime >= since] if left.trains else []
     if saved:
         last = max(saved, key=lambda file: file.stat().st_mtime)
         at = time.strftime("%H:%M:%S", time.localtime(last.stat().st_mtime))
