@@ -89,9 +89,7 @@ worker: setup ## A worker that carries out deployment runs on this machine, for 
 
 deploy: setup ## Register the pipeline with this project's server
 	@settings=$$(python -m flows.server env) && eval "$$settings" && \
-	{ prefect work-pool inspect local > /dev/null 2>&1 || prefect work-pool create local --type process; } && \
-	prefect work-pool update local --base-job-template deploy/work-pool.json > /dev/null && \
-	prefect work-pool set-concurrency-limit local 1 && prefect --no-prompt deploy --all
+	python -m flows.pool && prefect --no-prompt deploy --all
 
 tidy: setup ## What nobody needs any more: old runs, artifacts (ARGS="--days 30 --cache --delete"; without --delete a list)
 	@python -m flows.tidy $(ARGS)

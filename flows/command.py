@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.ending import end_group
+from flows.killed import Left, Witness, signal_of
 from flows.proxies import given_back
 from flows.relay import Relay
 from soda.common.errors import SodaError
@@ -22,12 +23,17 @@ class CommandError(SodaError, RuntimeError):
         self.status = status
 
 
-def run_soda(arguments: list[str], root: Path, log: Callable[[str], None]) -> None:
-    """Run `soda ARGUMENTS` in the folder `root`. Raises CommandError when it fails.
+_AGAIN = Left(
+    "What was there before it is as it was; the same run begins it again", "fewer things at once on this machine", trains=False
+)
+
+
+def run_soda(arguments: list[str], root: Path, log: Callable[[str], None], left: Left = _AGAIN) -> None:
+    """Run `soda ARGUMENTS` in the folder `root`. left: what is said where it is killed. Raises CommandError when it fails.
 
     Whatever interrupts this call first stops the command with SIGTERM, and with SIGKILL only when it does not listen.
     """
-    relay = Relay(log)
+    relay, witness = Relay(log), Witness()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "soda", *arguments],
         cwd=root,
@@ -48,6 +54,9 @@ def run_soda(arguments: list[str], root: Path, log: Callable[[str], None]) -> No
         raise
     finally:
         process.stdout.close()
+    if sign := signal_of(status):
+        words = "\n".join(relay.last)
+        raise CommandError(f"soda {arguments[0]} was {witness.describe(sign, root, left)}\n{words}".strip(), status)
     if status != 0:
         said = "\n".join(relay.last).removeprefix(f"soda {arguments[0]}: ") or f"it ended with status {status}"
         raise CommandError(f"soda {arguments[0]} failed: {said}", status)

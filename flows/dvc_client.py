@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from flows.code_stamp import is_stamped, sources, stamp
 from flows.ending import end_group
-from flows.killed import describe, signal_of
+from flows.killed import Witness, describe, signal_of
 from flows.proxies import given_back
 from flows.relay import Relay
 from soda.common.errors import SodaError
@@ -169,6 +169,7 @@ class Dvc:
 
     def _ask(self, request: dict[str, Any], stage: str = "", relay: Relay | None = None) -> dict[str, Any]:
         self.start()
+        witness = Witness()
         process, relay = self._process, relay or Relay(logger.debug)
         assert process is not None and process.stdin is not None
         try:
@@ -187,9 +188,8 @@ class Dvc:
             self._forget()
             sign = signal_of(status)
             said = "\n".join(relay.last)
-            raise StageError(
-                stage, f"DVC's process was {f'killed by {sign.name}' if sign else f'ended ({status})'}\n{said}".strip()
-            )
+            why = witness.describe(sign, self.root) if sign else f"ended ({status})"
+            raise StageError(stage, f"DVC's process was {why}\n{said}".strip())
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer and not stage:
             raise StageError("", "\n".join(filter(None, [f"dvc: {answer['error']}", *relay.last])))

@@ -14,7 +14,6 @@ import logging
 import os
 import queue
 import re
-import resource
 import signal
 import sys
 import threading
@@ -32,7 +31,7 @@ from dvc.scm import NoSCM
 from dvc.stage.exceptions import StageCmdFailedError
 
 from flows.ending import GRACE_SECONDS
-from flows.killed import kernel_kills
+from flows.killed import kernel_kills, peak_bytes
 from soda.common.files import whole_file
 
 _RUNNING = "Running stage "
@@ -117,18 +116,13 @@ def _reasons(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _peak_bytes() -> int:
-    """The most that any process that was started from here and ended held so far."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # KiB on Linux
-
-
 def _failure(error: Exception, kills: int, peak: int) -> dict[str, Any]:
     chain = list(_reasons(error))
     command = next((each for each in chain if isinstance(each, StageCmdFailedError)), None)
     if command is None:
         words = [str(each) for each in chain if str(each) and not str(each).startswith("failed to reproduce")]
         return {"error": "\n".join(dict.fromkeys(words)) or type(error).__name__, "status": None}
-    now = _peak_bytes()
+    now = peak_bytes()
     status = int(str(command).rpartition("exited with ")[2])
     return {"error": "", "status": status, "starved": kernel_kills() > kills, "peak_bytes": now if now > peak else 0}
 
@@ -201,7 +195,7 @@ def main(descriptor: int) -> None:
 def _answer(requests: _Requests, ear: _Ear, answers: TextIO) -> None:
     repo: Repo | None = None
     for request in requests:
-        kills, peak = kernel_kills(), _peak_bytes()
+        kills, peak = kernel_kills(), peak_bytes()
         try:
             repo = repo or Repo(os.curdir, fs=WholeLockFiles())
             if request["do"] == "order":

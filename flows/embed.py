@@ -17,6 +17,7 @@ from prefect.states import Completed, Failed, State
 
 from flows.command import run_soda
 from flows.engines import THREADS, Engine, runner_of
+from flows.killed import Left
 from flows.quiet import calm_logs
 from flows.released import released_encoder
 from flows.server import project_server
@@ -24,6 +25,10 @@ from flows.shared import PICTURES, embed_over
 from flows.stopping import leave, stop_by_signal, stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
+
+_LEFT = Left(
+    "What it had embedded stays; the same run goes on from there", "its --batch-size and --workers, by hand", trains=False
+)
 
 
 @flow(name="soda-embed", flow_run_name="embed {folder}", persist_result=False)
@@ -54,7 +59,7 @@ def embed(
     try:
         model = project / encoder if encoder else released_encoder(project)
         if engine == THREADS:
-            run_soda(["embed", str(source), "-o", str(table), "--encoder", str(model)], project, log.info)
+            run_soda(["embed", str(source), "-o", str(table), "--encoder", str(model)], project, log.info, _LEFT)
             return Completed(message=f"{table}: made with {model}")
         done = embed_over(runner_of(engine, workers, address), model, source, table, pictures)
     except SodaError as error:

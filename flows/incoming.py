@@ -24,10 +24,15 @@ MOST_BYTES = 1 << 30  # of one file
 
 @dataclass(frozen=True)
 class Batch:
-    """What came: names below the folder, and their bytes."""
+    """What came: names below the folder, and their bytes; and what was refused, with the reason."""
 
     names: tuple[str, ...]
     size: int
+    refused: tuple[str, ...] = ()
+
+
+class _RefusedError(InputError):
+    """A file that is left where it is; the others come."""
 
 
 class Incoming:
@@ -40,6 +45,7 @@ class Incoming:
         self._versions = into.with_name(f"{into.name}.versions.json")
         self._before = into.with_name(f"{into.name}.before")  # accepted files that this batch replaces
         self._pending: dict[str, Any] = {}
+        self._came: set[str] = set()
         try:
             if repository:
                 self._files, self._root = fsspec.filesystem("dvc", url=repository), source.strip("/")
@@ -50,24 +56,47 @@ class Incoming:
 
     def fetch(self) -> Batch:
         """Bring what is new, each file whole or not at all. Raises FileError when the source cannot be read."""
-        known, batch, size = self._known(), list[str](), 0
+        known, batch, refused, size = self._known(), list[str](), list[str](), 0
+        self._came = set(known)
         for name, about in self._listed():
             mark = _mark(about)
             if known.get(name) == mark:
                 continue
-            if int(about.get("size") or 0) > MOST_BYTES:
-                raise InputError(f"{self.source}: {name}: {about['size']:,} bytes are more than {MOST_BYTES:,}")
-            target, before = self.into / name, self._before / name
-            if name in known and target.exists() and not before.exists():
-                with whole_file(before) as copy:
-                    shutil.copy2(target, copy)
-            with whole_file(target) as temporary:
-                self._copy(str(about["name"]), temporary, name)
-                size += temporary.stat().st_size
-            known[name] = mark
+            known[name] = mark  # also of what is refused: it is said once
+            try:
+                size += self._bring(name, about)
+            except _RefusedError as error:
+                refused.append(str(error))
+                continue
             batch.append(name)
         self._pending = known
-        return Batch(tuple(batch), size)
+        self._note(refused)
+        return Batch(tuple(batch), size, tuple(refused))
+
+    def _bring(self, name: str, about: dict[str, Any]) -> int:
+        """One file, whole or not at all. Returns its bytes."""
+        if int(about.get("size") or 0) > MOST_BYTES:
+            raise _RefusedError(f"{self.source}: {name}: {about['size']:,} bytes are more than {MOST_BYTES:,}")
+        target, before = self.into / name, self._before / name
+        if name in self._came and target.exists() and not before.exists():
+            with whole_file(before) as copy:
+                shutil.copy2(target, copy)
+        with whole_file(target) as temporary:
+            self._copy(str(about["name"]), temporary, name)
+            return temporary.stat().st_size
+
+    @property
+    def refused_list(self) -> Path:
+        """Where the files that were left out are listed, with the reasons."""
+        return self.into.with_name(f"{self.into.name}.rejected") / "refused.txt"
+
+    def _note(self, refused: list[str]) -> None:
+        if refused:  # a run that is made again finds them once more
+            self.refused_list.parent.mkdir(parents=True, exist_ok=True)
+            with self.refused_list.open("a+", encoding="utf-8") as file:
+                file.seek(0)
+                noted = file.read().splitlines()
+                file.writelines(f"{each}\n" for each in refused if each not in noted)
 
     def _copy(self, path: str, temporary: Path, name: str) -> None:
         copied = 0
@@ -76,7 +105,7 @@ class Incoming:
                 while chunk := file.read(1 << 20):
                     copied += len(chunk)
                     if copied > MOST_BYTES:
-                        raise InputError(f"{self.source}: {name}: more than {MOST_BYTES:,} bytes")
+                        raise _RefusedError(f"{self.source}: {name}: more than {MOST_BYTES:,} bytes")
                     copy.write(chunk)
         except OSError as error:
             raise FileError(f"{self.source}: {name}: {error.strerror or error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ from prefect.states import Completed, Failed, State
 
 from flows.form import AS_BEFORE, Experiment, chosen
 from flows.incoming import Batch, Incoming
+from flows.params import split_overrides
 from flows.pipeline import pipeline
 from flows.quiet import calm_logs
 from flows.released import release as release_flow
 from flows.workspace import project_of
 from soda.common.errors import SodaError
+from soda.config.chosen import chosen_overrides
 from soda.layout import PREPARED, VERDICT
 
 INTO = "data/incoming"
@@ -42,7 +43,7 @@ def ingest(
             path in there.
         repository: a DVC repository, as a folder or a Git address.
         into: the folder, in the project, in which all pictures are collected.
-        experiment: a whole recipe of conf/experiment.
+        experiment: a whole recipe of conf/experiment; as before: recipe and settings of the run before, on this folder.
         overrides: further Hydra settings of the training.
         release: release the encoder when it is better than the one in use.
     """
@@ -54,14 +55,19 @@ def ingest(
         batch = incoming.fetch()
     except SodaError as error:
         return Failed(message=str(error))
+    for each in batch.refused:
+        log.warning("refused: %s", each)
+    left_out = f"; {len(batch.refused)} files are refused: {incoming.refused_list}" if batch.refused else ""
     if not batch.names and not incoming.untrained:
+        if left_out:  # said once
+            incoming.settle()
+            return Failed(name="SetAside", message=f"{source}: nothing else is new{left_out}")
         return Completed(message=f"{source}: nothing new")
     if batch.names:
         log.info("%s: %d new pictures, %.1f MB", source, len(batch.names), batch.size / 1e6)
     else:
         log.info("%s: nothing new, but what is here was not trained on yet", source)
-    settings = shlex.join(["dataset=folder", f"dataset.path={folder}"])
-    asked: dict[str, Any] = {"experiment": experiment if chosen(experiment) else "folder", "overrides": f"{settings} {overrides}"}
+    asked = {"overrides": _settings(root, folder, chosen(experiment), overrides)}
     started = time.time()
     gated = pipeline(**asked, until_stage="validate", return_state=True)
     if not gated.is_completed():
@@ -69,6 +75,7 @@ def ingest(
     incoming.accepted(_judged_version(root))
     incoming.settle()
     taken = f"{len(batch.names)} new pictures taken in" if batch.names else "made up for what was not trained"
+    taken += left_out
     if not incoming.untrained:
         return Completed(message=f"{taken}; what is prepared of them is what was trained on, so nothing is trained")
     trained = pipeline(**asked, return_state=True)
@@ -80,6 +87,19 @@ def ingest(
     released = release_flow(return_state=True)
     made = released.is_completed() or released.name == "NotBetter"
     return (Completed if made else Failed)(message=f"{taken}; {released.message}")
+
+
+def _settings(root: Path, folder: Path, experiment: str | None, overrides: str) -> list[str]:
+    """Overrides of the training: those of the run before, or of the experiment that was chosen, on this folder; the given ones on
+    top."""
+    given = ["dataset=folder", f"dataset.path={folder}", *split_overrides(overrides)]
+    before = [f"experiment={experiment}"] if experiment else chosen_overrides(root) or []
+    named = {_key(each) for each in given}
+    return [*(each for each in before if _key(each) not in named), *given]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _judged_version(root: Path) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _COUNTERS = ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 _OWN_MEANING = (signal.SIGINT, signal.SIGTERM)  # a stage that is asked to stop ends in 130 or 143 itself, and says why
@@ -32,7 +35,38 @@ def signal_of(status: int | None) -> signal.Signals | None:
     return signal.Signals(number) if number in signal.valid_signals() else None
 
 
-def describe(sign: signal.Signals, root: Path, *, starved: bool, peak_bytes: int, since: float) -> str:
+@dataclass(frozen=True)
+class Left:
+    """What is said of the work of a process. state: where it left no checkpoint; cure: how it needs less memory; trains: whether
+    it may have left one: else it is of a training beside it."""
+
+    state: str = "It left no state; the results before it are as they were, and the same command runs it again"
+    cure: str = "train.batch_size, evaluate.batch_size, dataset.workers"
+    trains: bool = True
+
+
+class Witness:
+    """Begun before a process; says afterwards what is known of its death."""
+
+    def __init__(self) -> None:
+        self._kills, self._peak, self._since = kernel_kills(), peak_bytes(), time.time()
+
+    def describe(self, sign: signal.Signals, root: Path, left: Left | None = None) -> str:
+        """As `describe` does, once the process was waited for."""
+        now = peak_bytes()
+        facts: dict[str, Any] = {"starved": kernel_kills() > self._kills, "peak_bytes": now if now > self._peak else 0}
+        return describe(sign, root, since=self._since, left=left or Left(), **facts)
+
+
+def peak_bytes() -> int:
+    """The most that any process that was started from here and ended held so far."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024  # KiB on Linux
+
+
+_LEFT = Left()
+
+
+def describe(sign: signal.Signals, root: Path, *, starved: bool, peak_bytes: int, since: float, left: Left = _LEFT) -> str:
     """One paragraph for a person.
 
     Args:
@@ -46,13 +80,13 @@ def describe(sign: signal.Signals, root: Path, *, starved: bool, peak_bytes: int
         said += " because memory ran out" + held if starved else ": somebody, or the system, ended it from outside"
     elif sign in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGFPE):
         said += ": a crash in native code, or a broken installation"
-    saved = [file for file in root.glob(_SHOWN) if file.stat().st_mtime >= since]
+    saved = [file for file in root.glob(_SHOWN) if file.stat().st_mtime >= since] if left.trains else []
     if saved:
         last = max(saved, key=lambda file: file.stat().st_mtime)
         at = time.strftime("%H:%M:%S", time.localtime(last.stat().st_mtime))
         said += f". Its last state is {last.relative_to(root)}, of {at}; the same command goes on from there"
     else:
-        said += ". It left no state; the results before it are as they were, and the same command runs it again"
+        said += f". {left.state}"
     if sign is signal.SIGKILL and starved:
-        said += ". Free some memory first, or make it need less (train.batch_size, evaluate.batch_size, dataset.workers)"
+        said += ". Free some memory first, or make it need less ({left.cure})"
     return said

@@ -9,17 +9,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.processes import is_same, start_of
+from flows.processes import RUN_ID, is_same, start_of
 from soda.common.errors import SodaError
 from soda.common.files import write_json
 
 LOCK_FILE = Path(".dvc/tmp/pipeline.lock")
 RECORD = Path(".dvc/tmp/pipeline.json")
+PATIENCE = 120.0  # seconds that a worker's run waits for what holds the workspace briefly
 _MOST_RUNS = 20  # of other servers, perhaps, that never come back
 
 
@@ -46,19 +48,33 @@ def _busy(root: Path) -> WorkspaceBusyError:
     )
 
 
+def patience() -> float:
+    """How long this run waits for the workspace, in seconds.
+
+    A worker starts one such run at a time; what it may still meet is brief: a run that was cancelled and saves, the step that
+    brings the workspace up to date for a run of the other queue, the reference of `monitor`. A person is told at once.
+    """
+    return PATIENCE if RUN_ID in os.environ else 0.0
+
+
 @contextmanager
 def workspace_lock(root: Path, run: str) -> Iterator[int]:
-    """Hold the workspace `root` for the run with the id `run`. Raises WorkspaceBusyError at once when it is taken.
+    """Hold the workspace `root` for the run with the id `run`. Raises WorkspaceBusyError when it is taken, after `patience()`.
 
     Yields the lock's descriptor, which DVC's process inherits, so that it is held for as long as a stage is at work.
     """
     path = root / LOCK_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _busy(root) from None
+        until = time.monotonic() + patience()
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise _busy(root) from None
+                time.sleep(0.2)
         before = _read(root / RECORD)
         open_ends = [each for each in [*before.get("unreported", []), before.get("run")] if isinstance(each, str)]
         record = {"pid": os.getpid(), "start": start_of(os.getpid()), "run": run}

@@ -25,6 +25,7 @@ from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage
 from flows.leftovers import sweep
 from flows.lock import settle_ends, workspace_lock
 from flows.params import split_overrides, write_composed
+from flows.part import told
 from flows.processes import clear_dead_locks
 from flows.quiet import calm_logs
 from flows.reconcile import close_abandoned_run
@@ -138,9 +139,13 @@ def pipeline(
         until_stage: end after this one.
     """
     calm_logs()
-    from_stage, until_stage = chosen(from_stage), chosen(until_stage)
+    return told(_work(Path.cwd(), overrides, chosen(from_stage), force, chosen(experiment), chosen(until_stage)))
+
+
+def _work(
+    root: Path, overrides: str | list[str], from_stage: str | None, force: bool, recipe: str | None, until_stage: str | None
+) -> State[Any]:
     log = get_run_logger()
-    root = Path.cwd()
     try:
         with workspace_lock(root, str(flow_run.get_id())) as lock, Dvc(root, inherit=[lock]) as dvc:
             _put_right(root)
@@ -150,7 +155,7 @@ def pipeline(
                 )
             dvc.start()  # it loads while the settings are composed
             _require_stages(root, from_stage=from_stage, until_stage=until_stage)
-            settings = [f"experiment={recipe}"] if (recipe := chosen(experiment)) else []
+            settings = [f"experiment={recipe}"] if recipe else []
             settings += split_overrides(overrides)
             if settings or not from_stage:
                 for change in write_composed(root, settings):

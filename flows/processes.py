@@ -13,6 +13,7 @@ import psutil
 
 from soda.common.files import whole_file
 
+RUN_ID = "PREFECT__FLOW_RUN_ID"  # what Prefect puts into the environment of a worker's run
 RWLOCK = Path(".dvc/tmp/rwlock")  # DVC's record of who reads and writes which path: numbers of processes and their commands
 _CLOCK_SECONDS = 2.0  # between the clock of files and that of processes
 

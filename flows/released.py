@@ -16,11 +16,12 @@ from prefect.states import Completed, Failed, State
 
 from flows.command import CommandError, run_soda
 from flows.lock import workspace_lock
+from flows.part import told
 from flows.quiet import calm_logs
 from flows.stopping import stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
-from soda.layout import RELEASES
+from soda.layout import DRIFT, RELEASES
 from soda.release import NotBetterError, ReleasedAlreadyError
 from soda.release.store import ENCODER, current_folder
 
@@ -31,22 +32,23 @@ def released_encoder(project: Path) -> Path:
 
 
 @flow(name="soda-release", flow_run_name="release", persist_result=False)
-def release(part: Literal["major", "minor", "patch"] = "minor") -> State[Any]:
+def release(part: Literal["major", "minor", "patch"] = "minor", other_data: bool = False) -> State[Any]:
     """Release the encoder of the last run in this workspace, if it is better than the one in use (conf/release.yaml).
 
     Args:
         part: of the version that grows.
+        other_data: also where the release in use is of another data set; nothing is compared then.
     """
     calm_logs()
     root = Path.cwd()
     try:
         with workspace_lock(root, str(flow_run.get_id())):
-            return release_here(root, part)
+            return told(release_here(root, part, other_data=other_data))
     except SodaError as error:
-        return Failed(message=str(error))
+        return told(Failed(message=str(error)))
 
 
-def release_here(root: Path, part: str = "minor") -> State[Any]:
+def release_here(root: Path, part: str = "minor", *, other_data: bool = False) -> State[Any]:
     """The work of `release`. The caller holds the workspace."""
     log, project, said = get_run_logger(), project_of(root), list[str]()
 
@@ -55,7 +57,8 @@ def release_here(root: Path, part: str = "minor") -> State[Any]:
         log.info("%s", line)
 
     try:
-        run_soda(["release", "--part", part, "--project", str(project)], root, hear)
+        more = ["--other-data"] if other_data else []
+        run_soda(["release", "--part", part, "--project", str(project), *more], root, hear)
     except CommandError as error:
         if error.status == ReleasedAlreadyError.exit_code:
             return Completed(message=said[-1])
@@ -66,7 +69,18 @@ def release_here(root: Path, part: str = "minor") -> State[Any]:
     except (KeyboardInterrupt, TerminationSignal) as signalled:
         return stopped(signalled, "stopped before it was released")
     _show("Released", said)
+    _make_reference(root, project)
     return Completed(message=said[-1])
+
+
+def _make_reference(root: Path, project: Path) -> None:
+    """Of the data of this run, while they lie here, what `monitor` compares with; where that fails, `monitor` tries again."""
+    encoder, log = released_encoder(project), get_run_logger()
+    try:
+        target = project / DRIFT / f"reference-{encoder.parent.name}.npz"
+        run_soda(["reference", "-o", str(target), "--encoder", str(encoder)], root, log.info)
+    except CommandError as error:
+        log.info("there is no reference for `monitor` yet: %s", error)
 
 
 def _show(title: str, lines: list[str]) -> None:

@@ -32,15 +32,16 @@ from prefect.states import AwaitingRetry, Cancelled, Crashed, State
 
 from flows.ending import GRACE_SECONDS
 from flows.lock import abandoned_run
+from flows.processes import RUN_ID
 from flows.reconcile import close_abandoned_run, close_tasks
 
 logger = logging.getLogger("prefect.worker.watch")  # Prefect's loggers are those that a worker shows
 
-RUN_ID = "PREFECT__FLOW_RUN_ID"  # what Prefect puts into the environment of a run's process
 WORKER = "prefect.worker.name"  # the label by which a run says whose it is
 LOOK_SECONDS = 10.0
 LOOKS = {StateType.PENDING: 3}  # in a row without a process before a run counts as dead; what was just claimed has none yet
 _LOOKS = 2  # of all other states: a run that ends tells the server before its process goes
+KILLED = "Killed"  # what is Crashed stays so for a while, and people are called when it stays for long: flows/alarms.py
 MOST_STARTS = 5  # within an hour; a run that dies oftener dies of itself
 _DELAYS = (0, 0, 10, 20, 40)  # seconds before each of these starts
 _OPEN = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
@@ -93,7 +94,7 @@ class Watch:
 
     def _open_runs(self, client: SyncPrefectClient) -> Iterator[FlowRun]:
         at_work = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_OPEN)))
-        crashed = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Crashed"]))
+        crashed = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Crashed", KILLED]))
         since: Any = datetime.now(UTC) - self._fresh  # Prefect makes its own type of it
         lately = FlowRunFilterEndTime(after_=since)
         for chosen in (FlowRunFilter(state=at_work), FlowRunFilter(state=crashed, end_time=lately)):
@@ -117,7 +118,7 @@ class Watch:
             logger.warning("run '%s' was to be cancelled, and its process is gone: cancelled", run.name)
             return True
         if now.type != StateType.CRASHED:
-            client.set_flow_run_state(run.id, Crashed(message="Its process is gone, and said nothing: killed."), force=True)
+            client.set_flow_run_state(run.id, Crashed(name=KILLED, message="Its process is gone, and said nothing."), force=True)
         self._start_again(client, run)
         return True
 

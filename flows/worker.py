@@ -21,6 +21,7 @@ from types import FrameType
 from typing import NoReturn
 
 _WORKER = "import sys; sys.path.insert(0, sys.argv[1]); from flows.worker import work; work(sys.argv[2])"
+_LOOKS = {"PREFECT_WORKER_QUERY_SECONDS": "2"}  # for Prefect's 10: a way back is waited for
 _PAUSE = 5.0  # seconds between the death of a worker and the start of the next
 _PATIENCE = 10.0  # seconds that a worker is given to end
 
@@ -65,7 +66,7 @@ class _Worker:
         """Start it and wait for its end. Returns its exit status."""
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _WORKER, str(Path(__file__).parents[1]), self._pool],
-            env={**os.environ, **settings},
+            env={**_LOOKS, **os.environ, **settings},
             stdin=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C at the terminal is for the process above
         )

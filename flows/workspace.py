@@ -38,6 +38,13 @@ def own_workspace(project: str) -> dict[str, str]:
     """
     root = Path(project).resolve()
     workspace = root / WORKSPACE
+    workspace.parent.mkdir(parents=True, exist_ok=True)
+    with workspace.with_name(f"{workspace.name}.lock").open("a+") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # runs of both queues may begin at once; given back with the file
+        return _brought_up(root, workspace)
+
+
+def _brought_up(root: Path, workspace: Path) -> dict[str, str]:
     if not (workspace / ".git").exists():
         _clone(root, workspace)
     with (workspace / LOCK_FILE).open("a+") as handle:
@@ -45,7 +52,7 @@ def own_workspace(project: str) -> dict[str, str]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return {"directory": str(workspace)}  # the run there goes on, and this one will say that it is busy
-        _follow(workspace)
+        _follow(root, workspace)
         _share_cache(root, workspace)
     return {"directory": str(workspace)}
 
@@ -60,15 +67,15 @@ def _git(folder: Path, *arguments: str) -> str:
 def _clone(root: Path, workspace: Path) -> None:
     temporary = workspace.with_name(f"{workspace.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)  # of a clone that was killed
-    temporary.parent.mkdir(parents=True, exist_ok=True)
     _git(root, "clone", "--quiet", "--local", "--no-tags", str(root), str(temporary))
     _git(temporary, "checkout", "--quiet", "--detach")
     (temporary / LOCK_FILE.parent).mkdir(parents=True, exist_ok=True)
     temporary.rename(workspace)
 
 
-def _follow(workspace: Path) -> None:
-    """Bring all but what runs write to the project's commit. Killed on the way, the next time does it again."""
+def _follow(root: Path, workspace: Path) -> None:
+    """Bring all but what runs write to the project's commit, wherever that lies now. Killed on the way, the next time does it."""
+    _git(workspace, "remote", "set-url", "origin", str(root))
     _git(workspace, "fetch", "--quiet", "--no-tags", "origin", "HEAD")
     old, new = _git(workspace, "rev-parse", "HEAD"), _git(workspace, "rev-parse", "FETCH_HEAD")
     if old == new:

@@ -44,16 +44,9 @@ class Service:
         own_workspace(str(self.project))
         shutil.copytree(self.project / "flows", self.workspace / "flows", dirs_exist_ok=True)  # of today, committed or not
         self.server.start()
-        for line in (
-            "work-pool create local --type process",
-            "work-pool update local --base-job-template deploy/work-pool.json",
-            "work-pool set-concurrency-limit local 1",
-            "--no-prompt deploy -n pipeline",
-        ):
-            settings = world.environment(self.project, PREFECT_API_URL=self.server.url, PREFECT_API_AUTH_STRING=self.server.auth)
-            subprocess.run(
-                [sys.executable, "-m", "prefect", *line.split()], cwd=self.project, env=settings, check=True, capture_output=True
-            )
+        settings = world.environment(self.project, PREFECT_API_URL=self.server.url, PREFECT_API_AUTH_STRING=self.server.auth)
+        for line in ("flows.pool", "prefect --no-prompt deploy -n pipeline"):
+            subprocess.run([sys.executable, "-m", *line.split()], cwd=self.project, env=settings, check=True, capture_output=True)
         self._start_worker()
 
     def _start_worker(self) -> None:
@@ -115,7 +108,7 @@ class Service:
         deadline = time.monotonic() + 2 * LIMIT
         while time.monotonic() < deadline:
             name, final = self._state(run)
-            if (final and name != "Crashed") or (
+            if (final and name not in ("Crashed", "Killed")) or (
                 name == "Running" and any(map(is_engine, processes_of_runs().get(str(run), [])))
             ):
                 return
@@ -126,7 +119,7 @@ class Service:
         deadline, crashed = time.monotonic() + _PATIENCE, None
         while time.monotonic() < deadline:
             name, final = self._state(run)
-            crashed = (crashed or time.monotonic()) if name == "Crashed" else None
+            crashed = (crashed or time.monotonic()) if name in ("Crashed", "Killed") else None
             if final and (crashed is None or time.monotonic() - crashed > LIMIT):
                 return name
             time.sleep(1.0)

@@ -21,6 +21,8 @@ def open_encoder(args: argparse.Namespace, origin: Origin | None = None) -> Enco
 
     workers = default_workers() if args.workers is None else args.workers
     about: dict[str, Any] = {"providers": args.provider, "threads": args.threads or threads_beside(workers)}
+    if args.preprocess and args.verify:
+        raise InputError("--verify: releases are signed; an encoder of others is in none")
     if args.preprocess:
         if args.vectors == "features":
             raise InputError("--vectors features: an encoder of others has the one output that --preprocess names")
@@ -28,7 +30,7 @@ def open_encoder(args: argparse.Namespace, origin: Origin | None = None) -> Enco
         from soda.runtime.foreign_settings import read_preprocessing
 
         return ForeignEncoder(args.encoder, read_preprocessing(args.preprocess), **about)
-    return Encoder(args.encoder, output=vectors_of(args, origin), **about)
+    return Encoder(args.encoder, output=vectors_of(args, origin), verify=args.verify, **about)
 
 
 def vectors_of(args: argparse.Namespace, origin: Origin | None) -> str:
@@ -46,6 +48,9 @@ def vectors_of(args: argparse.Namespace, origin: Origin | None) -> str:
 
 def add_encoder(command: argparse.ArgumentParser) -> None:
     command.add_argument("--encoder", type=Path, default=ENCODER, help=f"{ENCODER} by default")
+    command.add_argument(
+        "--verify", type=Path, metavar="PUB", help="the public key that the release of the encoder must be signed with"
+    )
     command.add_argument("--preprocess", type=Path, metavar="YAML", help="of an encoder of others: what `soda describe` wrote")
     command.add_argument(
         "--threads", type=int, default=0, help="of the model (0: one for each core that decodes nothing, at least one)"

@@ -21,6 +21,9 @@ def add_commands(commands: Any) -> None:
     making = commands.add_parser("release", help="release the encoder of the finished run, if it is better than the one in use")
     making.add_argument("--part", choices=("major", "minor", "patch"), default="minor", help="of the version that grows (minor)")
     making.add_argument("--key", type=Path, help=f"that signs; made when it is missing ({KEY} of the project)")
+    making.add_argument(
+        "--other-data", action="store_true", help="also where the release in use is of another data set; nothing is compared then"
+    )
     _add_places(making)
     making.set_defaults(action=_release)
 
@@ -65,7 +68,15 @@ def _release(args: argparse.Namespace) -> None:
     with held(releases):
         require_recorded(root)
         candidate = _candidate(root)
-        judged = judge(candidate, releases, read_bounds(root / BOUNDS), part=args.part, tagged=tuple(tagged(project)))
+        judged = judge(
+            candidate,
+            releases,
+            read_bounds(root / BOUNDS),
+            part=args.part,
+            tagged=tuple(tagged(project)),
+            other_data=args.other_data,
+            score=lambda folder: _score(folder, root, str(candidate.about["data_version"])),
+        )
         for gate in judged.gates:
             print(gate)
         public = make_key(key)
@@ -91,6 +102,29 @@ def _candidate(root: Path) -> Candidate:
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     about |= {"dataset": run.told.config.dataset.name, "made": made}
     return Candidate(run.files, metrics, lambda version: card(replace(run.told, folder=f"{at.RELEASES}/{version}")), about)
+
+
+def _score(folder: Path, root: Path, data_version: str) -> dict[str, Any]:
+    """The figures of a released encoder on the data of the finished run. Raises ReleaseError when they are not here."""
+    from soda.config import PARAMS_FILE, load
+    from soda.data.dataset import PreparedData
+    from soda.evaluation.rescored import rescored
+    from soda.export.retrieval import choose_vectors
+    from soda.release import ReleaseError
+    from soda.runtime import Encoder
+
+    data = PreparedData(root / at.PREPARED)
+    if data.version != data_version:
+        raise ReleaseError(
+            f"{root / at.PREPARED}: not the data of this encoder, on which {folder.name} has to be measured again; "
+            "run the pipeline to its end, or `dvc checkout`"
+        )
+    encoder = Encoder(folder / "encoder.onnx")
+    print(f"{folder.name} is of other pictures of this data set: it is measured again on those of now")
+    return {
+        "probe": rescored(encoder, data, load(root / PARAMS_FILE).evaluate),
+        "export": choose_vectors(encoder, data)[1],
+    }
 
 
 def _rollback(args: argparse.Namespace) -> None:

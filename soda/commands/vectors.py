@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,13 @@ def add_commands(commands: Any) -> None:
         help="the vectors (none; stats+l2 for .faiss, lancedb and qdrant, which are searched by cosine)",
     )
     command.add_argument("--anew", action="store_true", help="embed all, also what the output holds already")
+    command.add_argument(
+        "--keep-sample",
+        type=Path,
+        metavar="NPZ",
+        help="add what is embedded now to a sample for `soda drift`: z and a few statistics a picture, no pictures",
+    )
+    command.add_argument("--sample-size", type=int, default=2000, metavar="N", help="pictures that the sample is of (2000)")
     add_encoder(command)
     add_vectors(command, "z")
     command.set_defaults(action=_embed)
@@ -65,6 +73,34 @@ def add_commands(commands: Any) -> None:
     command.set_defaults(action=_outliers)
 
 
+@contextmanager
+def _kept_sample(args: argparse.Namespace, encoder: Encoder) -> Iterator[Callable[[np.ndarray, np.ndarray], object] | None]:
+    """What takes each batch of images and z into the sample that was asked for; it is written at the end, also of a run that is
+    broken off."""
+    if args.keep_sample is None:
+        yield None
+        return
+    from soda.common.errors import InputError
+    from soda.common.files import require_writable
+    from soda.monitor.keeping import earlier_sample, merged
+    from soda.monitor.sample import Reservoir, identity
+
+    if args.keep_sample.suffix != ".npz" or args.sample_size < 1:
+        raise InputError("--keep-sample: it must be an .npz file, of at least one picture")
+    require_writable(args.keep_sample)
+    reservoir = Reservoir(args.sample_size, identity(encoder))
+    try:
+        yield reservoir.add
+    finally:
+        if reservoir.seen:
+            before, remark = earlier_sample(args.keep_sample, identity(encoder))
+            sample = merged(before, reservoir.sample(), args.sample_size)
+            sample.save(args.keep_sample)
+            if remark:
+                print(remark, file=sys.stderr)
+            print(f"{args.keep_sample}: a sample of {len(sample):,} of {sample.seen:,} pictures")
+
+
 def _embed(args: argparse.Namespace) -> None:
     from soda.vectors.job import embed_folder
     from soda.vectors.stores.choose import output_named, store_of
@@ -72,18 +108,21 @@ def _embed(args: argparse.Namespace) -> None:
     output = output_named(args.output or "vectors" + (".parquet" if find_spec("pyarrow") else ".npz"))
     chosen = args.normalize or (COMPARED if store_of(output).by_cosine else "none")
     normalize = None if chosen == "none" else chosen
+    encoder = open_encoder(args)
     try:
-        done = embed_folder(
-            open_encoder(args),
-            args.folder,
-            output,
-            normalize=normalize,
-            batch_size=args.batch_size,
-            workers=args.workers,
-            **pixel_limit(args),
-            anew=args.anew,
-            progress=True,
-        )
+        with _kept_sample(args, encoder) as keep:
+            done = embed_folder(
+                encoder,
+                args.folder,
+                output,
+                normalize=normalize,
+                batch_size=args.batch_size,
+                workers=args.workers,
+                **pixel_limit(args),
+                anew=args.anew,
+                progress=True,
+                keep=keep,
+            )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -24,7 +24,7 @@ def keep_copies(root: Path) -> None:
     """
     if not (root / ".dvc").is_dir():
         return
-    for name, is_cut in ((LOCK, lambda: bool(_lost(root))), (PARAMS, lambda: not isinstance(_read(root / PARAMS), dict))):
+    for name, is_cut in ((LOCK, lambda: bool(_lost(root))), (PARAMS, lambda: _is_cut(root / PARAMS, root / KEPT / PARAMS))):
         path, copy = root / name, root / KEPT / name
         if not path.exists():  # removed by a person, who wants to begin anew
             copy.unlink(missing_ok=True)
@@ -43,11 +43,43 @@ def mend(root: Path) -> list[str]:
 
 def _mend_params(root: Path) -> str:
     path, copy = root / PARAMS, root / KEPT / PARAMS
-    kept, present = _read(copy), _read(path)
-    if not isinstance(kept, dict) or (isinstance(present, dict) and present.keys() >= kept.keys()):
+    if not isinstance(_read(copy), dict) or not _is_cut(path, copy):
         return ""
+    left = ""
+    if path.exists():
+        broken = path.with_name(f"{path.name}.broken")
+        os.replace(path, broken)
+        left = f" (what was left: {broken})"
     _replace(path, copy.read_bytes())
-    return f"{path}: cut off by a process that was killed; put back from {copy}"
+    return f"{path}: cut off by a process that was killed; put back from {copy}{left}"
+
+
+def _is_cut(path: Path, copy: Path) -> bool:
+    """Whether a params.yaml ends too early, as far as its copy shows: a cut file has the first of its keys, in their order.
+
+    Where only the end of the last line is missing, and all keys are there, what that line says decides.
+    """
+    present, kept = _read(path), _read(copy)
+    if not isinstance(present, dict):
+        return True
+    if not isinstance(kept, dict):
+        return False
+    found, expected = _leaves(present), _leaves(kept)
+    keys, known = [key for key, _ in found], [key for key, _ in expected]
+    if keys and len(keys) <= len(known) and known[len(keys) - 1][: len(keys[-1])] == keys[-1] and found[-1][1] is None:
+        keys[-1] = known[len(keys) - 1]  # of a group of settings there is the name alone
+        if keys[-1] != found[-1][0]:
+            return keys == known[: len(keys)]
+    if len(keys) < len(known) and keys == known[: len(keys)]:
+        return True
+    return not path.read_bytes().endswith(b"\n") and found[-1] != expected[-1]
+
+
+def _leaves(value: Any, at: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    """Every single value with the keys that lead to it, in the order of the file."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [leaf for key, each in inner for leaf in _leaves(each, (*at, str(key)))]
+    return found or [(at, value)]
 
 
 def _mend_lock(root: Path) -> str:

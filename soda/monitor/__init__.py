@@ -10,3 +10,15 @@ from soda.common.errors import InputError
 
 class MonitorError(InputError):
     """A sample that cannot be read or compared; the message names the file."""
+
+
+class TooFewError(MonitorError):
+    """The sample is too small to say anything of it yet."""
+
+    exit_code = 3
+
+
+class OtherEncoderError(MonitorError):
+    """The sample is of another encoder than the reference."""
+
+    exit_code = 4

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from soda.monitor import MonitorError
+from soda.monitor import MonitorError, OtherEncoderError, TooFewError
 from soda.monitor.comparison import Space, classifier_auc, imbalance, kolmogorov, kolmogorov_of_splits, mmd, novelty
 from soda.monitor.sample import Sample
 from soda.monitor.statistics import NAMES
@@ -100,9 +100,11 @@ class Watch:
     def judge(self, new: Sample) -> Judgement:
         """Raises MonitorError for a sample of another encoder, or too small a one; of a large one a part is compared."""
         if new.encoder != self.reference.encoder:
-            raise MonitorError("the sample and the reference are of different encoders; make a reference with the encoder in use")
+            raise OtherEncoderError(
+                "the sample and the reference are of different encoders; make a reference with the encoder in use"
+            )
         if len(new) < LEAST:
-            raise MonitorError(f"the sample has {len(new)} rows; {LEAST} or more can be compared")
+            raise TooFewError(f"the sample has {len(new)} rows of {new.seen:,} pictures; {LEAST} or more can be compared")
         random = np.random.default_rng(self._seed)
         points = self._space.place(new.z)
         distances = novelty(points, self._points)

@@ -23,3 +23,7 @@ class NotBetterError(ReleaseError):
     """A gate did not let the encoder through; the message has the gates and their figures."""
 
     exit_code = 4
+
+
+class OtherDataError(ReleaseError):
+    """The encoder is of another data set than the one in use: their figures say nothing of which is better."""

@@ -13,7 +13,7 @@ import yaml
 
 from soda import layout as at
 from soda.common.files import file_sha256, whole_folder, write_json
-from soda.release import NotBetterError, ReleasedAlreadyError, ReleaseError
+from soda.release import NotBetterError, OtherDataError, ReleasedAlreadyError, ReleaseError
 from soda.release.gates import Bounds, Gate, Metrics, hold
 from soda.release.sbom import bill
 from soda.release.signing import sign, verify_files
@@ -64,10 +64,26 @@ def require_recorded(root: Path) -> None:
             )
 
 
-def judge(candidate: Candidate, releases: Path, bounds: Bounds, *, part: str = "minor", tagged: tuple[str, ...] = ()) -> Judged:
-    """Hold a candidate to the release in use. tagged: versions that Git has, which are not given twice.
+def judge(
+    candidate: Candidate,
+    releases: Path,
+    bounds: Bounds,
+    *,
+    part: str = "minor",
+    tagged: tuple[str, ...] = (),
+    other_data: bool = False,
+    score: Callable[[Path], Metrics] | None = None,
+) -> Judged:
+    """Hold a candidate to the release in use.
 
-    Raises NotBetterError with the gates that did not let it through, ReleasedAlreadyError when these bytes are or were released.
+    Args:
+        tagged: versions that Git has, which are not given twice.
+        other_data: release it also where the one in use is of another data set; nothing is compared then.
+        score: the figures of a release's folder on the candidate's own data, asked for where the released encoder's are of
+            another version of them. Without it those of its own run count.
+
+    Raises NotBetterError with the gates that did not let it through, ReleasedAlreadyError when these bytes are or were released,
+    OtherDataError.
     """
     pointer, encoder = read_pointer(releases), file_sha256(candidate.files[ENCODER])
     same = [each for each in reversed(versions(releases)) if _encoder_of(releases / each) == encoder]
@@ -78,7 +94,7 @@ def judge(candidate: Candidate, releases: Path, bounds: Bounds, *, part: str = "
         raise ReleasedAlreadyError(
             f"{candidate.files[ENCODER]}: it was released as {gone}; `soda rollback --to {gone}` takes it again"
         )
-    current = read_paper(current_folder(releases) / METRICS) if pointer.version else None
+    current = _released_figures(candidate, current_folder(releases), other_data, score) if pointer.version else None
     gates = tuple(hold(candidate.metrics, current, bounds))
     if not all(gate.passed for gate in gates):
         beside = f" beside {pointer.version}" if pointer.version else ""
@@ -87,6 +103,27 @@ def judge(candidate: Candidate, releases: Path, bounds: Bounds, *, part: str = "
     if same:  # made by a run that was killed before it was put in use
         return Judged(same[0], gates, releases / same[0])
     return Judged(next_version([*versions(releases), *tagged], part), gates, None)
+
+
+def _released_figures(
+    candidate: Candidate, folder: Path, other_data: bool, score: Callable[[Path], Metrics] | None
+) -> Metrics | None:
+    """What the candidate is held to, so that like is held against like: of what the released encoder's own run measured on other
+    pictures its size, speed and parity alone stay."""
+    facts, figures = facts_of(folder), read_paper(folder / METRICS)
+    ours, theirs = candidate.about.get("dataset"), facts.get("dataset")
+    if theirs is not None and ours != theirs:
+        if other_data:
+            return None
+        raise OtherDataError(
+            f"{folder} in use is of the data set {theirs}, this encoder of {ours}: their figures cannot be compared. "
+            "soda release --other-data releases it without a comparison"
+        )
+    if score is None or candidate.about.get("data_version") == facts.get("data_version"):
+        return figures
+    export = {key: value for key, value in figures.get("export", {}).items() if not key.startswith("search_")}
+    again = score(folder)
+    return {**again, "export": {**export, **again.get("export", {})}}
 
 
 def _encoder_of(folder: Path) -> object:

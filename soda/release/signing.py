@@ -7,29 +7,18 @@ public key from elsewhere than the folder of releases: whoever can change the on
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from soda.common.errors import NotInstalledError
 from soda.common.files import file_sha256, whole_file, write_json
 from soda.release import ReleaseError
 from soda.release.store import FACTS, facts_of
+from soda.runtime.signed import SIGNATURE, SignatureError, crypto, signed_facts
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
-SIGNATURE = "signature.json"
-
-
-def _library() -> Any:
-    try:
-        from cryptography.hazmat.primitives import serialization
-    except ModuleNotFoundError:
-        raise NotInstalledError("signatures need cryptography: pip install cryptography") from None
-    return serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 def make_key(private: Path) -> Path:
@@ -37,7 +26,7 @@ def make_key(private: Path) -> Path:
 
     A key that is there stays; its public part is written again when it is missing.
     """
-    serialization = _library()
+    serialization = crypto()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     public = private.with_name(f"{private.name}.pub")
@@ -66,7 +55,7 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
 
 
 def _read_private(path: Path) -> Ed25519PrivateKey:
-    serialization = _library()
+    serialization = crypto()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     with _reading(path, "private"):
@@ -74,17 +63,6 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
             raise ReleaseError(f"{path}: others can read this key; chmod 600 {path}")
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise ReleaseError(f"{path}: it must be an Ed25519 key")
-    return key
-
-
-def _read_public(path: Path) -> Ed25519PublicKey:
-    serialization = _library()
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    with _reading(path, "public"):
-        key = serialization.load_pem_public_key(path.read_bytes())
-    if not isinstance(key, Ed25519PublicKey):
         raise ReleaseError(f"{path}: it must be an Ed25519 key")
     return key
 
@@ -111,16 +89,8 @@ def verify_files(folder: Path) -> None:
 
 def verify(folder: Path, public: Path) -> None:
     """Hold a release to the public key: its signature, and the hash of each file. Raises ReleaseError when anything differs."""
-    from cryptography.exceptions import InvalidSignature
-
-    key, path = _read_public(public), folder / SIGNATURE
     try:
-        signature = base64.b64decode(json.loads(path.read_text(encoding="utf-8"))["signature"], validate=True)
-        key.verify(signature, (folder / FACTS).read_bytes())
-    except FileNotFoundError:
-        raise ReleaseError(f"{folder}: it is not signed") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"{path}: no signature ({error})") from None
-    except InvalidSignature:
-        raise ReleaseError(f"{folder}: its signature is not of the key {public}, or {FACTS} was changed") from None
+        signed_facts(folder, public)
+    except SignatureError as error:
+        raise ReleaseError(str(error)) from None
     verify_files(folder)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -18,6 +19,7 @@ from soda.runtime.names import one_line
 from soda.runtime.preprocess import MAX_PIXELS
 from soda.runtime.progress import Line, Progress
 from soda.runtime.session import ModelError, OnnxModel
+from soda.runtime.signed import require_signed
 from soda.runtime.stream import Skipped, default_workers, pixel_batches
 from soda.runtime.walk import Passed, pictures_in
 
@@ -62,7 +64,8 @@ class Encoder(OnnxModel):
     path: an encoder.onnx. output: what all methods give: "z"; "features", the longer vectors that the last layer makes z of;
     "search", the one of the two that finds what is alike better, as the file says. providers: of onnxruntime, in order of
     preference; by default the CPU. threads: that one call may use; 0 leaves it to onnxruntime (one a core). mean, std: of each
-    component of the output over the training pictures, (D,) float32; statistics: both of every output.
+    component of the output over the training pictures, (D,) float32; statistics: both of every output. verify: the public key
+    that the release must be signed with in whose folder the file lies; nothing of it is loaded before. It needs cryptography.
 
     Raises EncoderError when the file is missing, damaged or not an encoder of this project, or has no such output, ValueError for
     a provider that this onnxruntime does not have, for another output and for a negative number of threads.
@@ -77,7 +80,9 @@ class Encoder(OnnxModel):
         output: str = OUTPUT,
         providers: Sequence[str] | None = None,
         threads: int = 0,
+        verify: str | os.PathLike[str] | None = None,
     ) -> None:
+        self._public = None if verify is None else Path(verify)
         super().__init__(path, providers, threads, self._described)
         one_of("output", output, (*OUTPUTS, SEARCH))
         self.output = str(self._metadata.get("search_vectors", OUTPUT)) if output == SEARCH else output
@@ -101,6 +106,12 @@ class Encoder(OnnxModel):
             if PREFIX + "format" in props:
                 raise
             raise MetadataError(f"{error}; `soda describe` prepares the encoders of others for --preprocess") from None
+
+    def _read(self) -> bytes:
+        content = super()._read()
+        if self._public is not None:
+            require_signed(self.path, content, self._public)
+        return content
 
     @property
     def widths(self) -> dict[str, int]:
@@ -162,9 +173,10 @@ class Encoder(OnnxModel):
         workers: int | None = None,
         progress: Progress = False,
         max_pixels: int = MAX_PIXELS,
+        keep: Callable[[np.ndarray, np.ndarray], object] | None = None,
     ) -> Iterator[Embedded]:
         """The same a batch at a time, in flat memory however many pictures there are; a batch may be empty but for what it
-        skipped.
+        skipped. keep: given every batch, images (n, S, S, 3) uint8 and raw z (n, D), for a sample of them.
 
         Settings and errors are those of `embed`; nothing at all is no error here.
         """
@@ -192,7 +204,7 @@ class Encoder(OnnxModel):
                 for each in batch.skipped:
                     _log.warning("skipped: %s", one_line(each.reason))
                 # Squared before although the graph could do it: Pillow is as fast, and pictures of several sizes share a batch.
-                z = self.run(batch.pixels) if batch.indices else np.empty((0, self.width), np.float32)
+                z = self._run_and_keep(batch.pixels, keep) if batch.indices else np.empty((0, self.width), np.float32)
                 done += len(batch.indices) + len(batch.skipped)
                 if report:
                     report(done)
@@ -201,6 +213,13 @@ class Encoder(OnnxModel):
             batches.close()  # type: ignore[attr-defined]
             if line:
                 line.close()
+
+    def _run_and_keep(self, images: np.ndarray, keep: Callable[[np.ndarray, np.ndarray], object] | None) -> np.ndarray:
+        if keep is None:
+            return self.run(images)
+        found = self.run_outputs(images, list(dict.fromkeys((self.output, OUTPUT))))
+        keep(images, found[-1])
+        return found[0]
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """The graph itself: uint8 RGB (N, H, W, 3), N pictures of one size, whatever it is -> z (N, D) float32, or the features.

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from soda.serve.follow import Releases
     from soda.serve.sampling import Wanted
 
+WAIT_SECONDS = 2.0  # between two looks for the first release
 TOKEN_VARIABLE = "SODA_SERVE_TOKEN"
 SWITCH_SECONDS = 1e-4
 """After so long a thread of Python lets another one on. With Python's own 5 ms the session, done with a batch, waits for the
@@ -36,6 +38,7 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--verify", type=Path, metavar="PUB", help="with --follow: the public key that releases must be signed with"
     )
+    command.add_argument("--wait", action="store_true", help="with --follow: wait for the first release instead of ending")
     command.add_argument(
         "--sample", type=Path, metavar="NPZ", help="keep a sample of what is served, for `soda drift`: vectors alone"
     )
@@ -80,6 +83,8 @@ def run(args: argparse.Namespace) -> None:
         raise NotInstalledError(f"{NEEDS} (no module named {error.name!r})") from None
     sys.setswitchinterval(SWITCH_SECONDS)
     releases = _releases(args)
+    if releases and args.wait:
+        _await_first(releases)
     encoder, version = releases.load() if releases else (_open(args), VERSION)
     wanted = _sample(args)
     service = Service(encoder, name=name, limits=limits, token=token, version=version, releases=releases, sample=wanted)
@@ -97,6 +102,8 @@ def run(args: argparse.Namespace) -> None:
 def _releases(args: argparse.Namespace) -> Releases | None:
     """Where the encoder comes from, when it is a folder of releases."""
     if args.follow is None:
+        if args.wait:
+            raise InputError("--wait: it is for a release; name their folder with --follow")
         if args.verify:
             raise InputError("--verify: releases are signed; name their folder with --follow")
         return None
@@ -106,6 +113,19 @@ def _releases(args: argparse.Namespace) -> Releases | None:
     from soda.serve.follow import Releases
 
     return Releases(args.follow, args.verify, lambda file: Encoder(file, providers=args.provider, threads=args.threads))
+
+
+def _await_first(releases: Releases) -> None:
+    """Come back when a release is in use; until then say, once, that none is."""
+    from soda.release.store import read_pointer
+
+    said = False
+    while read_pointer(releases.folder).version is None:
+        if not said:
+            sys.stdout.write(f"{releases.folder}: nothing is released yet; waiting for the first release\n")
+            sys.stdout.flush()
+        said = True
+        time.sleep(WAIT_SECONDS)
 
 
 def _sample(args: argparse.Namespace) -> Wanted | None:

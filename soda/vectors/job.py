@@ -11,7 +11,7 @@ import csv
 import logging
 import os
 import shutil
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice, tee
@@ -62,6 +62,7 @@ def embed_folder(
     max_pixels: int = MAX_PIXELS,
     anew: bool = False,
     progress: bool = False,
+    keep: Callable[[np.ndarray, np.ndarray], object] | None = None,
 ) -> Done:
     """Embed every picture in `folder` and below it into `output`, in the order of their paths. A folder that has tars and no
     picture outside of them is that of the pictures in the tars.
@@ -69,11 +70,11 @@ def embed_folder(
     output: .parquet, .npz, .npy, .faiss, or Path("lancedb:FOLDER"), Path("qdrant:FOLDER"). What it holds of pictures whose size
     and time are as they were is kept, unless the folder, the encoder or the normalisation changed, or `anew` is True. So an
     interrupted run is continued; what it could not read is tried again. Memory does not grow with the number of pictures, but
-    for 17 bytes each that is kept, and for .npz, .faiss and qdrant. Raises VectorsError for another suffix, for a folder
-    without a readable picture and while another run makes the same output, NotADirectoryError for no folder, OSError when the
-    disk is full; an earlier output then stays.
+    for 17 bytes each that is kept, and for .npz, .faiss and qdrant. keep: given every batch that is embedded, images and z.
+    Raises VectorsError for another suffix, for a folder without a readable picture and while another run makes the same output,
+    NotADirectoryError for no folder, OSError when the disk is full; an earlier output then stays.
     """
-    settings: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "max_pixels": max_pixels}
+    settings: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "max_pixels": max_pixels, "keep": keep}
     with opened(encoder, folder, output, normalize=normalize, anew=anew) as job:
         resumed = fill(encoder, folder, parts(job.work), {**settings, "normalize": normalize}, Line() if progress else None)
         return job.finish(resumed)

@@ -46,6 +46,20 @@ def _wait(url: str, version: str) -> float:
     return time.monotonic() - begun
 
 
+def test_a_service_waits_for_the_first_release_when_it_is_told_to(tmp_path: Path) -> None:
+    process = _serve(tmp_path, "--wait")
+    try:
+        assert process.stdout is not None
+        assert "nothing is released yet" in process.stdout.readline() and process.poll() is None
+        release(tmp_path, "v1.0.0", ENCODER)
+        assert process.stdout.readline().startswith("serving encoder on http://127.0.0.1:")
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+    ends = _serve(tmp_path / "elsewhere")
+    assert "nothing is released yet" in ends.communicate(timeout=60)[1] and ends.returncode == 1
+
+
 def test_a_release_and_a_way_back_cost_no_request(tmp_path: Path, noise: Noise) -> None:
     release(tmp_path, "v1.0.0", ENCODER)
     process = _serve(tmp_path, "--sample", str(tmp_path / "sample.npz"), "--sample-size", "50")

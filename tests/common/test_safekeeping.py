@@ -45,10 +45,33 @@ def test_settings_that_were_cut_come_back_and_changed_ones_stay(project: Path) -
     params = project / "params.yaml"
     whole = params.read_text()
     keep_copies(project)
-    for end in (0, 20, len(whole) // 2):
+    for end in (0, 20, *range(len(whole) // 2, len(whole), 997), *range(len(whole) - 40, len(whole) - 1)):
         params.write_text(whole[:end])
-        assert "params.yaml: cut off" in mend(project)[0] and params.read_text() == whole
-    params.write_text(whole + "# mine\n")
+        keep_copies(project)  # a stage that is started by hand meanwhile
+        assert "params.yaml: cut off" in mend(project)[0] and params.read_text() == whole, whole[:end][-100:]
+    assert (project / "params.yaml.broken").read_text() == whole[: len(whole) - 2]
+    first = whole.index("\n")
+    for mine in (
+        whole + "# mine\n",
+        whole[:-1],
+        whole[:first] + whole[whole.index("\n", first + 1) :],
+        whole.replace("\ntrain:\n", "\ntrain:\n  mine: 1\n")[:-1],
+    ):
+        params.write_text(mine)
+        assert mend(project) == [] and params.read_text() == mine
+
+
+def test_a_cut_of_settings_that_were_being_changed_is_seen_too(project: Path) -> None:
+    params = project / "params.yaml"
+    keep_copies(project)
+    settings = yaml.safe_load(params.read_text())
+    settings["train"]["batch_size"] = 77
+    text = yaml.safe_dump(settings, sort_keys=False)
+    ends = [at + 1 for at, character in enumerate(text) if character == "\n"]
+    for end in ends[:-1][::9] + ends[-6:-1]:
+        params.write_text(text[:end])
+        assert mend(project), text[:end][-100:]
+    params.write_text(text)
     assert mend(project) == []
 
 

@@ -12,10 +12,12 @@ from PIL import Image
 from soda.cli import main
 from soda.monitor import MonitorError
 from soda.monitor.comparison import classifier_auc, kolmogorov, kolmogorov_of_splits, rank_sum
+from soda.monitor.keeping import merged
 from soda.monitor.sample import Reservoir, Sample, identity, read_sample, sample_of
 from soda.monitor.statistics import NAMES, statistics_of
 from soda.monitor.watch import Watch
 from soda.runtime import Encoder
+from soda.serve.sampling import Sampling, Wanted
 from tests.support.running import ENCODER
 from tests.support.workspace import write_prepared
 
@@ -131,6 +133,71 @@ def test_a_reservoir_keeps_each_picture_with_the_same_chance_and_pictures_only_w
     (tmp_path / "s.npz").write_bytes((tmp_path / "s.npz").read_bytes()[:-30])
     with pytest.raises(MonitorError, match="cannot be read as a sample"):
         read_sample(tmp_path / "s.npz")
+
+
+def _numbered(first: int, last: int, size: int, seed: int = 0) -> Sample:
+    """A sample of pictures that are called by their z."""
+    kept = Reservoir(size, "e", seed=seed)
+    kept.add(np.zeros((last - first, 2, 2, 3), np.uint8), np.arange(first, last, dtype=np.float32)[:, None])
+    return kept.sample()
+
+
+def test_two_samples_become_one_in_which_every_picture_has_the_same_chance() -> None:
+    counts = np.zeros(60)
+    for trial in range(600):
+        one = merged(_numbered(0, 10 + trial % 7, 10, trial), _numbered(20, 60, 10, trial + 1), 10)
+        assert one.seen == 50 + trial % 7 and len(one) == 10
+        counts[one.z[:, 0].astype(int)] += 1
+    early, late = counts[:10].mean(), counts[20:].mean()
+    assert early == pytest.approx(late, rel=0.1)
+    few = merged(_numbered(0, 4, 10), _numbered(20, 23, 10), 10)
+    assert sorted(few.z[:, 0]) == [0, 1, 2, 3, 20, 21, 22] and few.statistics.shape == (7, len(NAMES))
+    assert merged(None, few, 10) is few
+
+
+def test_embed_adds_to_a_sample_and_leaves_none_of_another_encoder_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random, kept = np.random.default_rng(0), tmp_path / "drift/sample.npz"
+    (tmp_path / "new").mkdir()
+    given = ["embed", str(tmp_path / "new"), "-o", str(tmp_path / "table.npz"), "--encoder", str(ENCODER), "--vectors", "z"]
+    for number in range(9):
+        Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / f"new/{number}.png")
+        if number == 5:
+            main([*given, "--keep-sample", str(kept)])
+    main([*given, "--keep-sample", str(kept)])  # the three that came since
+    sample, z = read_sample(kept), Encoder(ENCODER, threads=1).embed(str(tmp_path / "new"))
+    assert sample.seen == len(sample) == 9 and len(sample.images) == 0 and sample.encoder == identity(Encoder(ENCODER))
+    np.testing.assert_allclose(np.sort(sample.z, axis=0), np.sort(z, axis=0), atol=1e-4)
+    sample_of(sample.z, "another").save(kept)
+    capsys.readouterr()
+    main([*given, "--anew", "--keep-sample", str(kept), "--sample-size", "4"])
+    assert "another encoder" in capsys.readouterr().err and (len(read_sample(kept)), read_sample(kept).seen) == (4, 9)
+    assert read_sample(next(kept.parent.glob("sample-aside-*.npz"))).encoder == "another"
+    with pytest.raises(SystemExit):
+        main([*given, "--keep-sample", str(tmp_path / "sample.txt")])
+
+
+def test_a_service_that_is_started_again_goes_on_with_its_sample(tmp_path: Path) -> None:
+    encoder, path = Encoder(ENCODER, threads=1), tmp_path / "sample.npz"
+    images, random = np.zeros((30, 32, 32, 3), np.uint8), np.random.default_rng(0)
+
+    def a_service_sees(count: int) -> Sampling:
+        service = Sampling(Wanted(path, 40, False), encoder)
+        service.keep(identity(encoder), images[:count], random.standard_normal((count, encoder.latent_dim)))
+        service.write()
+        return service
+
+    a_service_sees(30)
+    service = a_service_sees(20)
+    assert (len(read_sample(path)), read_sample(path).seen) == (40, 50)
+    path.unlink()  # `monitor` took it
+    service.keep(identity(encoder), images[:5], random.standard_normal((5, encoder.latent_dim)))
+    service.write()
+    assert not path.exists()  # what was in it was compared
+    service.keep(identity(encoder), images[:5], random.standard_normal((5, encoder.latent_dim)))
+    service.write()
+    assert read_sample(path).seen == 5
 
 
 def test_a_folder_is_held_to_a_reference_and_the_most_unlike_are_shown(

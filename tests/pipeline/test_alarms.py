@@ -9,15 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
-from prefect.states import Completed, Failed, State
+from prefect.states import AwaitingRetry, Completed, Crashed, Failed, Running, State
 
 from flows.alarms import switch_off, switch_on
+from flows.part import told
 from flows.temporary_server import free_port, healthy
 from soda.common.errors import InputError
 from tests.support.scratch_project import PROJECT
@@ -73,17 +76,49 @@ def ends(name: str) -> State[None]:
     return Completed(message="fine") if name == "Completed" else Failed(name=name, message=f"it is {name}")
 
 
+@flow(name="whole")
+def whole() -> State[None]:
+    part(return_state=True)
+    return Failed(name="SetAside", message="the whole")
+
+
+@flow(name="part")
+def part() -> State[None]:
+    return told(Failed(message="the part"))
+
+
+def _ends_by_a_kill(lines: queue.Queue[str]) -> None:
+    """Nobody is called for a run that the watch started again; for one that it gave up, and for one that was left, once each."""
+    with get_client(sync_client=True) as client:
+        again, given_up, left = (client.create_flow_run(ends, name=name, state=Running()).id for name in ("again", "up", "left"))
+        for run, *states in (
+            (again, Crashed(), AwaitingRetry(message="started again")),
+            (given_up, Crashed(), Crashed(name="GivenUp", message="it is given up")),
+            (left, Crashed(message="it is left")),
+        ):
+            for state in states:
+                client.set_flow_run_state(run, state, force=True)
+                time.sleep(1)  # as between the words of a worker and the looks of the watch
+    said = [lines.get(timeout=90) for _ in range(8)]
+    assert [line.strip() for line in (said[0], said[4])] == ["a-flow: GivenUp", "a-flow: Crashed"]
+    assert said[6].strip() == "it is left"
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("own_server")
 def test_what_ends_badly_is_posted_and_what_ends_well_is_not(heard: tuple[str, queue.Queue[str]]) -> None:
     address, lines = heard
     assert not switch_off()
     switch_on(address)
-    switch_on(address)  # once more: there is one automation all the same
+    switch_on(address, patience=timedelta(seconds=10))  # once more: each is there once all the same
+    whole(return_state=True)
+    said = [lines.get(timeout=60) for _ in range(4)]
+    assert said[0] == "whole: SetAside"  # and not once more for its part
     for name in ("Completed", "NotBetter", "SetAside"):
         ends(name, return_state=True)
     said = [lines.get(timeout=60) for _ in range(4)]
     assert said[0] == "a-flow: SetAside" and said[2].strip() == "it is SetAside" and "/runs/flow-run/" in said[3]
+    _ends_by_a_kill(lines)
     assert switch_off()
     ends("Drift", return_state=True)
     time.sleep(3)

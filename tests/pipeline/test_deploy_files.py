@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.dvc_client import Dvc
 from soda.cli import main
 from tests.support.scratch_project import PROJECT
 
@@ -41,6 +42,31 @@ def test_a_unit_runs_what_there_is_without_privileges(path: Path) -> None:
     assert all(Path(folder).is_relative_to("/opt/soda") or folder == "/tmp" for folder in service["ReadWritePaths"].split())
 
 
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_what_a_unit_may_write_is_there_in_a_fresh_checkout_and_holds_all_that_it_writes(path: Path) -> None:
+    """systemd starts no unit whose ReadWritePaths are missing, and everything beside them is read-only."""
+    service = _unit(path)["Service"]
+    writable = [Path(folder) for folder in service["ReadWritePaths"].split()]
+    tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
+    for folder in writable:
+        if folder.is_relative_to("/opt/soda"):
+            assert any(("/opt/soda" / Path(name)).is_relative_to(folder) for name in tracked), folder
+    written = re.findall(r"(?:--sample|(?:PREFECT_HOME|DVC_SITE_CACHE_DIR)=)\s*(\S+)", path.read_text())
+    assert written
+    for name in written:
+        assert any(("/opt/soda" / Path(name)).is_relative_to(folder) for folder in writable), name
+
+
+def test_dvc_keeps_to_the_folder_that_the_workers_unit_gives_it(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "DVC_SITE_CACHE_DIR=/opt/soda/.prefect/dvc" in (PROJECT / "deploy/systemd/soda-worker.service").read_text()
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    with Dvc(project) as dvc:
+        assert dvc.changed_stages() == set()
+    assert any((tmp_path / "site").rglob("*"))  # and not /var/tmp/dvc
+
+
 def test_runs_outlive_the_worker_of_systemd() -> None:
     assert _unit(PROJECT / "deploy/systemd/soda-worker.service")["Service"]["KillMode"] == "process"
 
@@ -67,7 +93,7 @@ def test_the_services_of_compose_refer_to_one_another_and_to_files_that_exist() 
             assert (context / service["build"]["dockerfile"]).is_file()
     mounted = {volume.partition(":")[0] for service in services.values() for volume in service["volumes"]}
     assert mounted == {"..", *COMPOSE["volumes"]}
-    assert "deploy/work-pool.json" in services["deploy"]["command"][-1]
+    assert "python -m flows.pool" in services["deploy"]["command"][-1]
     copied = re.findall(r"^COPY (.+) /build/", (PROJECT / "deploy/Dockerfile").read_text(), re.M)
     assert all((PROJECT / name).exists() for line in copied for name in line.split())
 

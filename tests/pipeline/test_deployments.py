@@ -18,15 +18,17 @@ from PIL import Image
 
 from flows.embed import embed
 from flows.form import experiments
-from flows.incoming import Incoming
+from flows.incoming import Batch, Incoming
 from flows.ingest import ingest
+from flows.lock import workspace_lock
 from flows.monitor import monitor
 from flows.pipeline import pipeline
 from flows.released import release as release_flow
 from flows.released import rollback
 from soda.common.errors import InputError
 from soda.config import PARAMS_FILE, load
-from soda.monitor.sample import identity, sample_of
+from soda.config.chosen import chosen_overrides
+from soda.monitor.sample import identity, read_sample, sample_of
 from soda.runtime import Encoder
 from soda.vectors.store import read_vectors
 from tests.support.releases import release
@@ -146,6 +148,31 @@ def test_files_that_the_preparation_cannot_use_are_set_aside(project: Path, tmp_
     assert ingest(**taken).name == "SetAside" and not (project / "data/incoming/a/1.png").exists()
 
 
+def test_a_file_that_is_too_large_is_left_out_and_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.incoming.MOST_BYTES", 1000)
+    _picture(tmp_path / "camera/1.png", 1)
+    (tmp_path / "camera/2.png").write_bytes(bytes(1001))
+    incoming = Incoming(str(tmp_path / "camera"), tmp_path / "in")
+    batch = incoming.fetch()
+    assert batch.names == ("1.png",) and "2.png: 1,001 bytes are more than 1,000" in batch.refused[0]
+    assert incoming.refused_list.read_text().strip() == batch.refused[0] and not (tmp_path / "in/2.png").exists()
+    incoming.settle()
+    assert incoming.fetch() == Batch((), 0)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_pictures_are_trained_on_as_before(project: Path, tmp_path: Path) -> None:
+    _picture(tmp_path / "camera/1.png", 1)
+    before = {"experiment": "random_objects", "overrides": "model.latent_dim=96 train.batch_size=32", "until_stage": "fetch"}
+    assert pipeline(**before, return_state=True).is_completed()
+    state = ingest(str(tmp_path / "camera"), release=False, overrides="train.batch_size=16", return_state=True)
+    assert state.is_completed(), state.message
+    assert chosen_overrides(project) == [
+        "experiment=random_objects", "model.latent_dim=96", "dataset=folder", f"dataset.path={project / 'data/incoming'}",
+        "train.batch_size=16",
+    ]  # fmt: skip
+
+
 def test_pictures_come_from_a_dvc_repository_and_from_any_address(tmp_path: Path) -> None:
     import fsspec
 
@@ -193,14 +220,33 @@ def test_drift_is_a_run_of_that_name_and_a_sample_is_taken_away(project: Path) -
     release(project, "v1.0.0", ENCODER)
     encoder, drift = identity(Encoder(ENCODER)), project / "drift"
     drift.mkdir()
-    random = np.random.default_rng(0)
-    sample_of(random.standard_normal((300, 8)), encoder).save(drift / "reference-v1.0.0.npz")
+    random, reference = np.random.default_rng(0), drift / "reference-v1.0.0.npz"
+    sample_of(random.standard_normal((300, 8)), encoder).save(reference)
     sample_of(random.standard_normal((100, 8)) + 3, encoder).save(drift / "sample.npz")
     state = monitor(return_state=True)
     assert state.name == "Drift" and "embedding" in str(state.message)
     assert not (drift / "sample.npz").exists() and len(list(drift.glob("sample-*.html"))) == 1
+
     state = monitor(return_state=True)
-    assert state.is_failed() and "soda serve --sample" in str(state.message)
+    assert state.is_completed() and state.name == "NothingSeen" and "soda serve --sample" in str(state.message)
+    few = sample_of(random.standard_normal((49, 8)), encoder)
+    few.save(drift / "sample.npz")
+    state = monitor(return_state=True)
+    assert state.is_completed() and state.name == "TooFew" and "50 or more" in str(state.message)
+    assert len(read_sample(drift / "sample.npz")) == 49  # it goes on growing
+    sample_of(random.standard_normal((90, 8)), "another").save(drift / "sample.npz")
+    state = monitor(return_state=True)
+    assert state.is_completed() and state.name == "OtherEncoder" and not (drift / "sample.npz").exists()
+    assert len(read_sample(next(drift.glob("sample-aside-*.npz")))) == 90
+
+    sample_of(random.standard_normal((90, 8)), encoder).save(drift / "sample.npz")
+    before = set(drift.iterdir())
+    state = monitor(rate=2.0, return_state=True)
+    assert state.is_failed() and "rate" in str(state.message) and set(drift.iterdir()) == before
+    reference.unlink()
+    with workspace_lock(project, "a training"):
+        state = monitor(return_state=True)
+    assert state.is_completed() and state.name == "Postponed" and (drift / "sample.npz").exists()
 
 
 @pytest.mark.usefixtures("prefect_server")

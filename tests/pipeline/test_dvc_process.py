@@ -12,11 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.command import CommandError, run_soda
 from flows.dvc_client import Dvc, StageError
 from flows.dvc_process import WholeLockFiles
+from flows.killed import Left
 from flows.processes import clear_dead_locks, is_same, start_of
 from soda.common.safekeeping import mend
-from tests.support.running import lives
+from tests.support.running import ENCODER, lives
 from tests.support.scratch_project import changed_stages, repro
 
 
@@ -142,3 +144,19 @@ def test_a_lock_that_a_kill_emptied_is_put_back_before_dvc_reads_it(project: Pat
     (project / "dvc.lock").write_text("")
     assert "dvc.lock" in mend(project)[0]
     assert changed_stages(project) == set() and ran() == ["report"]
+
+
+def test_a_command_that_was_killed_is_named_as_killed_and_what_it_left(tmp_path: Path) -> None:
+    def kill(line: str) -> None:
+        (tmp_path / "runs/another").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs/another/checkpoint.pt").touch()  # a training beside it goes on
+        if "serving" in line:
+            os.killpg(next(each.pid for each in psutil.Process().children() if "serve" in each.cmdline()), signal.SIGKILL)
+
+    with pytest.raises(CommandError, match="soda serve was killed by SIGKILL: somebody, or the system") as caught:
+        run_soda(["serve", str(ENCODER), "--port", "0"], tmp_path, kill, Left("Its vectors stay", trains=False))
+    assert (
+        "checkpoint" not in str(caught.value)
+        and "Its vectors stay" in str(caught.value)
+        and caught.value.status == -signal.SIGKILL
+    )

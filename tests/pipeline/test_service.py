@@ -8,8 +8,10 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from flows.lock import LOCK_FILE
+from flows.lock import LOCK_FILE, WorkspaceBusyError, workspace_lock
+from flows.processes import RUN_ID
 from flows.server import choose_port, project_url
 from flows.temporary_server import ServerError
 from flows.tidy import tidy
@@ -88,6 +91,38 @@ def test_a_workspace_shares_the_cache_and_is_left_alone_while_a_run_is_at_work(s
     assert (workspace / "code.py").read_text() == "code.py 1\n"
     own_workspace(str(service))
     assert (workspace / "code.py").read_text() == "code.py 2\n"
+
+
+def test_a_project_that_was_moved_keeps_its_workspace(service: Path, tmp_path: Path) -> None:
+    (Path(own_workspace(str(service))["directory"]) / "params.yaml").write_text("of a run\n")
+    moved = service.rename(tmp_path / "elsewhere")
+    (moved / "code.py").write_text("code.py 2\n")
+    _git(moved, "commit", "-qam", "two")
+    workspace = Path(own_workspace(str(moved))["directory"])
+    assert (workspace / "code.py").read_text() == "code.py 2\n" and (workspace / "params.yaml").read_text() == "of a run\n"
+    with Repo(str(workspace)) as repo:
+        assert Path(repo.cache.local.path).is_relative_to(moved / ".dvc/cache")
+
+
+def test_runs_that_begin_at_once_make_one_workspace(service: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: own_workspace(str(service))["directory"], range(4)))
+    assert set(found) == {str(service / WORKSPACE)}
+    assert (service / WORKSPACE / "code.py").exists() and not (service / f"{WORKSPACE}.new").exists()
+
+
+def test_a_workers_run_waits_for_what_holds_the_workspace_briefly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RUN_ID, "a run")
+    path = tmp_path / LOCK_FILE
+    path.parent.mkdir(parents=True)
+    held = path.open("a+")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    threading.Timer(0.5, held.close).start()
+    with workspace_lock(tmp_path, "a run"):
+        assert held.closed
+    monkeypatch.setattr("flows.lock.PATIENCE", 0.3)
+    with workspace_lock(tmp_path, "a run"), pytest.raises(WorkspaceBusyError), workspace_lock(tmp_path, "the next"):
+        pass
 
 
 def test_another_projects_server_is_not_joined(prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ from prefect.states import Cancelling, Completed, Crashed, Pending, Running
 
 from flows.dvc_client import Dvc
 from flows.lock import WorkspaceBusyError, abandoned_run, workspace_lock
-from flows.watch import MOST_STARTS, RUN_ID, WORKER, Watch, processes_of_runs
+from flows.processes import RUN_ID
+from flows.watch import MOST_STARTS, WORKER, Watch, processes_of_runs
 from tests.support.running import lives
 from tests.support.scratch_project import PROJECT
 
@@ -75,7 +76,7 @@ def test_a_run_that_lives_is_left_alone_and_one_that_was_killed_is_started_again
     finally:
         engine.kill()
         engine.wait()
-    assert _names(client, run) == ["Running", "Crashed", "AwaitingRetry"]
+    assert _names(client, run) == ["Running", "Killed", "AwaitingRetry"]
     assert client.read_task_run(task.id).state_name == "Crashed" and _name(client, others) == "Running"
     assert watch.look(client) == []
 

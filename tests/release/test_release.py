@@ -8,17 +8,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from dvc.repo import Repo
 
+from soda.cli import main
 from soda.config import ConfigError
-from soda.release import NotBetterError, ReleasedAlreadyError, ReleaseError
+from soda.release import NotBetterError, OtherDataError, ReleasedAlreadyError, ReleaseError
 from soda.release.bundle import Candidate, judge, make, require_recorded
 from soda.release.gates import Bounds, read_bounds
 from soda.release.registry import assign, commit, in_use, register, tagged
 from soda.release.sbom import bill
 from soda.release.signing import make_key, sign, verify
 from soda.release.store import current_folder, held, next_version, point_back, point_to, read_pointer, versions
+from soda.runtime import Encoder
+from soda.runtime.signed import SignatureError
+from tests.support.releases import release
+from tests.support.running import ENCODER
 from tests.support.scratch_project import PROJECT, repro
 
 FIGURES: dict[str, Any] = {
@@ -99,6 +105,36 @@ def test_without_labels_retrieval_decides(tmp_path: Path, bounds: Bounds) -> Non
     with pytest.raises(NotBetterError, match="search_z"):
         judge(candidate(tmp_path / "new", b"two", figures(export__search_z=0.79, **bare)), releases, bounds)
     assert released(releases, key, tmp_path / "new", bounds, b"two", export__search_z=0.81, **bare) == "v1.1.0"
+
+
+def test_another_data_set_is_refused_unless_told(places: tuple[Path, Path, Path], bounds: Bounds) -> None:
+    releases, _, folder = places
+    made = candidate(folder, b"two", figures(probe__linear_top1=0.1))
+    other = Candidate(made.files, made.metrics, made.card, {"dataset": "avatars"})
+    with pytest.raises(OtherDataError, match="of the data set scratch, this encoder of avatars"):
+        judge(other, releases, bounds)
+    assert judge(other, releases, bounds, other_data=True).version == "v1.1.0"
+
+
+def test_like_is_held_against_like_when_the_pictures_are_others(places: tuple[Path, Path, Path], bounds: Bounds) -> None:
+    """0.5 is worse than what the released encoder had on its own pictures, and better than what it has on these."""
+    releases, _, folder = places
+    made = candidate(folder, b"two", figures(probe__linear_top1=0.5, probe__knn_top1=0.5))
+    later = Candidate(made.files, made.metrics, made.card, {**made.about, "data_version": "later"})
+    asked = []
+
+    def score(release: Path) -> dict[str, Any]:
+        asked.append(release.name)
+        return {"probe": {"linear_top1": 0.45, "knn_top1": 0.45}}
+
+    with pytest.raises(NotBetterError):
+        judge(later, releases, bounds)
+    with pytest.raises(NotBetterError):
+        judge(made, releases, bounds, score=score)  # the same pictures
+    assert asked == []
+    gates = {gate.key: gate for gate in judge(later, releases, bounds, score=score).gates}
+    assert asked == ["v1.0.0"] and gates["probe.linear_top1"].current == 0.45
+    assert gates["export.bytes"].current is not None and "reconstruction.psnr" not in gates
 
 
 def test_the_first_release_is_held_to_the_bounds_that_need_no_other(tmp_path: Path, bounds: Bounds) -> None:
@@ -228,3 +264,25 @@ def test_git_has_the_release_as_gto_and_dvc_read_it(tmp_path: Path) -> None:
     (project / "models/encoder.onnx").write_text("three")
     with pytest.raises(ReleaseError, match=r"not what dvc\.lock has"):
         require_recorded(project)
+
+
+def test_an_encoder_is_loaded_only_as_it_was_signed_when_that_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder, public = release(tmp_path, "v1.0.0", ENCODER) / "encoder.onnx", tmp_path / "signing.key.pub"
+    z = Encoder(encoder, verify=public, threads=1).run(np.zeros((1, 32, 32, 3), np.uint8))
+    assert z.shape[0] == 1
+    other = make_key(tmp_path / "other.key")
+    with pytest.raises(SignatureError, match="not of the key"):
+        Encoder(encoder, verify=other)
+    with pytest.raises(SignatureError, match="it is not signed"):
+        Encoder(ENCODER, verify=public)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SystemExit):
+        main(["embed", str(tmp_path / "photos"), "--encoder", str(encoder), "--verify", str(other)])
+    assert "not of the key" in capsys.readouterr().err
+    swapped = PROJECT / "zoo/emoji/encoder.onnx"  # another good encoder in its place
+    encoder.write_bytes(swapped.read_bytes())
+    Encoder(encoder, threads=1)
+    with pytest.raises(SignatureError, match="changed since the release was made"):
+        Encoder(encoder, verify=public)
