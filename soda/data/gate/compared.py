@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from soda.data.gate.accepted import (
     change_table,
     describe_version,
     label_change_table,
-    last_accepted,
-    place_of,
     trait_change_table,
 )
 from soda.data.gate.expectations import Expectation
@@ -28,11 +25,10 @@ from soda.data.gate.gather import gather
 from soda.data.gate.kinds import UNLIKE, kind_table
 from soda.data.gate.likeness import called_otherwise, gainsaid_labels, near_copies
 from soda.data.gate.reading import PreparedReading
+from soda.data.gate.references import References, place_of, references
 from soda.data.near_copies import Neighbourhood
 
 _CHANCE = 5.0  # standard errors of a share
-_MOST_NEW = 1_000  # new pictures that traits are taken of
-ImagesOf = Callable[[np.ndarray], np.ndarray]
 Compared = tuple[pd.DataFrame, list[Expectation], list[GateTable]]
 
 
@@ -60,24 +56,42 @@ def compared(reading: PreparedReading, pictures: pd.DataFrame, accepted: Path | 
         )
     if asked and int(pictures["called_otherwise"].notna().sum()) - nearly + nearly * (nearly >= expect.ENOUGH_OTHERWISE * asked):
         checks.append(expect.called_otherwise_check())
-    before = None
+    held = None
     if accepted is not None:
         path, images_of = place_of(accepted, reading.summary), partial(gather, pictures, shards=shards)
         described = describe_version(pictures, reading.thumbs, reading.summary, reading.manifest_sha256, images_of)
         reading.description = {**described, "gainsaid": [count, judged, asked], "contents": new.contents_of(pictures)}
-        before = last_accepted(path, reading.manifest_sha256)
-    most = _most_gainsaid(before, judged)
+        held = references(path, reading.manifest_sha256)
+    most = _most_gainsaid(held.last if held else None, judged)
     if judged >= expect.ENOUGH_JUDGED and count > most * judged:
         checks.append(expect.gainsaid_check(count, judged, most))
     if accepted is None:
         return pictures, checks, []
-    if before is None:
+    if held is None:
         reading.notes.append("No other version of this data set was accepted here, so this one was compared with none.")
         return pictures, checks, []
+    before = held.last
     reading.notes.append(f"Compared with the last accepted version, {before['version'][:12]}…, of which {path} says how it was.")
+    _note_newcomers(reading, pictures, held)
     pictures, unlike, tables = _by_kinds(reading, pictures, before)
-    tables += _newcomers(pictures, was_judged, images_of, before)
-    return pictures, [*checks, *unlike], [*_changes(reading, before, path), *tables, *_fewer_judged(before, judged, asked, path)]
+    apart, new_unlike = new.unlike_newcomers(pictures, reading.thumbs, reading.summary["channels"], held)
+    pictures = pictures.assign(new_unlike=apart)
+    tables += new.newcomer_tables(pictures, was_judged, images_of, held)
+    tables = [*_changes(reading, before, path), *tables, *_fewer_judged(before, judged, asked, path)]
+    return pictures, [*checks, *unlike, *new_unlike], tables
+
+
+def _note_newcomers(reading: PreparedReading, pictures: pd.DataFrame, held: References) -> None:
+    reading.looked_at, reading.moved_on = new.progress(pictures, held)
+    count, earlier = (len(new.newcomers(pictures, each)) for each in (held.pooled, held.last))
+    if 0 < count < new.FEWEST:
+        reading.notes.append(
+            f"{count} pictures that are new were too few to be looked at by themselves; they will be, with what comes next."
+        )
+    elif count > earlier:
+        reading.notes.append(
+            f"{count - earlier} pictures of earlier versions, then too few, were looked at with the {earlier} that are new."
+        )
 
 
 def _most_gainsaid(before: dict[str, Any] | None, judged: int) -> float:
@@ -113,20 +127,6 @@ def _changes(reading: PreparedReading, before: dict[str, Any], path: Path) -> li
     if len(traits):
         about = "Of each label the trait that is farthest from that of the last accepted version."
         found.append(GateTable("labels_traits", about, traits, list(expect.trait_change_checks()), "label", ""))
-    return found
-
-
-def _newcomers(pictures: pd.DataFrame, judged: np.ndarray, images_of: ImagesOf, before: dict[str, Any]) -> list[GateTable]:
-    rows = new.newcomers(pictures, before)
-    if not len(rows):
-        return []
-    some = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MOST_NEW)).astype(np.int64))]
-    about = f"Traits of the {len(rows):,} pictures that came since the last accepted version beside those of that version."
-    found = [GateTable("new", about, new.trait_table(images_of(some), before), list(expect.newcomer_checks()), "statistic", "")]
-    labels = new.gainsaid_table(rows, judged, pictures["label_gainsaid"].notna().to_numpy())
-    if labels is not None:
-        about = "Labels of what came since the last accepted version."
-        found.append(GateTable("new_labels", about, labels, [expect.new_labels_check(new.GAINSAID)], "what", ""))
     return found
 
 

@@ -129,19 +129,31 @@ def unlike_check(share: float, most: float) -> Expectation:
     )
 
 
-def newcomer_checks() -> Iterator[Expectation]:
-    """Of the traits of what came since the last accepted version."""
+def newcomer_checks(since: str) -> Iterator[Expectation]:
+    """Of the traits of what came since a version."""
     yield _larger("stopped_from", "distance")(
-        "What came since the last accepted version is not far from it.",
-        "What came since the last accepted version is far from it",
+        f"What came since {since} is not far from it.",
+        f"What came since {since} is far from it",
         "Were these pictures altered, or are they from another source? Take them out, or, if they are meant, let them pass once: "
         "gate.allow_failure=true.",
     )
     yield replace(
         _larger("said_from", "distance")(
-            "What came since the last accepted version is near it.",
-            "What came since the last accepted version differs from it",
+            f"What came since {since} is near it.",
+            f"What came since {since} differs from it",
             "The distance is in deviations from image to image.",
+        ),
+        remark=True,
+    )
+
+
+def new_unlike_check(share: float, most: float) -> Expectation:
+    """Of new pictures that are like none of the anchor, where they are more than the share `most`."""
+    return replace(
+        empty("new_unlike")(
+            f"At most {most:.1%} of what came is unlike every kind of picture that there was.",
+            f"{share:.1%} of what came is unlike every kind of picture that there was",
+            "Look whether these pictures were altered, or are from another source.",
         ),
         remark=True,
     )

@@ -93,6 +93,11 @@ def _nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.nd
     return which, np.sqrt(np.maximum(squared[np.arange(len(points)), which], 0))
 
 
+def apart_from_kinds(thumbs: np.ndarray, channels: int, before: dict[str, Any]) -> np.ndarray:
+    """How far thumbnails (n, d) uint8 are from every kind that `find_kinds` gave, over the distance called far: (n,)."""
+    return _nearest(_looks(thumbs, channels), np.asarray(before["centres"], np.float32))[1] / max(before["far"], 1e-6)
+
+
 def kind_table(thumbs: np.ndarray, channels: int, before: dict[str, Any], rare: int) -> tuple[pd.DataFrame, np.ndarray]:
     """This version by the kinds of the accepted one.
 

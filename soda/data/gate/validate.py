@@ -10,9 +10,9 @@ from typing import Any
 
 from soda.common.files import write_json
 from soda.config import GateConfig
-from soda.data.gate.accepted import accept, place_of
 from soda.data.gate.data_docs import write_docs
 from soda.data.gate.reading import PreparedReading, read_prepared
+from soda.data.gate.references import accept, place_of
 from soda.data.gate.run_suite import TableResult, run
 from soda.data.gate.suite import tables
 from soda.data.gate.verdict import GateError, sealed
@@ -48,7 +48,9 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
         logger.info("gate: %s", note)
     may_pass = not failures or config.allow_failure
     if may_pass and accepted is not None and reading.description is not None and reading.summary is not None:
-        accept(place_of(accepted, reading.summary), reading.description)
+        meant = bool(failures)  # somebody let it pass: what was found is what the next is held to
+        looked_at, moved_on = reading.looked_at or meant, reading.moved_on or meant
+        accept(place_of(accepted, reading.summary), reading.description, looked_at=looked_at, moved_on=moved_on)
     if failures:
         _refuse(config, prepared, verdict, data_docs, failures)
     return {"rows": reading.rows, "checks": total, "failed": len(failures), "success": not failures}
