@@ -1,6 +1,6 @@
 """Folders that grow by a few pictures a day: good ones, which must pass, and ones that go bad: docs/results/gate_growing.json.
 
-`python -m benchmarks.gate_faults.growing` (about ten minutes on two cores; Fashion-MNIST must be in data/raw)
+`python -m benchmarks.gate_faults.growing` (a quarter of an hour on two cores at work elsewhere, too; Fashion-MNIST must be in data/raw)
 """
 
 from __future__ import annotations
@@ -74,7 +74,12 @@ def go_bad(world: World, place: Place, seed: int, change: Callable[[np.ndarray],
             break
     said = [day for day, row in enumerate(days, 1) if row["how"] != "nothing"]
     stopped = [day for day, row in enumerate(days, 1) if row["how"] == "stop"]
-    return {"world": world.name, "said_on_day": min(said, default=None), "stopped_on_day": min(stopped, default=None), "days": days}
+    return {
+        "world": world.name,
+        "said_on_day": min(said, default=None),
+        "stopped_on_day": min(stopped, default=None),
+        "days": days,
+    }
 
 
 def _row(world: World, day: int, count: int, said: Said) -> dict[str, Any]:

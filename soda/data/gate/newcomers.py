@@ -128,7 +128,8 @@ def unlike_newcomers(
 ) -> tuple[np.ndarray, list[Expectation]]:
     """For each picture that came since the anchor and is far from every kind of it: how far; else None: (N,). And what is
     expected of them, where they are too many: of all that came since the anchor, or of what is pooled."""
-    found, checks = np.full(len(pictures), None, dtype=object), []
+    found = np.full(len(pictures), None, dtype=object)
+    checks: list[Expectation] = []
     if held.anchor["kinds"] is None:
         return found, checks
     for rows in {len(rows): rows for *_, rows in _sets(pictures, held)}.values():

@@ -14,6 +14,7 @@ from soda.data.gate.data_docs import write_docs
 from soda.data.gate.reading import PreparedReading, read_prepared
 from soda.data.gate.references import accept, place_of
 from soda.data.gate.run_suite import TableResult, run
+from soda.data.gate.seal import seal
 from soda.data.gate.suite import tables
 from soda.data.gate.verdict import GateError, sealed
 
@@ -33,11 +34,10 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
     prepared, verdict, data_docs = Path(prepared), Path(verdict), Path(data_docs)
     if not prepared.is_dir():
         raise GateError(f"{prepared}: there is no prepared data; run `soda prepare` first")
-    reading = read_prepared(prepared)
-    results = run(tables(config, reading, accepted))
-    document = _verdict(config, reading, results)
+    reading, document, results = judge(config, prepared, accepted)
     write_docs(data_docs, document, results)
     write_json(verdict, document)
+    seal(verdict, config)
     failures = document["failures"]
     total = len(document["checks"])
     passed = sum(check["success"] for check in document["checks"])
@@ -54,6 +54,13 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
     if failures:
         _refuse(config, prepared, verdict, data_docs, failures)
     return {"rows": reading.rows, "checks": total, "failed": len(failures), "success": not failures}
+
+
+def judge(config: GateConfig, prepared: Path, accepted: Path | None) -> tuple[PreparedReading, dict[str, Any], list[TableResult]]:
+    """What the gate says of this data, and from what it says so; nothing is written."""
+    reading = read_prepared(prepared)
+    results = run(tables(config, reading, accepted))
+    return reading, _verdict(config, reading, results), results
 
 
 def _verdict(config: GateConfig, reading: PreparedReading, results: list[TableResult]) -> dict[str, Any]:
