@@ -29,6 +29,8 @@ from soda.runtime.preprocess import open_picture
 INVENTORY = "inventory.parquet"
 SETTINGS = ("name", "path", "labels", "splits", "csv_label_column")  # what the inventory was made with
 BATCH = 10_000
+LARGEST = 256 << 20
+"""Bytes of one picture in a packed file; more is not read."""
 _SCHEMA = pa.schema(
     {
         "id": pa.string(),
