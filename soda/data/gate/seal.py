@@ -23,7 +23,7 @@ from typing import Any
 from soda.common.files import write_json
 from soda.config import GateConfig
 from soda.data.gate.verdict import GateError, read_verdict, require_verdict
-from soda.layout import ACCEPTED
+from soda.layout import ACCEPTED, RELEASES
 
 KEPT = ".gate"
 _KEY = "key"
@@ -76,7 +76,8 @@ def _judge_again(prepared: Path, verdict: Path, gate: GateConfig) -> None:
     )
     # By its name: a change of the gate's code is none of training's, which this imports at no other time.
     judge = import_module("soda.data.gate.validate").judge
-    failures: list[str] = judge(gate, prepared, prepared.parent / ACCEPTED.name)[1]["failures"]
+    root = prepared.parents[1]  # as in `soda.layout`, whose paths are relative to a project
+    failures: list[str] = judge(gate, prepared, root / ACCEPTED, root / RELEASES)[1]["failures"]
     if failures and not gate.allow_failure:
         listed = "\n".join(f"- {line}" for line in failures)
         raise GateError(

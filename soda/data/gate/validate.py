@@ -21,11 +21,19 @@ from soda.data.gate.verdict import GateError, sealed
 logger = logging.getLogger(__name__)
 
 
-def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path, accepted: Path | None = None) -> dict[str, Any]:
+def validate(
+    config: GateConfig,
+    prepared: Path,
+    verdict: Path,
+    data_docs: Path,
+    accepted: Path | None = None,
+    releases: Path | None = None,
+) -> dict[str, Any]:
     """Judge the prepared data; write the verdict (JSON) and the Data Docs (a folder), the same bytes for the same data.
 
     accepted: a folder that keeps how accepted versions were; this one is held to the last of its data set, and kept there when it
-    passes or may fail. Such a comparison is no part of what the same data alone decides.
+    passes or may fail. Such a comparison is no part of what the same data alone decides. releases: the folder of released
+    encoders, one of which is asked where gate.encoder says so.
 
     Returns how many rows and checks there were and how many checks failed. Raises GateError, after both are written, when a check
     failed and `config.allow_failure` is false; its message lists every failure. Raises it before, leaving earlier results as they
@@ -34,7 +42,7 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
     prepared, verdict, data_docs = Path(prepared), Path(verdict), Path(data_docs)
     if not prepared.is_dir():
         raise GateError(f"{prepared}: there is no prepared data; run `soda prepare` first")
-    reading, document, results = judge(config, prepared, accepted)
+    reading, document, results = judge(config, prepared, accepted, releases)
     write_docs(data_docs, document, results)
     write_json(verdict, document)
     seal(verdict, config)
@@ -56,10 +64,12 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
     return {"rows": reading.rows, "checks": total, "failed": len(failures), "success": not failures}
 
 
-def judge(config: GateConfig, prepared: Path, accepted: Path | None) -> tuple[PreparedReading, dict[str, Any], list[TableResult]]:
+def judge(
+    config: GateConfig, prepared: Path, accepted: Path | None, releases: Path | None = None
+) -> tuple[PreparedReading, dict[str, Any], list[TableResult]]:
     """What the gate says of this data, and from what it says so; nothing is written."""
     reading = read_prepared(prepared)
-    results = run(tables(config, reading, accepted))
+    results = run(tables(config, reading, accepted, releases))
     return reading, _verdict(config, reading, results), results
 
 
