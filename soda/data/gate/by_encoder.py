@@ -33,6 +33,7 @@ MOST = 4_000
 MOST_GAINSAID = 0.1
 """Share of the judged labels that neighbours by z may gainsay where no accepted version says a smaller one."""
 _AT_ONCE = 1_000
+_WORKSPACE = "/.prefect/workspace"  # a checkout within a project, as flows/workspace.py makes it
 ImagesOf = Callable[[np.ndarray], np.ndarray]
 
 
@@ -57,13 +58,19 @@ def encoder_of(setting: str | None, releases: Path | None) -> tuple[Path | None,
             raise GateError(f"gate.encoder: {setting}: there is no such file; it must be an encoder.onnx, {RELEASED} or null")
         return Path(setting), setting
     try:
-        version = str(json.loads(((releases or Path()) / "current.json").read_text(encoding="utf-8"))["version"])
-        path = (releases or Path()) / version / ENCODER.name
-        if releases is not None and path.is_file():
+        folder = _of_project(releases) if releases is not None else None
+        version = str(json.loads((folder / "current.json").read_text(encoding="utf-8"))["version"]) if folder else ""
+        if folder and (path := folder / version / ENCODER.name).is_file():
             return path, f"release {version}"
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None, "No encoder is released here, so pictures were compared by pixels alone."
+
+
+def _of_project(releases: Path) -> Path:
+    """The folder of releases; where a deployment works, the project's own."""
+    folder = releases.resolve()
+    return Path(str(folder.parent).removesuffix(_WORKSPACE)) / folder.name
 
 
 def encode(path: Path, pictures: pd.DataFrame, images_of: ImagesOf) -> Vectors:
