@@ -1,6 +1,6 @@
 """Folders that grow by a few pictures a day: good ones, which must pass, and ones that go bad: docs/results/gate_growing.json.
 
-`python -m benchmarks.gate_faults.growing` (a quarter of an hour on two cores at work elsewhere, too; Fashion-MNIST must be in data/raw)
+`python -m benchmarks.gate_faults.growing` (a quarter of an hour; Fashion-MNIST must be in data/raw)
 """
 
 from __future__ import annotations
