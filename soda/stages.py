@@ -50,7 +50,8 @@ STAGES = {
     ),
     "validate": Stage(
         "the gate: Great Expectations over manifest and shards",
-        "soda.data.gate.validate", "validate", lambda config: (config.gate, at.PREPARED, at.VERDICT, at.DATA_DOCS, at.ACCEPTED),
+        "soda.data.gate.validate", "validate",
+        lambda config: (config.gate, at.PREPARED, at.VERDICT, at.DATA_DOCS, at.ACCEPTED, at.RELEASES),
     ),
     "train": Stage(
         "train SODA (in train.processes; torchrun -m soda train for several machines)",

@@ -66,6 +66,8 @@ class GateConfig:
     held_apart: Annotated[str | None, Before(None)]  # a factor whose values may each occur in one split only; null: none
     # Views that each object must have; 0: the images are not of objects seen by cameras
     min_views: Annotated[CountOrZero, Before(0)]
+    # The encoder.onnx that labels, kinds and the whole are judged by besides pixels; released: the one in use; null: none
+    encoder: Annotated[str | None, Before(None)]
 
     @model_validator(mode="after")
     def _names_agree(self) -> GateConfig:

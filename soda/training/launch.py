@@ -65,6 +65,10 @@ def train(
     wait_passively()
     keep_freed_memory()
     places = (prepared, verdict, model_dir, runs, live, metrics)
+    if int(os.environ.get("RANK", 0)) == 0:
+        from soda.data.gate.seal import require_own_verdict
+
+        require_own_verdict(prepared, verdict, config.gate)
     if "WORLD_SIZE" in os.environ:
         from soda.training.loop import train as train_here
 

@@ -31,7 +31,7 @@ from soda.training.distributed import ALONE, Processes, processes
 from tests.support.prepared_factory import make_prepared
 from tests.support.settings import ROOT, make_config
 
-RUN = ("train.images=1280", "train.checkpoint_every_images=160", "train.log_every_images=320", "model.dropout=0.1")
+RUN = ("train.images=1280", "train.checkpoint_every_images=160", "train.log_every_images=320", "model.dropout=0.1", "gate=folder")
 COMMAND = [sys.executable, "-m", "soda"]
 
 

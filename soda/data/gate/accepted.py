@@ -7,20 +7,15 @@ version of other settings or another source, and a first version with nothing.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from soda.common.files import write_json
 from soda.data.gate.kinds import find_kinds
 from soda.data.gate.traits import PLACE, traits_of
-from soda.data.near_copies import SIDE
 
 SAID, STOPPED = 0.25, 0.6
 """Distance of a mean from the accepted one, in spreads from image to image, that is a remark; that stops."""
@@ -40,8 +35,6 @@ _RESAMPLES = 200
 _MOST, _LEAST, _NUMBERS = 20_000, 1_000, 1 << 28  # images that traits are taken of, evenly spread; numbers in them
 _MOST_LABELS = 100  # of which traits are kept
 _AT_ONCE = 1_000  # images in memory
-_FORMAT = 2
-_KEPT = {"version", "train", "statistics", "labels", "of_labels", "kinds", "gainsaid", "contents"}
 
 
 def describe_version(
@@ -93,29 +86,6 @@ def described(traits: dict[str, np.ndarray]) -> dict[str, list[float]]:
     weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES) / count
     numbers = np.stack([values.mean(axis=0), values.std(axis=0), (weights @ values).std(axis=0)], axis=1)
     return {name: [float(f"{number:.6g}") for number in row] for name, row in zip(traits, numbers, strict=True)}
-
-
-def place_of(folder: Path, summary: dict[str, Any]) -> Path:
-    """The file of a data set: of one source, prepared in one way."""
-    settings = [summary.get(key) for key in ("dataset", "source", "image_size", "channels", "resize")]
-    name = hashlib.sha256(json.dumps([*settings, SIDE]).encode()).hexdigest()[:12]
-    return folder / f"{summary['dataset']}-{name}.json"
-
-
-def last_accepted(path: Path, version: str) -> dict[str, Any] | None:
-    """The version accepted before this one; None where there is none, or the file is not one that can be read."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        versions = kept["versions"] if kept["format"] == _FORMAT else []
-        return next((each for each in versions if each["version"] != version and set(each) >= _KEPT), None)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def accept(path: Path, description: dict[str, Any]) -> None:
-    """Keep this version beside the one before it: a second look at the same data is held to what the first was held to."""
-    before = last_accepted(path, description["version"])
-    write_json(path, {"format": _FORMAT, "versions": [description, *([before] if before else [])]})
 
 
 def change_table(now: dict[str, Any], before: dict[str, Any]) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from soda.data.gate import by_encoder as z
 from soda.data.gate import comparisons as expect
 from soda.data.gate import newcomers as new
 from soda.data.gate.accepted import (
@@ -18,8 +18,6 @@ from soda.data.gate.accepted import (
     change_table,
     describe_version,
     label_change_table,
-    last_accepted,
-    place_of,
     trait_change_table,
 )
 from soda.data.gate.expectations import Expectation
@@ -28,19 +26,21 @@ from soda.data.gate.gather import gather
 from soda.data.gate.kinds import UNLIKE, kind_table
 from soda.data.gate.likeness import called_otherwise, gainsaid_labels, near_copies
 from soda.data.gate.reading import PreparedReading
+from soda.data.gate.references import References, place_of, references
 from soda.data.near_copies import Neighbourhood
 
 _CHANCE = 5.0  # standard errors of a share
-_MOST_NEW = 1_000  # new pictures that traits are taken of
-ImagesOf = Callable[[np.ndarray], np.ndarray]
+ImagesOf = z.ImagesOf
 Compared = tuple[pd.DataFrame, list[Expectation], list[GateTable]]
 
 
-def compared(reading: PreparedReading, pictures: pd.DataFrame, accepted: Path | None) -> Compared:
+def compared(
+    reading: PreparedReading, pictures: pd.DataFrame, accepted: Path | None, encoder: tuple[Path | None, str] = (None, "")
+) -> Compared:
     """The pictures with what comparing them shows, what is expected of them, and the tables of what changed.
 
-    Changed since the last accepted version of the same data set, where the folder `accepted` has one. Adds to `reading.notes`
-    what was compared with what.
+    Changed since the last accepted version of the same data set, where the folder `accepted` has one. encoder: as
+    `by_encoder.encoder_of` gives it. Adds to `reading.notes` what was compared with what.
     """
     if reading.thumbs is None or reading.summary is None:
         reading.notes.append("The pictures were not compared with each other: some cannot be read, or there are too many.")
@@ -60,24 +60,72 @@ def compared(reading: PreparedReading, pictures: pd.DataFrame, accepted: Path | 
         )
     if asked and int(pictures["called_otherwise"].notna().sum()) - nearly + nearly * (nearly >= expect.ENOUGH_OTHERWISE * asked):
         checks.append(expect.called_otherwise_check())
-    before = None
+    held = None
+    images_of = partial(gather, pictures, shards=shards)
+    pictures, vectors, by_z = _encoded(reading, pictures, images_of, encoder)
     if accepted is not None:
-        path, images_of = place_of(accepted, reading.summary), partial(gather, pictures, shards=shards)
+        path = place_of(accepted, reading.summary)
         described = describe_version(pictures, reading.thumbs, reading.summary, reading.manifest_sha256, images_of)
-        reading.description = {**described, "gainsaid": [count, judged, asked], "contents": new.contents_of(pictures)}
-        before = last_accepted(path, reading.manifest_sha256)
-    most = _most_gainsaid(before, judged)
+        described |= {"gainsaid": [count, judged, asked], "contents": new.contents_of(pictures)}
+        reading.description = {**described, "z": by_z}
+        held = references(path, reading.manifest_sha256)
+    most = _most_gainsaid(held.last if held else None, judged)
     if judged >= expect.ENOUGH_JUDGED and count > most * judged:
         checks.append(expect.gainsaid_check(count, judged, most))
+    z_then = _same_encoder(held.last if held else None, by_z)
+    if by_z is not None:
+        checks += z.label_checks(by_z["gainsaid"], z_then)
     if accepted is None:
         return pictures, checks, []
-    if before is None:
+    if held is None:
         reading.notes.append("No other version of this data set was accepted here, so this one was compared with none.")
         return pictures, checks, []
+    before = held.last
     reading.notes.append(f"Compared with the last accepted version, {before['version'][:12]}…, of which {path} says how it was.")
+    _note_newcomers(reading, pictures, held)
     pictures, unlike, tables = _by_kinds(reading, pictures, before)
-    tables += _newcomers(pictures, was_judged, images_of, before)
-    return pictures, [*checks, *unlike], [*_changes(reading, before, path), *tables, *_fewer_judged(before, judged, asked, path)]
+    apart, new_unlike = new.unlike_newcomers(pictures, reading.thumbs, reading.summary["channels"], held)
+    pictures = pictures.assign(new_unlike=apart)
+    tables += new.newcomer_tables(pictures, was_judged, images_of, held)
+    if vectors is not None and by_z is not None and z_then is not None:
+        tables += z.compare_vectors(by_z, vectors, z_then)
+    tables = [*_changes(reading, before, path), *tables, *_fewer_judged(before, judged, asked, path)]
+    return pictures, [*checks, *unlike, *new_unlike], tables
+
+
+def _encoded(
+    reading: PreparedReading, pictures: pd.DataFrame, images_of: ImagesOf, encoder: tuple[Path | None, str]
+) -> tuple[pd.DataFrame, z.Vectors | None, dict[str, Any] | None]:
+    """The pictures with what the encoder says of their labels, their vectors, and what is kept of them."""
+    path, words = encoder
+    if path is None:
+        reading.notes += [words] if words else []
+        return pictures, None, None
+    vectors = z.encode(path, pictures, images_of)
+    told, gainsaid = z.judge_labels(pictures, vectors)
+    reading.notes.append(
+        f"By the encoder of {words} ({vectors.encoder[:12]}…) {len(vectors.rows):,} pictures of train were compared, too: "
+        f"{gainsaid[1]:,} of their labels could be judged, {gainsaid[0]:,} are gainsaid."
+    )
+    return pictures.assign(label_gainsaid_z=told), vectors, z.describe_vectors(pictures, vectors, gainsaid)
+
+
+def _same_encoder(before: dict[str, Any] | None, now: dict[str, Any] | None) -> dict[str, Any] | None:
+    then: dict[str, Any] | None = before.get("z") if before else None
+    return then if then and now and then["encoder"] == now["encoder"] else None
+
+
+def _note_newcomers(reading: PreparedReading, pictures: pd.DataFrame, held: References) -> None:
+    reading.looked_at, reading.moved_on = new.progress(pictures, held)
+    count, earlier = (len(new.newcomers(pictures, each)) for each in (held.pooled, held.last))
+    if 0 < count < new.FEWEST:
+        reading.notes.append(
+            f"{count} pictures that are new were too few to be looked at by themselves; they will be, with what comes next."
+        )
+    elif count > earlier:
+        reading.notes.append(
+            f"{count - earlier} pictures of earlier versions, then too few, were looked at with the {earlier} that are new."
+        )
 
 
 def _most_gainsaid(before: dict[str, Any] | None, judged: int) -> float:
@@ -113,20 +161,6 @@ def _changes(reading: PreparedReading, before: dict[str, Any], path: Path) -> li
     if len(traits):
         about = "Of each label the trait that is farthest from that of the last accepted version."
         found.append(GateTable("labels_traits", about, traits, list(expect.trait_change_checks()), "label", ""))
-    return found
-
-
-def _newcomers(pictures: pd.DataFrame, judged: np.ndarray, images_of: ImagesOf, before: dict[str, Any]) -> list[GateTable]:
-    rows = new.newcomers(pictures, before)
-    if not len(rows):
-        return []
-    some = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MOST_NEW)).astype(np.int64))]
-    about = f"Traits of the {len(rows):,} pictures that came since the last accepted version beside those of that version."
-    found = [GateTable("new", about, new.trait_table(images_of(some), before), list(expect.newcomer_checks()), "statistic", "")]
-    labels = new.gainsaid_table(rows, judged, pictures["label_gainsaid"].notna().to_numpy())
-    if labels is not None:
-        about = "Labels of what came since the last accepted version."
-        found.append(GateTable("new_labels", about, labels, [expect.new_labels_check(new.GAINSAID)], "what", ""))
     return found
 
 

@@ -42,13 +42,27 @@ def called_otherwise_check() -> Expectation:
     )
 
 
-def gainsaid_check(gainsaid: int, judged: int, most: float) -> Expectation:
-    """Of labels that the neighbours gainsay, where they are more than the share `most`."""
+def gainsaid_check(
+    gainsaid: int, judged: int, most: float, column: str = "label_gainsaid", alike: str = "most alike"
+) -> Expectation:
+    """Of labels that the neighbours gainsay, where they are more than the share `most`. alike: in words, by what."""
     return replace(
-        empty("label_gainsaid")(
-            f"Of labels that the most alike pictures of train could confirm, at most {most:.1%} are gainsaid.",
-            f"Of {judged:,} labels {gainsaid / judged:.0%} are gainsaid by the pictures most alike",
+        empty(column)(
+            f"Of labels that the pictures of train that are {alike} could confirm, at most {most:.1%} are gainsaid.",
+            f"Of {judged:,} labels {gainsaid / judged:.0%} are gainsaid by the pictures that are {alike}",
             "Look at them; where labels were mixed up, correct them in the raw data.",
+        ),
+        remark=True,
+    )
+
+
+def vector_check() -> Expectation:
+    """Of the components of z beside those of the last accepted version."""
+    return replace(
+        _larger("said_from", "distance")(
+            "By the encoder, train is near the last accepted version.",
+            "Components of z that moved since the last accepted version",
+            "The distance is in deviations from picture to picture. Look what came and what went.",
         ),
         remark=True,
     )
@@ -105,12 +119,12 @@ def trait_change_checks() -> Iterator[Expectation]:
     )
 
 
-def kind_checks() -> Iterator[Expectation]:
-    """Of the kinds of pictures of the last accepted version."""
+def kind_checks(by: str = "") -> Iterator[Expectation]:
+    """Of the kinds of pictures of the last accepted version. by: in words, what they were found by."""
     yield replace(
         between("factor", most=TIMES)(
-            f"No kind of picture grew or shrank {TIMES:g} times since the last accepted version.",
-            "Kinds of pictures whose share of train changed much since the last accepted version",
+            f"No kind of picture{by} grew or shrank {TIMES:g} times since the last accepted version.",
+            f"Kinds of pictures{by} whose share of train changed much since the last accepted version",
             "Look whether pictures of one kind were lost, or came many times.",
         ),
         remark=True,
@@ -129,19 +143,31 @@ def unlike_check(share: float, most: float) -> Expectation:
     )
 
 
-def newcomer_checks() -> Iterator[Expectation]:
-    """Of the traits of what came since the last accepted version."""
+def newcomer_checks(since: str) -> Iterator[Expectation]:
+    """Of the traits of what came since a version."""
     yield _larger("stopped_from", "distance")(
-        "What came since the last accepted version is not far from it.",
-        "What came since the last accepted version is far from it",
+        f"What came since {since} is not far from it.",
+        f"What came since {since} is far from it",
         "Were these pictures altered, or are they from another source? Take them out, or, if they are meant, let them pass once: "
         "gate.allow_failure=true.",
     )
     yield replace(
         _larger("said_from", "distance")(
-            "What came since the last accepted version is near it.",
-            "What came since the last accepted version differs from it",
+            f"What came since {since} is near it.",
+            f"What came since {since} differs from it",
             "The distance is in deviations from image to image.",
+        ),
+        remark=True,
+    )
+
+
+def new_unlike_check(share: float, most: float) -> Expectation:
+    """Of new pictures that are like none of the anchor, where they are more than the share `most`."""
+    return replace(
+        empty("new_unlike")(
+            f"At most {most:.1%} of what came is unlike every kind of picture that there was.",
+            f"{share:.1%} of what came is unlike every kind of picture that there was",
+            "Look whether these pictures were altered, or are from another source.",
         ),
         remark=True,
     )

@@ -62,17 +62,23 @@ def find_kinds(thumbs: np.ndarray, files: list[str], channels: int) -> dict[str,
     """
     if len(thumbs) < FEWEST:
         return None
+    return find_kinds_of(_looks(thumbs, channels), files)
+
+
+def find_kinds_of(points: np.ndarray, files: list[str]) -> dict[str, Any] | None:
+    """The same of points (n, d) float32, whatever they are; None of fewer than FEWEST."""
+    if len(points) < FEWEST:
+        return None
     from sklearn.cluster import KMeans
 
-    rows = np.unique(np.linspace(0, len(thumbs) - 1, min(len(thumbs), _FITTED)).astype(np.int64))
-    points = _looks(thumbs[rows], channels)
-    points = points[np.random.default_rng(0).permutation(len(points))]
-    count = min(MOST, len(points) // EACH)
-    half = len(points) // 2
-    found = [KMeans(count, n_init=1, random_state=0).fit(part).cluster_centers_ for part in (points[:half], points[half:])]
-    held_out = np.concatenate([_nearest(points[half:], found[0])[1], _nearest(points[:half], found[1])[1]])
-    centres = KMeans(count, n_init=1, random_state=0).fit(points).cluster_centers_
-    which, apart = _nearest(_looks(thumbs, channels), centres)
+    rows = np.unique(np.linspace(0, len(points) - 1, min(len(points), _FITTED)).astype(np.int64))
+    some = points[rows][np.random.default_rng(0).permutation(len(rows))]
+    count = min(MOST, len(some) // EACH)
+    half = len(some) // 2
+    found = [KMeans(count, n_init=1, random_state=0).fit(part).cluster_centers_ for part in (some[:half], some[half:])]
+    held_out = np.concatenate([_nearest(some[half:], found[0])[1], _nearest(some[:half], found[1])[1]])
+    centres = KMeans(count, n_init=1, random_state=0).fit(some).cluster_centers_
+    which, apart = _nearest(points, centres)
     shown = [_shown(apart, which == kind, files) for kind in range(count)]
     return {
         "centres": centres.round(3).tolist(),
@@ -93,6 +99,11 @@ def _nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.nd
     return which, np.sqrt(np.maximum(squared[np.arange(len(points)), which], 0))
 
 
+def apart_from_kinds(thumbs: np.ndarray, channels: int, before: dict[str, Any]) -> np.ndarray:
+    """How far thumbnails (n, d) uint8 are from every kind that `find_kinds` gave, over the distance called far: (n,)."""
+    return _nearest(_looks(thumbs, channels), np.asarray(before["centres"], np.float32))[1] / max(before["far"], 1e-6)
+
+
 def kind_table(thumbs: np.ndarray, channels: int, before: dict[str, Any], rare: int) -> tuple[pd.DataFrame, np.ndarray]:
     """This version by the kinds of the accepted one.
 
@@ -105,7 +116,12 @@ def kind_table(thumbs: np.ndarray, channels: int, before: dict[str, Any], rare: 
         One row a kind: what it was called by, its pictures now and then, the factor (>= 1) by which its share changed, 1
         where that may be chance; and how far each picture is from every kind, over the distance called far: (n,).
     """
-    which, apart = _nearest(_looks(thumbs, channels), np.asarray(before["centres"], np.float32))
+    return kind_table_of(_looks(thumbs, channels), before, rare)
+
+
+def kind_table_of(points: np.ndarray, before: dict[str, Any], rare: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """The same of points (n, d) float32."""
+    which, apart = _nearest(points, np.asarray(before["centres"], np.float32))
     now, then = np.bincount(which, minlength=len(before["counts"])), np.asarray(before["counts"])
     shares = (now + rare) / (now.sum() + rare), (then + rare) / (then.sum() + rare)
     both = (now + then) / (now.sum() + then.sum())

@@ -102,15 +102,30 @@ def gainsaid_labels(pictures: pd.DataFrame, near: Neighbourhood) -> tuple[np.nda
     if len(train) <= NEIGHBOURS:
         return found, judged, len(train)
     asked = train[np.unique(np.linspace(0, len(train) - 1, min(len(train), _PER_SPLIT)).astype(np.int64))]
-    names, number = np.unique(labels[train].astype(str), return_inverse=True)
-    code = np.full(len(pictures), -1)
-    code[train] = number
-    nearest = near.nearest(asked, train, NEIGHBOURS)  # (n, NEIGHBOURS)
-    for row, others in zip(asked.tolist(), code[nearest], strict=True):
+    found[asked], judged[asked] = gainsaid_by(labels, asked, near.nearest(asked, train, NEIGHBOURS), rows=True)
+    return found, judged, len(asked)
+
+
+def gainsaid_by(
+    labels: np.ndarray, asked: np.ndarray, nearest: np.ndarray, *, rows: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the neighbours of each asked picture say of its label.
+
+    Args:
+        labels: (N,) of all pictures, "" where there is none.
+        asked: (n,) rows of pictures that have one.
+        nearest: (n, NEIGHBOURS) neighbours of each: places in `asked`, or, where `rows` says so, rows.
+
+    Returns:
+        (n,) what the neighbours are called where they gainsay the label, else None; and (n,) bool, who was judged.
+    """
+    found, judged = np.full(len(asked), None, dtype=object), np.zeros(len(asked), bool)
+    names, code = np.unique(labels.astype(str), return_inverse=True)
+    for place, (row, others) in enumerate(zip(asked.tolist(), code[nearest if rows else asked[nearest]], strict=True)):
         votes = np.bincount(others, minlength=len(names))
         say = int(votes.argmax())
         if votes[say] >= AGREED:
-            judged[row] = True
+            judged[place] = True
             if say != code[row]:
-                found[row] = f"{labels[row]}, where {votes[say]} of the {NEIGHBOURS} most alike are {names[say]}"
-    return found, judged, len(asked)
+                found[place] = f"{labels[row]}, where {votes[say]} of the {NEIGHBOURS} most alike are {names[say]}"
+    return found, judged

@@ -64,6 +64,8 @@ class PreparedReading:
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)  # what no row is to blame for
     description: dict[str, Any] | None = None  # what is kept of this version when it is accepted
+    looked_at: bool = False  # what came since the version that it was pooled from; or all is new
+    moved_on: bool = False  # so much came that this version can be the next anchor
     thumbs: np.ndarray | None = None  # (rows, d) uint8, a row a picture; None where they cannot be compared
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from soda.config import GateConfig
 from soda.data.columns import FACTOR
 from soda.data.gate import expectations as expect
+from soda.data.gate.by_encoder import encoder_of
 from soda.data.gate.compared import compared
 from soda.data.gate.gate_table import GateTable
 from soda.data.gate.reading import PreparedReading
@@ -15,10 +16,13 @@ from soda.data.gate.tables import elsewhere, factor_table, is_labelled, label_ta
 FEW = 64
 
 
-def tables(config: GateConfig, reading: PreparedReading, accepted: Path | None = None) -> list[GateTable]:
+def tables(
+    config: GateConfig, reading: PreparedReading, accepted: Path | None = None, releases: Path | None = None
+) -> list[GateTable]:
     """What there is to judge, as far as the data could be read. Adds to `reading.notes` what is left out and why.
 
-    accepted: the folder that says how accepted versions were; None: nothing is compared with them.
+    accepted: the folder that says how accepted versions were; None: nothing is compared with them. releases: the folder whose
+    encoder in use is asked, too, where gate.encoder says so.
     """
     about = "Every file of the prepared data, and what it was when it was prepared."
     found = [GateTable("files", about, reading.files, list(expect.file_checks()), "", "file")]
@@ -35,7 +39,7 @@ def tables(config: GateConfig, reading: PreparedReading, accepted: Path | None =
         checks += expect.label_checks(config, pictures, summary)
     else:
         reading.notes.append("No picture has a label, so the checks of labels were left out.")
-    pictures, more, changes = compared(reading, pictures, accepted)
+    pictures, more, changes = compared(reading, pictures, accepted, encoder_of(config.encoder, releases))
     checks += more
     if config.held_apart is not None:
         pictures = pictures.assign(value_elsewhere=elsewhere(pictures, FACTOR + config.held_apart))

@@ -10,21 +10,30 @@ from typing import Any
 
 from soda.common.files import write_json
 from soda.config import GateConfig
-from soda.data.gate.accepted import accept, place_of
 from soda.data.gate.data_docs import write_docs
 from soda.data.gate.reading import PreparedReading, read_prepared
+from soda.data.gate.references import accept, place_of
 from soda.data.gate.run_suite import TableResult, run
+from soda.data.gate.seal import seal
 from soda.data.gate.suite import tables
 from soda.data.gate.verdict import GateError, sealed
 
 logger = logging.getLogger(__name__)
 
 
-def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path, accepted: Path | None = None) -> dict[str, Any]:
+def validate(
+    config: GateConfig,
+    prepared: Path,
+    verdict: Path,
+    data_docs: Path,
+    accepted: Path | None = None,
+    releases: Path | None = None,
+) -> dict[str, Any]:
     """Judge the prepared data; write the verdict (JSON) and the Data Docs (a folder), the same bytes for the same data.
 
     accepted: a folder that keeps how accepted versions were; this one is held to the last of its data set, and kept there when it
-    passes or may fail. Such a comparison is no part of what the same data alone decides.
+    passes or may fail. Such a comparison is no part of what the same data alone decides. releases: the folder of released
+    encoders, one of which is asked where gate.encoder says so.
 
     Returns how many rows and checks there were and how many checks failed. Raises GateError, after both are written, when a check
     failed and `config.allow_failure` is false; its message lists every failure. Raises it before, leaving earlier results as they
@@ -33,11 +42,10 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
     prepared, verdict, data_docs = Path(prepared), Path(verdict), Path(data_docs)
     if not prepared.is_dir():
         raise GateError(f"{prepared}: there is no prepared data; run `soda prepare` first")
-    reading = read_prepared(prepared)
-    results = run(tables(config, reading, accepted))
-    document = _verdict(config, reading, results)
+    reading, document, results = judge(config, prepared, accepted, releases)
     write_docs(data_docs, document, results)
     write_json(verdict, document)
+    seal(verdict, config)
     failures = document["failures"]
     total = len(document["checks"])
     passed = sum(check["success"] for check in document["checks"])
@@ -48,10 +56,21 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
         logger.info("gate: %s", note)
     may_pass = not failures or config.allow_failure
     if may_pass and accepted is not None and reading.description is not None and reading.summary is not None:
-        accept(place_of(accepted, reading.summary), reading.description)
+        meant = bool(failures)  # somebody let it pass: what was found is what the next is held to
+        looked_at, moved_on = reading.looked_at or meant, reading.moved_on or meant
+        accept(place_of(accepted, reading.summary), reading.description, looked_at=looked_at, moved_on=moved_on)
     if failures:
         _refuse(config, prepared, verdict, data_docs, failures)
     return {"rows": reading.rows, "checks": total, "failed": len(failures), "success": not failures}
+
+
+def judge(
+    config: GateConfig, prepared: Path, accepted: Path | None, releases: Path | None = None
+) -> tuple[PreparedReading, dict[str, Any], list[TableResult]]:
+    """What the gate says of this data, and from what it says so; nothing is written."""
+    reading = read_prepared(prepared)
+    results = run(tables(config, reading, accepted, releases))
+    return reading, _verdict(config, reading, results), results
 
 
 def _verdict(config: GateConfig, reading: PreparedReading, results: list[TableResult]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The gate's verdict as others read it: training asks `require_verdict` first, so nothing gets round the gate.
 
 A verdict is bound to what it judged: it names the manifest, the summary and the suite by their hashes, and carries a seal over
-all that it says. The seal shows that a file was edited, by hand or by a damaged disk; it does not keep out who writes a new one.
+all that it says. That seal has no key: it shows a damaged file, or one edited by hand. Who made the verdict: `gate.seal`.
 Does not import Great Expectations.
 """
 

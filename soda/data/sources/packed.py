@@ -30,6 +30,8 @@ from soda.runtime.walk import Passed, pictures_in
 INVENTORY = "inventory.parquet"
 SETTINGS = ("name", "path", "labels", "splits", "csv_label_column")  # what the inventory was made with
 BATCH = 10_000
+LARGEST = 256 << 20
+"""Bytes of one picture in a packed file; more is not read."""
 _SCHEMA = pa.schema(
     {
         "id": pa.string(),

@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 
 from soda.config import DatasetConfig
 from soda.data.sources.base import Opened, SourceError
-from soda.data.sources.packed import Inventory, Read, fetch_packed, open_packed
+from soda.data.sources.packed import LARGEST, Inventory, Read, fetch_packed, open_packed
 
 COLUMNS: Mapping[str, pa.DataType] = {}
 LICENCE = "the owner's"
 USUAL = ("image", "img", "jpg", "png", "picture")
 """Names of a column of pictures, where several could be one."""
+MOST_OF_GROUP = 4 << 30
+"""Bytes of the pictures of one row group, unpacked; a group is in memory as a whole."""
 _BATCH = 256  # rows of a file that are read at once
 
 
@@ -63,10 +65,13 @@ def picture_column(file: Path) -> str:
 
 
 def bytes_at(column: pa.ChunkedArray, row: int) -> bytes:
-    """The bytes of a picture, b"" where the row has none."""
-    value = column[row].as_py()
-    content = value.get("bytes") if isinstance(value, dict) else value
-    return bytes(content or b"")
+    """The bytes of a picture, b"" where the row has none. Raises SourceError for more than LARGEST."""
+    value = column[row]
+    content = value["bytes"] if isinstance(value, pa.StructScalar) and value.is_valid else value
+    buffer = content.as_buffer() if content.is_valid else None
+    if buffer is not None and buffer.size > LARGEST:
+        raise SourceError(f"row {row} has a picture of {buffer.size:,} bytes, of at most {LARGEST:,}; save it smaller")
+    return b"" if buffer is None else buffer.to_pybytes()
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
@@ -87,20 +92,37 @@ def _add(config: DatasetConfig, file: Path, name: str, inventory: Inventory) -> 
     label = config.csv_label_column if config.labels == "auto" and config.csv_label_column in table.schema_arrow.names else ""
     names = label_names(table.schema_arrow, label)
     for group in range(table.num_row_groups):
+        _require_moderate(table, file, group, column)
         row = 0
         for batch in table.iter_batches(_BATCH, row_groups=[group], columns=[column, *([label] if label else [])]):
             pictures = pa.chunked_array([batch[column]])
             labels = batch[label].to_pylist() if label else [None] * len(batch)
             for place, value in enumerate(labels):
+                try:
+                    content = bytes_at(pictures, place)
+                except SourceError as error:
+                    raise SourceError(f"{file}: row group {group}, {error}") from None
                 inventory.add(
                     id=f"{name}:{group}.{row}",
                     file=name,
                     part=group,
                     place=row,
-                    content=bytes_at(pictures, place),
+                    content=content,
                     label="" if value is None else names.get(value, str(value)),
                 )
                 row += 1
+
+
+def _require_moderate(table: pq.ParquetFile, file: Path, group: int, column: str) -> None:
+    """Before anything of it is unpacked: by what the file says of itself."""
+    about = table.metadata.row_group(group)
+    parts = [about.column(number) for number in range(about.num_columns)]
+    size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] == column)
+    if size > MOST_OF_GROUP:
+        raise SourceError(
+            f"{file}: its row group {group} unpacks to {size:,} bytes of {column}, of at most {MOST_OF_GROUP:,}; "
+            "write it with smaller row groups"
+        )
 
 
 def label_names(schema: pa.Schema, column: str) -> dict[Any, str]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from soda.config import DatasetConfig
 from soda.data.sources.base import Opened, SourceError
-from soda.data.sources.packed import Inventory, fetch_packed, open_packed
+from soda.data.sources.packed import LARGEST, Inventory, fetch_packed, open_packed
 from soda.runtime.walk import EXTENSIONS, is_housekeeping
 
 COLUMNS: Mapping[str, pa.DataType] = {}
@@ -78,11 +78,21 @@ def _samples(file: Path) -> Iterator[tuple[str, tuple[tarfile.TarInfo, bytes], s
                     label = _bytes_of(tar, member).decode("utf-8", "replace").strip()
             if picture is not None:
                 yield key, picture, label
+    except _TooLargeError as error:
+        raise SourceError(f"{file}: {error}; take it out, or save it smaller") from None
     except tarfile.ReadError as error:
         raise SourceError(f"{file}: no tar that can be read ({error}); a compressed one must be unpacked first") from None
 
 
+class _TooLargeError(Exception):
+    """The message names the member and what is wrong."""
+
+
 def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.sparse is not None:  # a few bytes that say they are many; nor do they lie in one piece
+        raise _TooLargeError(f"{member.name} is stored as a sparse file, which is not read")
+    if member.size > LARGEST:
+        raise _TooLargeError(f"{member.name} says that it has {member.size:,} bytes, of at most {LARGEST:,}")
     stream = tar.extractfile(member)
     content = b"" if stream is None else stream.read()
     if len(content) != member.size:

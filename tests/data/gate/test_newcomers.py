@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks.drawn import SHAPES, drawn
 from soda.data.gate.kinds import find_kinds, kind_table
+from soda.data.gate.references import accept, references
 from soda.data.gate.traits import PLACE, traits_of
 from soda.data.near_copies import thumbnails
 from tests.support.gate import judge
@@ -103,3 +105,35 @@ def test_traits_say_what_they_are_called() -> None:
         traits["red over blue"] > 0.3 and traits["red with green"] > 0 and traits["grey levels in use"] == pytest.approx(2 / 256)
     )
     assert traits[f"{PLACE}1,8"] == 1 and traits[f"{PLACE}8,8"] == 0
+
+
+def test_few_bad_pictures_a_day_are_stopped_once_they_are_enough_together(tmp_path: Path) -> None:
+    """Fifteen good ones a day pass; then fifteen inverted ones do, as too few, with a note; with the next fifteen they stop."""
+    (pixels, labels), (more, of_more) = world(1, MANY), world(2, 60)
+    judge(tmp_path, pixels, "first", **labelled(labels))
+    said = []
+    for day, come in enumerate((more[:15], more[15:30], 255 - more[30:45], 255 - more[45:])):
+        pixels, labels = np.concatenate((pixels, come)), [*labels, *of_more[15 * day : 15 * day + 15]]
+        said.append(judge(tmp_path, pixels, f"day-{day}", **labelled(labels)))
+    assert [bool(message) for _, message in said] == [False, False, False, True]
+    assert not said[1][0]["remarks"] and any("of earlier versions, then too few" in note for note in said[1][0]["notes"])
+    assert any("too few to be looked at by themselves" in note for note in said[2][0]["notes"])
+    assert "too few a time until now is far from it" in said[3][1]
+
+
+def test_what_came_slowly_is_held_to_the_anchor(tmp_path: Path) -> None:
+    """The versions that the next is held to, as they are kept: the last, the one pooled from, the anchor."""
+    path = tmp_path / "kept.json"
+    known = dict.fromkeys(("train", "statistics", "labels", "of_labels", "kinds", "gainsaid", "contents"))
+    for version, looked_at, moved_on in (("a", False, False), ("b", False, False), ("c", True, False), ("d", False, False)):
+        accept(path, {"version": version, **known}, looked_at=looked_at, moved_on=moved_on)
+    held = references(path, "e")
+    assert held and (held.last["version"], held.pooled["version"], held.anchor["version"]) == ("d", "c", "a")
+    again = references(path, "d")  # a second look is held to what the first was
+    assert again and (again.last["version"], again.pooled["version"], again.anchor["version"]) == ("c", "c", "a")
+    accept(path, {"version": "e", **known}, looked_at=True, moved_on=True)
+    held = references(path, "f")
+    assert held and {held.last["version"], held.pooled["version"], held.anchor["version"]} == {"e"}
+    path.write_text(json.dumps({"format": 2, "versions": [{"version": "z", **known}]}))  # of before there were anchors
+    held = references(path, "f")
+    assert held and held.anchor == held.last

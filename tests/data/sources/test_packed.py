@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.pixels import ChangedError
 from soda.data.prepare import PrepareError, prepare
-from soda.data.sources import SourceError, get_source
+from soda.data.sources import SourceError, get_source, parquet
 from soda.data.sources.packed import split_of_file
 from tests.support.samples import MakeConfig
 
@@ -188,3 +189,41 @@ def test_a_file_that_changed_since_the_fetch_stops_preparation(name: str, tmp_pa
         item.load(config)
     with pytest.raises(PrepareError, match="fetch again"):
         prepare(config, tmp_path / "raw", tmp_path / "prepared")
+
+
+def test_a_member_of_a_tar_that_says_it_is_huge_is_not_read(tmp_path: Path, dataset_config: MakeConfig) -> None:
+    write_tar(tmp_path / "root/0.tar", samples(range(4)))
+    huge = tarfile.TarInfo("b/9.png")
+    huge.size = 1 << 40  # more than the machine's memory, and than the file
+    path = tmp_path / "root/1.tar"
+    path.write_bytes(huge.tobuf() + bytes(1024))
+    with pytest.raises(SourceError, match=r"1\.tar: b/9\.png says that it has 1,099,511,627,776 bytes, of at most 268,435,456"):
+        make(tmp_path, dataset_config, "webdataset")
+
+
+def test_a_sparse_member_of_a_tar_is_not_read(tmp_path: Path, dataset_config: MakeConfig) -> None:
+    (tmp_path / "root").mkdir()
+    hole = tmp_path / "9.png"
+    with hole.open("wb") as file:
+        file.truncate(200 << 20)
+        file.seek(100 << 20)
+        file.write(b"x")
+    done = subprocess.run(["tar", "--sparse", "-cf", "root/0.tar", "9.png"], cwd=tmp_path, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this tar packs no sparse files: {done.stderr}")
+    assert (tmp_path / "root/0.tar").stat().st_size < 1 << 20
+    with pytest.raises(SourceError, match=r"0\.tar: 9\.png is stored as a sparse file"):
+        make(tmp_path, dataset_config, "webdataset")
+
+
+def test_what_a_parquet_file_unpacks_to_is_limited(
+    tmp_path: Path, dataset_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(tmp_path / "root/0.parquet", range(6))
+    monkeypatch.setattr(parquet, "MOST_OF_GROUP", 1000)
+    with pytest.raises(SourceError, match=r"0\.parquet: its row group 0 unpacks to [\d,]+ bytes of image, of at most 1,000"):
+        make(tmp_path, dataset_config, "parquet")
+    monkeypatch.undo()
+    monkeypatch.setattr(parquet, "LARGEST", 100)
+    with pytest.raises(SourceError, match=r"0\.parquet: row group 0, row 0 has a picture of [\d,]+ bytes, of at most 100"):
+        make(tmp_path, dataset_config, "parquet")
