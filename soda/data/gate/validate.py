@@ -15,6 +15,7 @@ from soda.data.gate.data_docs import write_docs
 from soda.data.gate.reading import PreparedReading, read_prepared
 from soda.data.gate.run_suite import TableResult, run
 from soda.data.gate.suite import tables
+from soda.data.gate.thumbnails import thumbnails
 from soda.data.gate.verdict import GateError, sealed
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def validate(config: GateConfig, prepared: Path, verdict: Path, data_docs: Path,
     reading = read_prepared(prepared)
     results = run(tables(config, reading, accepted))
     document = _verdict(config, reading, results)
-    write_docs(data_docs, document, results)
+    write_docs(data_docs, document, results, thumbnails(prepared, document["checks"]))
     write_json(verdict, document)
     failures = document["failures"]
     total = len(document["checks"])

@@ -42,7 +42,8 @@ if stage == "validate":
     check["failing_rows"] = [{"id": "test-17", "file": "cats/a|b.jpg", "value": "train-3"}] if mode == "fail" else []
     verdict = {"success": mode != "fail", "allowed": False, "dataset": params["dataset"]["name"], "rows": 3, "checks": [check]}
     verdict |= {"data_version": "abc", "failures": ["1 picture is in two splits"] if mode == "fail" else []}
-    Path("reports").mkdir(exist_ok=True)
+    Path("reports/data_docs").mkdir(parents=True, exist_ok=True)
+    Path("reports/data_docs/thumbnails.json").write_text(json.dumps({"test-17": "data:image/jpeg;base64,QQ=="}))
     Path("reports/validation.json").write_text(json.dumps(verdict))
 
 if mode == "fail":
