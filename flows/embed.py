@@ -12,12 +12,13 @@ from prefect.states import Completed, Failed, State
 from flows.command import run_soda
 from flows.quiet import calm_logs
 from flows.released import released_encoder
+from flows.run_name import name_of_start
 from flows.stopping import stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
 
 
-@flow(name="soda-embed", flow_run_name="embed {folder}", persist_result=False)
+@flow(name="soda-embed", flow_run_name=name_of_start, persist_result=False)
 def embed(folder: str, output: str = "", encoder: str = "") -> State[Any]:
     """Embed every picture of a folder; a run that was broken off goes on where it was.
 

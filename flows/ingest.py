@@ -16,6 +16,7 @@ from flows.incoming import Batch, Incoming
 from flows.pipeline import pipeline
 from flows.quiet import calm_logs
 from flows.released import release as release_flow
+from flows.run_name import name_of_start
 from flows.workspace import project_of
 from soda.common.errors import SodaError
 from soda.layout import PREPARED, VERDICT
@@ -23,7 +24,7 @@ from soda.layout import PREPARED, VERDICT
 INTO = "data/incoming"
 
 
-@flow(name="soda-ingest", flow_run_name="ingest of {source}", persist_result=False)
+@flow(name="soda-ingest", flow_run_name=name_of_start, persist_result=False)
 def ingest(
     source: str,
     repository: str = "",
