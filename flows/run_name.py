@@ -98,7 +98,7 @@ def _planned(given: Mapping[str, Any], root: Path) -> str:
             dataset = compose(known, root / CONF_DIR)["dataset"]["name"]
         return _joined(str(dataset), "settings of its own" if known is None else _experiment(known))
     except (SodaError, OSError):  # the run will say what is wrong with them
-        return " ".join([recipe or "", *([further] if isinstance(further, str) else further)]).strip()
+        return " ".join([recipe or "", *([further] if isinstance(further, str) else further)]).strip()[:_LONGEST]
 
 
 def _experiment(overrides: list[str]) -> str:
