@@ -116,13 +116,14 @@ class TrainingProgress:
             self._log.debug("the training's page is late: %s: %s", type(error).__name__, error)
 
     def _tell(self, client: SyncPrefectClient, *, last: bool) -> None:
-        assert self._heard is not None
+        heard = self._heard  # the other thread goes on hearing
+        assert heard is not None
         done = last and self._went_well
-        self._bar.say(client, 100.0 if done else self._heard.percent, "done" if done else str(self._heard))
+        self._bar.say(client, 100.0 if done else heard.percent, "done" if done else str(heard))
         made_of = (self._rows(), self._seen)
         if last or made_of != self._made_of or time.monotonic() - self._made_at >= PAGE_SECONDS:
-            page = training_markdown(None if done else self._heard, self._live, self._seen)
-            self._page.say(client, page, "done" if done else f"While it trains: {self._heard}")
+            page = training_markdown(None if done else heard, self._live, self._seen)
+            self._page.say(client, page, "done" if done else f"While it trains: {heard}")
             self._made_of, self._made_at = made_of, time.monotonic()
 
     def _rows(self) -> tuple[tuple[str, int], ...]:

@@ -65,7 +65,7 @@ def training_markdown(heard: Heard | None, live: Path, seen: Glimpse | None) -> 
 
 def curve_image(curve: Curve) -> str:
     """The curve as an image of its own, in a data URI: inline SVG has no place in Prefect's Markdown."""
-    svg = str(curve.svg).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="720" height="400" ', 1)
+    svg = str(curve.svg).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="540" height="300" ', 1)
     head, _, rest = svg.partition(">")
     drawn = f'{head}><style>{_STYLE}</style><rect width="100%" height="100%" fill="white"/>{rest}'
     return f"data:image/svg+xml;base64,{base64.b64encode(drawn.encode()).decode()}"

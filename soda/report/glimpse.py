@@ -37,6 +37,7 @@ def glimpse(checkpoint: Path, params: Path, prepared: Path) -> dict[str, Any]:
     from soda.inference.drawer import Drawer, Sampling
     from soda.model.network import build_model
     from soda.training.held_out import read_held_out
+    from soda.training.loop import USE_IMAGES
     from soda.viz.sheets import grid
 
     torch.set_num_threads(1)
@@ -44,7 +45,8 @@ def glimpse(checkpoint: Path, params: Path, prepared: Path) -> dict[str, Any]:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)  # the optimizer's part is not read
     network = build_model(config)
     network.load_state_dict(state["ema"])
-    batch = read_held_out(PreparedData(prepared), config, COUNT)
+    batch = read_held_out(PreparedData(prepared), config, USE_IMAGES)
+    batch = batch[:: max(1, len(batch) // COUNT)][:COUNT]  # the first ones may all be of one label
     if len(batch) == 0:
         raise SodaError(f"{prepared}: no validation images to draw")
     drawer = Drawer(network.eval().requires_grad_(False))
