@@ -50,5 +50,5 @@ def _remark(version: str, facts: Mapping[str, Any], summary: Path) -> str:
         return f"Beside them those of {version}, on the same data."
     other = facts.get("dataset")
     if other != dataset:
-        return f"Beside them those of {version}, which is of **another data set**, {other}: no like for like."
+        return f"Beside them those of {version}, which is of **another data set**, {other}: not like for like."
     return f"Beside them those of {version}, of another version of {dataset} and its own test split."

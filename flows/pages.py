@@ -130,7 +130,8 @@ def _change(measure: Measure, key: str, ours: Mapping[str, Any], theirs: Mapping
     moved = float(value) - float(before)
     if moved == 0:
         return "the same"
-    text = f"{100 * moved:+.1f} points" if quantity.format.endswith("%}") else f"{moved:+.3g}"
+    written = "{:+,.0f}" if abs(moved) >= 1000 else "{:+.3g}"
+    text = f"{100 * moved:+.1f} points" if quantity.format.endswith("%}") else written.format(moved)
     if quantity.better == "neither":
         return text
     return f"{text}, {'better' if (moved > 0) == (quantity.better == 'higher') else '**worse**'}"

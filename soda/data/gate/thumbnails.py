@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from soda.data.columns import SPLITS
 from soda.data.dataset import DatasetError, PreparedData
 
 MOST = 20
@@ -19,25 +21,29 @@ MOST = 20
 SIDE = 64
 """px of the longer side, at most; smaller images grow by whole factors."""
 FILE = "thumbnails.json"
+_NAMED = re.compile(rf"(.+) \((?:{'|'.join(SPLITS)})\)")
 
 
 def thumbnails(prepared: Path, checks: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """id -> JPEG data URI of the rows that failed, and of the rows that their values name, as a near-copy does its original.
+    """JPEG data URIs: by id of the rows that failed, and by value of the files that their values name, "a/1.png (train)", as a
+    copy's does its original.
 
     Empty where the shards cannot be read: this is about showing, and the checks have said what is wrong.
     """
     rows = [check["failing_rows"] for check in checks if not check["success"]]
-    in_turn = [row for turn in zip_longest(*rows) for row in turn if row is not None and row["id"]]
-    wanted = {str(name) for row in in_turn[:MOST] for name in (row["id"], row["value"])}
-    if not wanted:
+    in_turn = [row for turn in zip_longest(*rows) for row in turn if row is not None and row["id"]][:MOST]
+    if not in_turn:
         return {}
+    others = {found[1]: found[0] for row in in_turn if (found := _NAMED.fullmatch(str(row["value"])))}  # file -> value
     try:
         data = PreparedData(prepared)
-        ids, shards, offsets = (data.column(name) for name in ("id", "shard", "row"))
-        found = np.flatnonzero(np.isin(ids, sorted(wanted)))
-        return {str(ids[i]): _data_uri(data.shard(int(shards[i]))[int(offsets[i])]) for i in found}
+        ids, files, shards, offsets = (data.column(name) for name in ("id", "file", "shard", "row"))
+        failed, named = np.isin(ids, [str(row["id"]) for row in in_turn]), np.isin(files, list(others))
+        seen = {i: _data_uri(data.shard(int(shards[i]))[int(offsets[i])]) for i in np.flatnonzero(failed | named)}
     except (DatasetError, LookupError, ValueError, TypeError):
         return {}
+    by_id = {str(ids[i]): uri for i, uri in seen.items() if failed[i]}
+    return by_id | {others[str(files[i])]: uri for i, uri in seen.items() if named[i]}
 
 
 def _data_uri(image: np.ndarray) -> str:
