@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.beside import released_beside
 from flows.pages import image_markdown, metrics_markdown, preparation_markdown, verdict_markdown
-from soda.layout import FIGURES, HTML, METRICS, PARTS, PREPARED, VERDICT
+from soda.layout import DATA_DOCS, FIGURES, HTML, METRICS, PARTS, PREPARED, VERDICT
 
 
 class Page(NamedTuple):
@@ -39,11 +40,17 @@ def _verdict(path: Path) -> Page:
     verdict = _read(path)
     outcome = "passed" if verdict.get("success") else "FAILED"
     description = f"The gate {outcome}: {verdict.get('rows', 0):,} rows of {verdict.get('dataset')}"
-    return Page("verdict", description, verdict_markdown(verdict))
+    thumbnails = path.parents[1] / DATA_DOCS / "thumbnails.json"
+    return Page("verdict", description, verdict_markdown(verdict, _read(thumbnails) if thumbnails.is_file() else {}))
 
 
 def _metrics(key: str) -> Callable[[Path], Page]:
-    return lambda path: Page(key, f"Figures of {path.name}", metrics_markdown(_read(path)))
+    def page(path: Path) -> Page:
+        released = released_beside(path.parents[1].absolute())
+        beside = f" beside those of {released.version}" if released.version else ""
+        return Page(key, f"Figures of {path.name}{beside}", metrics_markdown(_read(path), released))
+
+    return page
 
 
 def _image(path: Path) -> Page:

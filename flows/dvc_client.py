@@ -120,15 +120,23 @@ class Dvc:
             log(f"put into DVC's cache again: {', '.join(answer['refilled'])}")
         return set(answer["stages"]) - {CODE}
 
-    def run_stage(self, stage: str, *, force: bool = False, log: Callable[[str], None] = logger.info) -> StageResult:
-        """Bring one stage up to date (`dvc repro --single-item`), sending each line that it prints to `log` as it comes.
+    def run_stage(
+        self,
+        stage: str,
+        *,
+        force: bool = False,
+        log: Callable[[str], None] = logger.info,
+        bar: Callable[[str], object] | None = None,
+    ) -> StageResult:
+        """Bring one stage up to date (`dvc repro --single-item`), sending each line that it prints to `log` as it comes, and
+        each state of a progress bar to `bar`.
 
         Whatever interrupts this call - a time-out, a cancelled run, Ctrl-C - first stops the stage and all it started with
         SIGTERM, and with SIGKILL only when it does not listen. Raises StageError when the stage fails.
         """
         keep_copies(self.root)
         started, since = time.monotonic(), time.time()
-        relay = Relay(log)
+        relay = Relay(log, bar)
         answer = self._ask({"do": "run", "stage": stage, "force": force}, stage, relay)
         if "status" in answer:
             words, status = "\n".join([*relay.last, *filter(None, [answer["error"]])]), answer["status"]

@@ -20,6 +20,7 @@ from flows.engines import THREADS, Engine, runner_of
 from flows.killed import Left
 from flows.quiet import calm_logs
 from flows.released import released_encoder
+from flows.run_name import name_of_start
 from flows.server import project_server
 from flows.shared import PICTURES, embed_over
 from flows.stopping import leave, stop_by_signal, stopped
@@ -31,7 +32,7 @@ _LEFT = Left(
 )
 
 
-@flow(name="soda-embed", flow_run_name="embed {folder}", persist_result=False)
+@flow(name="soda-embed", flow_run_name=name_of_start, persist_result=False)
 def embed(
     folder: str,
     output: str = "",

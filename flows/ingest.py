@@ -16,6 +16,7 @@ from flows.params import split_overrides
 from flows.pipeline import pipeline
 from flows.quiet import calm_logs
 from flows.released import release as release_flow
+from flows.run_name import name_of_start
 from flows.workspace import project_of
 from soda.common.errors import SodaError
 from soda.config.chosen import chosen_overrides
@@ -24,7 +25,7 @@ from soda.layout import PREPARED, VERDICT
 INTO = "data/incoming"
 
 
-@flow(name="soda-ingest", flow_run_name="ingest of {source}", persist_result=False)
+@flow(name="soda-ingest", flow_run_name=name_of_start, persist_result=False)
 def ingest(
     source: str,
     repository: str = "",

@@ -21,6 +21,7 @@ from flows.lock import WorkspaceBusyError, workspace_lock
 from flows.pages import banner
 from flows.quiet import calm_logs
 from flows.released import released_encoder
+from flows.run_name import name_of_start
 from flows.stopping import stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
@@ -31,7 +32,7 @@ from soda.monitor.keeping import set_aside
 from soda.report.presentation import markdown_table
 
 
-@flow(name="soda-monitor", flow_run_name="monitor {sample}", persist_result=False)
+@flow(name="soda-monitor", flow_run_name=name_of_start, persist_result=False)
 def monitor(sample: str = "drift/sample.npz", reference: str = "", rate: float = 0.05) -> State[Any]:
     """Compare what comes in with what the released encoder was made for; the run fails, named Drift, when it differs.
 

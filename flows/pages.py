@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import csv
 import io
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeGuard
 
-from soda.evaluation.registry import measures, require_declared
-from soda.report.presentation import comparisons, every_figure, markdown_table
+from flows.beside import NONE, Released
+from soda.evaluation.registry import Measure, measures, require_declared
+from soda.report.presentation import MISSING, comparisons, every_figure, markdown_table
 
 FIGURE_WIDTH = 960  # px; a wider figure is drawn smaller
 _RED, _GREEN = "#c62828", "#2e7d32"
@@ -32,8 +35,11 @@ def banner(text: str, *, good: bool) -> str:
     return f"![{text}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 
-def verdict_markdown(verdict: dict[str, Any]) -> str:
-    """The gate's verdict: what failed first, with the rows that failed it, then every check."""
+def verdict_markdown(verdict: dict[str, Any], thumbnails: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The gate's verdict: what failed first, with the rows that failed it, then every check.
+
+    thumbnails: id -> data URI, as the gate leaves them for rows that failed and for those that their values name.
+    """
     success, failures = bool(verdict.get("success")), verdict.get("failures", [])
     parts = [f"# The gate: {verdict.get('dataset', '')}", banner("PASSED" if success else "FAILED", good=success)]
     if failures:
@@ -44,9 +50,10 @@ def verdict_markdown(verdict: dict[str, Any]) -> str:
         parts.append("Remarks, trained on all the same:\n" + "\n".join(f"- {remark}" for remark in remarks))
     checks = verdict.get("checks", [])
     for check in (check for check in checks if not check["success"] and check.get("failing_rows")):
-        rows = [(row.get("id"), row.get("file"), row.get("value")) for row in check["failing_rows"][:_MAX_ROWS]]
+        shown = check["failing_rows"][:_MAX_ROWS]
+        rows = [(*(row.get(key) for key in ("id", "file", "value")), _seen(row, thumbnails)) for row in shown]
         parts.append(f"### {check['about']}\nFailing rows ({len(rows)} of {check.get('failing_count', len(rows)):,}):")
-        parts.append(markdown_table(("id", "file", "value"), rows))
+        parts.append(markdown_table(("id", "file", "value", ""), rows))
     parts.append("## Checks")
     ordered = sorted(checks, key=lambda check: bool(check["success"]))
     parts.append(
@@ -67,6 +74,11 @@ def verdict_markdown(verdict: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def _seen(row: Mapping[str, Any], thumbnails: Mapping[str, str]) -> str:
+    """The row's image, and that of the row which its value names."""
+    return " ".join(f"![image]({thumbnails[name]})" for name in (str(row.get("id")), str(row.get("value"))) if name in thumbnails)
+
+
 def preparation_markdown(summary: dict[str, Any], rejected: Path) -> str:
     """How many images there are of which kind, and which files were left out and why."""
     rows: list[tuple[object, ...]] = [("images", summary["count"])]
@@ -83,10 +95,13 @@ def preparation_markdown(summary: dict[str, Any], rejected: Path) -> str:
     return "\n\n".join(parts)
 
 
-def metrics_markdown(metrics: dict[str, Any]) -> str:
-    """The figures by measure, those that have something to stand next to first. Raises UndeclaredError for an undeclared one."""
+def metrics_markdown(metrics: dict[str, Any], released: Released = NONE) -> str:
+    """The figures by measure, those that have something to stand next to first, and beside each that of the release in use.
+
+    Raises UndeclaredError for an undeclared one.
+    """
     require_declared(metrics)
-    parts = ["# Metrics"]
+    parts = ["# Metrics", *([released.remark] if released.remark else [])]
     for measure in measures():
         figures = every_figure(measure, metrics)
         if not figures:
@@ -94,8 +109,36 @@ def metrics_markdown(metrics: dict[str, Any]) -> str:
         parts.append(f"## {measure.title}")
         for title, rows in comparisons(measure, metrics):
             parts += [f"### {title}", markdown_table(("", "", "this model against it"), rows)]
-        parts.append(markdown_table(("", "", ""), [(title, text, f"`{key}`") for key, title, text in figures]))
+        if released.metrics is None:
+            parts.append(markdown_table(("", "", ""), [(title, text, f"`{key}`") for key, title, text in figures]))
+            continue
+        theirs = {key: text for key, _, text in every_figure(measure, released.metrics)}
+        beside = [
+            (title, text, theirs.get(key, MISSING), _change(measure, key, metrics, released.metrics), f"`{key}`")
+            for key, title, text in figures
+        ]
+        parts.append(markdown_table(("", "this run", released.version, "change", ""), beside))
     return "\n\n".join(parts)
+
+
+def _change(measure: Measure, key: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """How far a figure has moved, and whether that is better; "" where it cannot be said."""
+    name = key.removeprefix(f"{measure.key}.")
+    quantity, value, before = measure.quantity(name), measure.group(ours).get(name), measure.group(theirs).get(name)
+    if quantity is None or not (_is_number(value) and _is_number(before)):
+        return ""
+    moved = float(value) - float(before)
+    if moved == 0:
+        return "the same"
+    written = "{:+,.0f}" if abs(moved) >= 1000 else "{:+.3g}"
+    text = f"{100 * moved:+.1f} points" if quantity.format.endswith("%}") else written.format(moved)
+    if quantity.better == "neither":
+        return text
+    return f"{text}, {'better' if (moved > 0) == (quantity.better == 'higher') else '**worse**'}"
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def image_markdown(path: Path) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from flows.lock import settle_ends, workspace_lock
 from flows.params import split_overrides, write_composed
 from flows.part import told
 from flows.processes import clear_dead_locks
+from flows.progress import TrainingProgress
 from flows.quiet import calm_logs
 from flows.reconcile import close_abandoned_run
 from flows.run_name import name_of_start, name_run
@@ -55,7 +57,8 @@ def stage_task(stage: str, dvc: Dvc, force: bool) -> StageResult | State[StageRe
     log = get_run_logger()
     started = time.time()
     try:
-        result = dvc.run_stage(stage, force=force, log=log.info)
+        with TrainingProgress(dvc.root, log) if stage == "train" else nullcontext() as shown:
+            result = dvc.run_stage(stage, force=force, log=log.info, bar=shown.hear if shown else None)
     except StageError as error:
         publish(stage, dvc.root, log, since=started)
         # Not raised: Prefect would put a page of traceback over the stage's own words.

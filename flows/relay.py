@@ -15,10 +15,15 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Relay:
-    """Takes the bytes of a pipe as they come; `last` holds the last lines."""
+    """Takes the bytes of a pipe as they come; `last` holds the last lines.
 
-    def __init__(self, log: Callable[[str], None]) -> None:
-        self.log = log
+    Args:
+        log: gets each line, and a progress bar every PROGRESS_SECONDS.
+        bar: gets each state of a progress bar.
+    """
+
+    def __init__(self, log: Callable[[str], None], bar: Callable[[str], object] | None = None) -> None:
+        self.log, self.bar = log, bar
         self.last: deque[str] = deque(maxlen=_LAST_LINES)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._rest = ""
@@ -58,6 +63,8 @@ class Relay:
         if not text.strip():
             return
         if progress:
+            if self.bar:
+                self.bar(text)
             self._bar(text)
             return
         self._clear_bar()

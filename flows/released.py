@@ -18,6 +18,7 @@ from flows.command import CommandError, run_soda
 from flows.lock import workspace_lock
 from flows.part import told
 from flows.quiet import calm_logs
+from flows.run_name import name_of_start
 from flows.stopping import stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
@@ -31,7 +32,7 @@ def released_encoder(project: Path) -> Path:
     return current_folder(project / RELEASES) / ENCODER
 
 
-@flow(name="soda-release", flow_run_name="release", persist_result=False)
+@flow(name="soda-release", flow_run_name=name_of_start, persist_result=False)
 def release(part: Literal["major", "minor", "patch"] = "minor", other_data: bool = False) -> State[Any]:
     """Release the encoder of the last run in this workspace, if it is better than the one in use (conf/release.yaml).
 
@@ -88,7 +89,7 @@ def _show(title: str, lines: list[str]) -> None:
     create_markdown_artifact(f"# {title}\n\n{text}\n", key="release", description=f"{title}: the gates and their figures")
 
 
-@flow(name="soda-rollback", flow_run_name="rollback {to}", persist_result=False)
+@flow(name="soda-rollback", flow_run_name=name_of_start, persist_result=False)
 def rollback(to: str = "") -> State[Any]:
     """Put the release before the one in use back in use: services that follow the releases change over within seconds.
 

@@ -24,6 +24,7 @@ from prefect.states import Completed, Failed, State
 from flows.dvc_client import Dvc
 from flows.lock import workspace_lock
 from flows.quiet import calm_logs
+from flows.run_name import name_of_start
 from flows.server import project_server
 from flows.stopping import leave, stop_by_signal
 from flows.workspace import WORKSPACE, project_of
@@ -75,7 +76,7 @@ def tidy_prefect(days: int, artifacts: int, *, delete: bool) -> list[str]:
     return said + [f"the run {run.name!r} of Prefect, which ended on {run.end_time:%Y-%m-%d}" for run in runs]
 
 
-@flow(name="soda-tidy", flow_run_name="tidy", persist_result=False)
+@flow(name="soda-tidy", flow_run_name=name_of_start, persist_result=False)
 def tidy(days: int = 30, artifacts: int = 5, cache: bool = False, delete: bool = False) -> State[None]:
     """Let go of what nobody needs any more, in the project whose folder is the working directory.
 

@@ -44,10 +44,12 @@ def work(pool: str) -> NoReturn:
     threading.Thread(target=follow, daemon=True).start()
     from prefect.cli import app
 
+    from flows.naming import keep_naming
     from flows.watch import default_name, watch
 
     name = default_name()
     threading.Thread(target=watch, args=(name, Path.cwd()), daemon=True).start()
+    threading.Thread(target=keep_naming, args=(pool, Path.cwd()), daemon=True).start()
     sys.argv = ["prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name]
     app()  # leaves by SystemExit
     sys.exit(0)

@@ -90,6 +90,7 @@ def test_a_set_that_fails_the_gate_fails_the_run_shows_the_verdict_and_trains_no
     assert ran() == ["validate"]
     artifacts = _artifacts(state)
     assert "FAILED" in artifacts["verdict"] and "test-17" in artifacts["verdict"] and "cats/a\\|b.jpg" in artifacts["verdict"]
+    assert "| train-3 | ![image](data:image/jpeg;base64,QQ==) |" in artifacts["verdict"]
     assert _tasks(state)["validate"] == "Failed"
     assert (project / "reports/train.json").read_text() == earlier
 

@@ -8,26 +8,35 @@ and the same bytes for the same data.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from soda.common.files import whole_folder
+from soda.common.files import whole_folder, write_json
 from soda.data.gate.run_suite import TableResult, plain
 from soda.data.gate.suite import GateTable
+from soda.data.gate.thumbnails import FILE
 
 _TEMPLATE, _STYLE = "data_docs.j2", "data_docs.css"
 _MAX_SHOWN = 200  # rows of a table that its page shows whole
 
 
-def write_docs(folder: Path, verdict: dict[str, Any], results: Sequence[TableResult]) -> None:
-    """Replace `folder` by index.html (the verdict) and one page a table, whole or not at all."""
+def write_docs(
+    folder: Path, verdict: dict[str, Any], results: Sequence[TableResult], thumbnails: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Replace `folder` by index.html (the verdict), one page a table, and thumbnails.json, whole or not at all.
+
+    thumbnails: id -> data URI of rows that failed.
+    """
     view = _view()
     style = resources.files(__package__).joinpath(_STYLE).read_text(encoding="utf-8")
     with whole_folder(folder) as new:
         pages = [{"name": r.table.name, "about": r.table.about, "checks": r.checks} for r in results]
-        _render(new / "index.html", view, [], title="Gate", css=style, overview=True, verdict=verdict, pages=pages)
+        seen = dict(thumbnails)
+        _render(new / "index.html", view, [], title="Gate", css=style, overview=True, verdict=verdict, pages=pages, seen=seen)
+        write_json(new / FILE, seen)
         for result in results:
             table, sections = result.table, _sections(result)
             values = {"title": table.name, "about": table.about, "success": result.success, "rows": _shown(table)}

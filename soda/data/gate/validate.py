@@ -16,6 +16,7 @@ from soda.data.gate.references import accept, place_of
 from soda.data.gate.run_suite import TableResult, run
 from soda.data.gate.seal import seal
 from soda.data.gate.suite import tables
+from soda.data.gate.thumbnails import thumbnails
 from soda.data.gate.verdict import GateError, sealed
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def validate(
     if not prepared.is_dir():
         raise GateError(f"{prepared}: there is no prepared data; run `soda prepare` first")
     reading, document, results = judge(config, prepared, accepted, releases)
-    write_docs(data_docs, document, results)
+    write_docs(data_docs, document, results, thumbnails(prepared, document["checks"]))
     write_json(verdict, document)
     seal(verdict, config)
     failures = document["failures"]

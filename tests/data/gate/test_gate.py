@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import socket
 from pathlib import Path
@@ -10,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from soda.config import ConfigError, GateConfig, compose, from_dict
+from soda.data.gate.thumbnails import MOST, thumbnails
 from soda.data.gate.validate import validate
 from soda.data.gate.verdict import GateError, require_verdict
 from tests.support.prepared_factory import make_prepared, read_manifest, sha256_of, write_manifest
@@ -313,3 +317,35 @@ def test_content_in_two_splits_is_named(tmp_path: Path) -> None:
     rows = failing(verdict)["value_elsewhere"]["failing_rows"]
     assert [(row["id"], row["value"]) for row in rows] == [(f"p{n:04d}", "c00 (test, train)") for n in (0, 1, 2, 59)]
     assert "whose content another split has too" in message
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_failing_rows_and_what_they_name_are_seen_in_the_data_docs(channels: int, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8, channels), dtype=np.uint8)
+    pixels[50] = pixels[3]
+    prepared = make_prepared(tmp_path / "prepared", channels=channels, pixels=pixels)
+    verdict, message = judge(prepared)
+    assert message and not verdict["success"]
+    seen = json.loads((tmp_path / "docs/thumbnails.json").read_text())
+    assert "p0050" in seen and "raw/0003.png (train)" in seen and len(seen) <= 2 * MOST
+    for image in seen.values():
+        drawn = Image.open(io.BytesIO(base64.b64decode(image.removeprefix("data:image/jpeg;base64,"))))
+        assert drawn.size == (64, 64) and drawn.mode == ("L" if channels == 1 else "RGB")
+    drawn = np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(seen["raw/0003.png (train)"].partition(",")[2]))).convert("L"), float
+    )
+    assert np.corrcoef(drawn[4::8, 4::8].ravel(), pixels[3].mean(2).ravel())[0, 1] > 0.8
+    page = (tmp_path / "docs/index.html").read_text()
+    assert seen["raw/0003.png (train)"] in page and 'alt="p0050"' in page
+
+
+def test_many_failing_rows_give_few_thumbnails_and_unreadable_shards_give_none(tmp_path: Path) -> None:
+    prepared = make_prepared(tmp_path / "prepared", n=200)
+    failed = [
+        {"success": False, "failing_rows": [{"id": f"p{i:04d}", "value": i} for i in range(start, 100)]} for start in (0, 90)
+    ]
+    found = thumbnails(prepared, failed)
+    assert len(found) == MOST and {"p0000", "p0090", "p0099"} <= set(found)  # some of each check
+    assert thumbnails(prepared, [{"success": True, "failing_rows": []}]) == {}
+    (prepared / "shards/00000.npy").write_bytes(b"damaged")
+    assert thumbnails(prepared, failed) == {}

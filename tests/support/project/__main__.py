@@ -1,8 +1,8 @@
 """Stands in for `python -m soda <stage>` in a scratch project: writes the outputs that dvc.yaml declares, in milliseconds.
 
 A file soda/code-<stage> holds what stands for the fingerprint of that stage's code. A file misbehave/<stage> makes the stage fail
-("fail"), fail once as if the network were away ("away"), work until it is stopped, and then save ("hang"), or draw a progress bar
-("progress").
+("fail"), fail once as if the network were away ("away"), work until it is stopped, and then save ("hang"), draw a progress bar
+("progress"), or draw that of the training and write its curves ("train").
 """
 
 import json
@@ -42,7 +42,8 @@ if stage == "validate":
     check["failing_rows"] = [{"id": "test-17", "file": "cats/a|b.jpg", "value": "train-3"}] if mode == "fail" else []
     verdict = {"success": mode != "fail", "allowed": False, "dataset": params["dataset"]["name"], "rows": 3, "checks": [check]}
     verdict |= {"data_version": "abc", "failures": ["1 picture is in two splits"] if mode == "fail" else []}
-    Path("reports").mkdir(exist_ok=True)
+    Path("reports/data_docs").mkdir(parents=True, exist_ok=True)
+    Path("reports/data_docs/thumbnails.json").write_text(json.dumps({"test-17": "data:image/jpeg;base64,QQ=="}))
     Path("reports/validation.json").write_text(json.dumps(verdict))
 
 if mode == "fail":
@@ -66,6 +67,13 @@ if mode == "hang":
 if mode == "progress":
     for step in range(1000):
         sys.stderr.write(f"\rstep {step}")
+    print("\ndone", file=sys.stderr)
+
+if mode == "train":
+    curve = Path("reports/live/plots/metrics/loss.tsv")
+    curve.parent.mkdir(parents=True, exist_ok=True)
+    curve.write_text("step\tloss\n1000\t0.5\n2000\t0.25\n")
+    sys.stderr.write("".join(f"\rtrain:  {n} % |##  | {n}00 of 10000, 250.00img/s, loss=0.25, 3 min left" for n in (41, 42, 43)))
     print("\ndone", file=sys.stderr)
 
 probe = {"linear_top1": 0.87, "pixels_linear_top1": 0.8, "random_linear_top1": 0.7, "supervised_top1": 0.9}
