@@ -11,8 +11,7 @@ from typing import Any
 from flows.workspace import project_of
 from soda.common.errors import SodaError
 from soda.layout import PREPARED, RELEASES
-from soda.release.bundle import METRICS
-from soda.release.store import current_folder, facts_of, read_paper, read_pointer
+from soda.release.store import METRICS, current_folder, facts_of, read_paper, read_pointer
 
 
 @dataclass(frozen=True)

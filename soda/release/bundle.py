@@ -17,9 +17,9 @@ from soda.release import NotBetterError, OtherDataError, ReleasedAlreadyError, R
 from soda.release.gates import Bounds, Gate, Metrics, hold
 from soda.release.sbom import bill
 from soda.release.signing import sign, verify_files
-from soda.release.store import ENCODER, FACTS, current_folder, facts_of, next_version, read_paper, read_pointer, versions
+from soda.release.store import ENCODER, FACTS, METRICS, current_folder, facts_of, next_version, read_paper, read_pointer, versions
 
-CARD, SBOM, METRICS = "README.md", "sbom.cdx.json", "metrics.json"
+CARD, SBOM = "README.md", "sbom.cdx.json"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from soda.release import ReleaseError
 ENCODER = layout.ENCODER.name
 CURRENT = "current.json"
 FACTS = "release.json"
+METRICS = layout.METRICS.name
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 PARTS = ("major", "minor", "patch")
 

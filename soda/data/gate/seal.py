@@ -74,11 +74,7 @@ def _judge_again(prepared: Path, verdict: Path, gate: GateConfig) -> None:
         "%s: not sealed here: it was made elsewhere (another clone, a backup, `dvc pull`), or edited. The data is judged again.",
         verdict,
     )
-<<<<<<< HEAD
-    # By a computed name, which the fingerprint of training's code does not follow: the gate's code is none of training's.
-=======
     # By a computed name, which the fingerprint of code does not follow: a change of the gate's code is none of training's.
->>>>>>> gate
     judge = import_module(f"{__package__}.validate").judge
     root = prepared.parents[1]  # as in `soda.layout`, whose paths are relative to a project
     failures: list[str] = judge(gate, prepared, root / ACCEPTED, root / RELEASES)[1]["failures"]
