@@ -43,6 +43,7 @@ GATE = GateConfig(
     reference=None,
     max_shift=0.1,
     allow_failure=False,
+    encoder=None,
     factors=("model", "object"),
     held_apart="model",
     min_views=3,
