@@ -38,6 +38,7 @@ def stop_by_signal() -> Stop:
 
     def handle(signum: int, frame: FrameType | None) -> None:
         _stop.signum = signum
+        logging.raiseExceptions = False  # what sends logs to the server would print that it is gone
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
         raise KeyboardInterrupt

@@ -55,7 +55,7 @@ def test_the_variables_are_a_schema_that_its_defaults_satisfy() -> None:
     for wrong in ({"user": 0}, {"project": "soda"}, {"env": {"A": "b"}}, {"command": "sh"}, {"memory_limit": 8}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, TEMPLATE["variables"])
-    deployed = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["definitions"]["work_pool"]["job_variables"]
+    deployed = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["definitions"]["workspace"]["job_variables"]
     jsonschema.validate(deployed, TEMPLATE["variables"])  # a deployment may be moved to this pool as it is
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from soda.common.errors import SodaError
 from soda.config import DatasetConfig
 from soda.data.sources.base import Opened, SourceError
 from soda.data.sources.packed import LARGEST, Inventory, fetch_packed, open_packed
@@ -84,7 +85,7 @@ def _samples(file: Path) -> Iterator[tuple[str, tuple[tarfile.TarInfo, bytes], s
         raise SourceError(f"{file}: no tar that can be read ({error}); a compressed one must be unpacked first") from None
 
 
-class _TooLargeError(Exception):
+class _TooLargeError(SodaError, ValueError):
     """The message names the member and what is wrong."""
 
 
