@@ -63,6 +63,8 @@ def lay_out(checkout: Path, place: Path) -> None:
     (place / DATA).symlink_to(checkout / DATA)
     (place / VERDICT).parent.mkdir()
     shutil.copy(checkout / VERDICT, place / VERDICT)
+    if (seal := (checkout / VERDICT).parent / ".gate").exists():  # else the data would be judged again
+        shutil.copytree(seal, (place / VERDICT).parent / ".gate")
 
 
 def rows(place: Path) -> list[float]:
