@@ -11,19 +11,17 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.exceptions import TerminationSignal
-from prefect.logging import get_logger
-from prefect.logging.handlers import APILogWorker
 from prefect.states import Completed, Failed, State
 
+from flows.by_hand import by_hand
 from flows.command import run_soda
 from flows.engines import THREADS, Engine, runner_of
 from flows.killed import Left
 from flows.quiet import calm_logs
 from flows.released import released_encoder
 from flows.run_name import name_of_start
-from flows.server import project_server
 from flows.shared import PICTURES, embed_over
-from flows.stopping import leave, stop_by_signal, stopped
+from flows.stopping import leave, stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
 
@@ -84,22 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--address", default="", help="of a cluster that is there, instead")
     parser.add_argument("--pictures", type=int, default=PICTURES, help=f"of one task, about ({PICTURES})")
     given = parser.parse_args(arguments)
-    log, stop = get_logger("flows"), stop_by_signal()
-    try:
-        with project_server():
-            state = embed(**vars(given), return_state=True)
-            APILogWorker.drain_all(timeout=5)  # logs and events, while there is a server to take them
-    except SodaError as error:
-        log.error("%s", error)
-        return 2
-    except (KeyboardInterrupt, TerminationSignal):
-        log.error("stopped")
-        return stop.status
-    if not state.is_completed():
-        log.error("%s", state.message)
-        return stop.status if state.is_cancelled() else 1
-    log.info("%s", state.message)
-    return 0
+    return by_hand(lambda: embed(**vars(given), return_state=True))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_logger
-from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed, State
 
 from flows.artifacts import publish
+from flows.by_hand import by_hand
 from flows.dvc_client import Dvc, StageError, StageResult
 from flows.folder import require_hashable
 from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen, declared_stages
@@ -32,8 +32,7 @@ from flows.progress import TrainingProgress
 from flows.quiet import calm_logs
 from flows.reconcile import close_abandoned_run
 from flows.run_name import name_of_start, name_run
-from flows.server import project_server
-from flows.stopping import leave, stop_by_signal, stopped
+from flows.stopping import leave, stopped
 from soda.common.errors import SodaError
 from soda.common.safekeeping import mend
 from soda.common.without_git import allow_without_git
@@ -183,25 +182,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--until-stage", default=None, help="end after this one")
     parser.add_argument("--force", action="store_true", help="run stages that are up to date, too")
     given = parser.parse_args(arguments)
-    log = get_logger("flows")
-    stop = stop_by_signal()
     try:
         overrides = [*split_overrides(given.overrides), *given.settings]
-        with project_server():
-            ends = {"from_stage": given.from_stage or FIRST, "until_stage": given.until_stage or LAST}
-            state = pipeline(overrides, force=given.force, **ends, return_state=True)
-            APILogWorker.drain_all(timeout=5)  # logs and events, while there is a server to take them
     except SodaError as error:
-        log.error("%s", error)
+        get_logger("flows").error("%s", error)
         return 2
-    except (KeyboardInterrupt, TerminationSignal):
-        log.error("stopped")
-        return stop.status
-    if not state.is_completed():
-        log.error("%s", state.message)
-        return stop.status if state.is_cancelled() else 1
-    log.info("%s: %s", state.message, (Path.cwd() / HTML).as_uri())
-    return 0
+    ends = {"from_stage": given.from_stage or FIRST, "until_stage": given.until_stage or LAST}
+    page = f": {(Path.cwd() / HTML).as_uri()}"
+    return by_hand(lambda: pipeline(overrides, force=given.force, **ends, return_state=True), page)
 
 
 if __name__ == "__main__":
