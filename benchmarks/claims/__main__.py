@@ -1,7 +1,7 @@
 """Decide the paper's claims by runs of one's own: docs/ablations.md and docs/results/claims.json.
 
 Every finished run is kept in docs/results/claims_runs.json and not done again, so that the command can be stopped and repeated.
-Pages are written anew whenever a run ends. Runs go side by side, a process of one thread each; with --device cuda on one GPU.
+Pages follow as runs end. Runs go side by side, a process of one thread each; with --device cuda on one GPU.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -31,6 +32,8 @@ from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.prepare import prepare
 
+PAGES_AFTER = 30.0  # seconds: pictures are drawn where the runs of a GPU are asked for, which wait meanwhile
+
 
 def prepare_data(study: str, folder: Path) -> PreparedData:
     """The study's data, made in `folder` unless they are there."""
@@ -47,12 +50,9 @@ def jobs_of(studies: list[str], arms: list[str] | None, seeds: int) -> list[Job]
     jobs: list[Job] = []
     for seed in range(seeds):
         for study in studies:
-            if seed == 0:
-                jobs.append((study, PIXELS, 0))
-            jobs.append((study, UNTRAINED, seed))
-            chosen = STUDIES[study].arms.items()
-            jobs += [(study, arm, seed) for arm, each in chosen if seed < each.seeds and (not arms or arm in arms)]
-    return jobs
+            trained = [arm for arm, each in STUDIES[study].arms.items() if seed < each.seeds]
+            jobs += [(study, arm, seed) for arm in ([PIXELS] if seed == 0 else []) + [UNTRAINED, *trained]]
+    return [job for job in jobs if not arms or job[1] in arms]
 
 
 def study_key(study: str, data: PreparedData, images: int) -> str:
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=150_000, help="of each run (150,000); 1,000,000 on a GPU")
     parser.add_argument("--seeds", type=int, default=MAIN_SEEDS, help=f"at most, of the main arms ({MAIN_SEEDS})")
     parser.add_argument("--studies", nargs="*", choices=list(STUDIES), default=["main", "objects"])
-    parser.add_argument("--arms", nargs="*", help="these arms alone")
+    parser.add_argument("--arms", nargs="*", help=f"these arms alone, '{PIXELS}' and '{UNTRAINED}' among them")
     parser.add_argument(
         "--processes", type=int, default=len(os.sched_getaffinity(0)), help="side by side (one a core); 0: in this one"
     )
@@ -78,7 +78,8 @@ def main(argv: list[str] | None = None) -> None:
     data = {study: prepare_data(study, args.runs) for study in args.studies}
     keys = {study: study_key(study, each, args.images) for study, each in data.items()}
     results = Results(args.docs / "results/claims_runs.json", keys)
-    command = f'make ablations ARGS="--images {args.images} --studies {" ".join(args.studies)}"'
+    device = "" if args.device == "cpu" else f"--device {args.device} "
+    command = f'make ablations ARGS="{device}--images {args.images} --studies {" ".join(args.studies)}"'
 
     def write() -> None:
         page = args.docs / layout.ABLATIONS.name
@@ -89,12 +90,15 @@ def main(argv: list[str] | None = None) -> None:
     if args.device == "cpu":
         done = _run(partial(run_job, folder=args.runs, images=args.images, device="cpu"), jobs, keys, args.processes)
     else:
-        device, judges = torch.device(args.device), max(1, args.processes - 1)
-        done = run_jobs(jobs, args.runs, args.images, keys, device=device, streams=args.streams, judges=judges)
+        on, judges = torch.device(args.device), max(1, args.processes - 1)
+        done = run_jobs(jobs, args.runs, args.images, keys, device=on, streams=args.streams, judges=judges)
+    written = time.monotonic()
     for ended, (job, rows) in enumerate(done, 1):
         results.add(rows)
         print(f"{ended} of {len(jobs)}: {' '.join(map(str, job))}", flush=True)
-        write()
+        if time.monotonic() - written > PAGES_AFTER:
+            write()
+            written = time.monotonic()
     write()
 
 

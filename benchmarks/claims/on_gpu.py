@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
@@ -96,7 +96,7 @@ def run_jobs(
         def submit(job: Job, images_seen: int, model: SodaNetwork, use: dict[str, float], name: str, test: bool) -> None:
             study, _, seed = job
             z = places[study].read_off(model, TEST if test else REPORT)
-            row = {"study": study, "arm": name, "seed": seed, "images": images_seen, "key": keys[study]}
+            row = {"study": study, "arm": name, "seed": seed, "images": images_seen, "key": keys[study], "device": device.type}
             judged = pool.submit(judge, folder / study / "prepared", z, model.sections, test)
             pending.setdefault(job, []).append((row, use, judged))
 
@@ -111,11 +111,12 @@ def run_jobs(
         for _ in interleaved(works, streams):
             yield from ready()
         print(f"trained after {time.perf_counter() - started:.0f} s; {len(pending)} runs are being judged", flush=True)
-        for rows in [*pending.values()]:
-            wait([row[2] for row in rows])
+        while pending or beside:
+            wait(
+                [*beside, *(each for rows in pending.values() for _, _, each in rows if not each.done())],
+                return_when=FIRST_COMPLETED,
+            )
             yield from ready()
-        wait(beside)
-        yield from ready()
 
 
 def _row(row: dict[str, Any], use: dict[str, float], judged: Future[dict[str, float]]) -> dict[str, Any]:

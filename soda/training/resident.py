@@ -60,7 +60,8 @@ class Resident:
             views = self._images(sources.flatten()).unflatten(0, sources.shape)
             batch = ViewBatch(views, batch.target, self._images(index[:, -1]) if styled else None, style_sections)
         if self.cameras is not None:
-            batch = replace(batch, source_cameras=self.cameras[sources], target_cameras=self.cameras[target])
+            seen = sources if sources.shape[1] else target[:, None]
+            batch = replace(batch, source_cameras=self.cameras[seen], target_cameras=self.cameras[target])
         if self.lessons is not None:
             batch = replace(batch, lesson=self.lessons[sources[:, 0] if sources.shape[1] else target])
         return batch

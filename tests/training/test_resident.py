@@ -80,6 +80,21 @@ def test_a_run_that_begins_anew_is_the_run_of_its_own_seed(data: PreparedData) -
     assert not torch.equal(next(other.run.ema.parameters()), next(fresh.run.ema.parameters()))
 
 
+@pytest.mark.parametrize("sources", [0, 2])
+def test_views_come_with_their_cameras_the_target_being_its_own_source_where_there_is_none(sources: int) -> None:
+    pixels, cameras = (
+        torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 8, 8, 3),
+        torch.arange(4.0)[:, None].expand(4, 16),
+    )
+    index = torch.tensor([[3, 2, 1], [0, 1, 2]])[:, 2 - sources :]
+    batch = Resident(pixels, cameras).views(index)
+    seen = index[:, :-1] if sources else index[:, -1:]
+    assert batch.source_cameras is not None and batch.target_cameras is not None
+    assert torch.equal(batch.source_cameras[..., 0], seen.float())
+    assert torch.equal(batch.target_cameras[:, 0], index[:, -1].float())
+    assert torch.equal(((batch.sources[..., 0, 0, 0] + 1) * 127.5).round(), seen.float())
+
+
 def test_dropout_is_refused(data: PreparedData) -> None:
     with pytest.raises(InputError, match=r"model\.dropout"):
         begin(make_config("model.dropout=0.1"), data)
