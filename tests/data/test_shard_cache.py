@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -55,7 +56,12 @@ def memory(prepared: Path) -> Iterator[str]:
 
 
 def used(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+    """Bytes of the files in it, some of which may go meanwhile."""
+    total = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def read_all(data: PreparedData, buffer: int, *, steps: int = 26) -> list[np.ndarray]:

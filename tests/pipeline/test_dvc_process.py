@@ -151,7 +151,8 @@ def test_a_command_that_was_killed_is_named_as_killed_and_what_it_left(tmp_path:
         (tmp_path / "runs/another").mkdir(parents=True, exist_ok=True)
         (tmp_path / "runs/another/checkpoint.pt").touch()  # a training beside it goes on
         if "serving" in line:
-            os.killpg(next(each.pid for each in psutil.Process().children() if "serve" in each.cmdline()), signal.SIGKILL)
+            served = (each.pid for each in psutil.Process().children() if "serve" in each.cmdline())
+            os.killpg(next(pid for pid in served if os.getpgid(pid) == pid), signal.SIGKILL)  # others are other tests' own
 
     with pytest.raises(CommandError, match="soda serve was killed by SIGKILL: somebody, or the system") as caught:
         run_soda(["serve", str(ENCODER), "--port", "0"], tmp_path, kill, Left("Its vectors stay", trains=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,8 @@ def s3_server(bucket: str) -> Iterator[str]:
     try:
         host, port = server.get_host_and_port()
         address = f"http://{host}:{port}"
+        with urllib.request.urlopen(f"{address}/moto-api/reset", data=b""):
+            pass  # what an earlier server of this process was given
         boto3.client("s3", endpoint_url=address).create_bucket(Bucket=bucket)
         yield address
     finally:
