@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from soda.commands._sheets import attempt, end, try_first
+from soda.commands._sheets import PixelLimit, attempt, end, pixel_limit, try_first
 from soda.common.checks import whole_number
 from soda.common.errors import InputError
 from soda.layout import ENCODER, PREPARED
@@ -43,6 +43,9 @@ def add_commands(commands: Any) -> None:
     looking.add_argument("--rate", type=float, default=0.05, help="of false alarms, of all comparisons together (0.05)")
     looking.add_argument("--encoder", type=Path, default=ENCODER, help=f"for a folder: {ENCODER} by default")
     looking.add_argument("--most", type=int, default=2000, help="pictures of a folder, drawn at random (2000)")
+    looking.add_argument(
+        "--max-pixels", type=int, metavar="N", help="of a file of a folder; larger ones are left out (200 million)"
+    )
     looking.set_defaults(action=_drift)
 
 
@@ -85,6 +88,8 @@ def _drift(args: argparse.Namespace) -> None:
     from soda.monitor.sample import read_sample
     from soda.monitor.watch import Watch
 
+    if args.max_pixels is not None:
+        whole_number("--max-pixels", args.max_pixels, 1)
     page: Path = args.output or Path(PAGE)
     facts = page.with_suffix(".json")
     if page.suffix.lower() != ".html":
@@ -92,12 +97,12 @@ def _drift(args: argparse.Namespace) -> None:
     for path, what in ((page, "page"), (facts, "table")):
         try_first(path, what)
     watch = Watch(read_sample(args.reference), rate=args.rate)
-    sample = _of_folder(args.sample, args.encoder, args.most) if args.sample.is_dir() else read_sample(args.sample)
+    sample = _of_folder(args) if args.sample.is_dir() else read_sample(args.sample)
     found = watch.judge(sample)
     about = _about(found, sample)
     failed = [
         attempt(facts, "table", lambda: write_json(facts, found.as_dict() | {"about": about, "seen": sample.seen})),
-        attempt(page, "page", lambda: _page(page, found, sample, about)),
+        attempt(page, "page", lambda: _page(page, found, sample, about, **pixel_limit(args))),
     ]
     print(about)
     for each in found.comparisons:
@@ -114,19 +119,21 @@ def _about(found: Judgement, sample: Sample) -> str:
     return f"{said}. {found.rows:,} pictures of {sample.seen:,} compared; {meant}."
 
 
-def _of_folder(folder: Path, encoder_file: Path, most: int) -> Sample:
-    """A sample of the pictures in a folder and below. Raises MonitorError when none can be read."""
+def _of_folder(args: argparse.Namespace) -> Sample:
+    """A sample of the pictures in the folder and below. Raises MonitorError when none can be read."""
     from soda.monitor import MonitorError
     from soda.monitor.sample import seen_by
     from soda.runtime import PictureError, pictures_in
     from soda.runtime.preprocess import load_picture, to_square
 
-    whole_number("--most", most, 1)
-    encoder, files, squares = _open(encoder_file), list(pictures_in(folder)), []
-    drawn, kept = np.random.default_rng(0).permutation(len(files))[:most], []
+    whole_number("--most", args.most, 1)
+    folder: Path = args.sample
+    encoder, files, squares = _open(args.encoder), list(pictures_in(folder)), []
+    drawn, kept = np.random.default_rng(0).permutation(len(files))[: args.most], []
     for name in (files[place] for place in np.sort(drawn)):
         try:
-            squares.append(to_square(load_picture(folder / name), encoder.image_size, resize=encoder.metadata["resize"]))
+            picture = load_picture(folder / name, **pixel_limit(args))
+            squares.append(to_square(picture, encoder.image_size, resize=encoder.metadata["resize"]))
             kept.append(str(folder / name))
         except PictureError:
             continue  # the gate names them
@@ -135,7 +142,7 @@ def _of_folder(folder: Path, encoder_file: Path, most: int) -> Sample:
     return seen_by(encoder, np.stack(squares), files=kept, seen=len(files))
 
 
-def _page(path: Path, found: Judgement, sample: Sample, about: str) -> None:
+def _page(path: Path, found: Judgement, sample: Sample, about: str, **limit: Unpack[PixelLimit]) -> None:
     """The most unlike pictures, where they are known; and every comparison."""
     from soda.vectors.sheet import Section, write_sheet
 
@@ -144,7 +151,7 @@ def _page(path: Path, found: Judgement, sample: Sample, about: str) -> None:
     sections = [Section(("ALARM  " if each.alarm else "") + row) for each, row in zip(found.comparisons, rows, strict=True)]
     if shown := _shown(path, found, sample, order):
         sections.insert(0, Section("The most unlike; 1.00 is where the last hundredth of the reference begins", shown))
-    write_sheet(path, "Drift", about, sections)
+    write_sheet(path, "Drift", about, sections, **limit)
 
 
 def _shown(path: Path, found: Judgement, sample: Sample, order: np.ndarray) -> list[Shown]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from soda.common.files import file_sha256
 from soda.runtime import PictureError
+from soda.runtime.pillows_limit import allowing
 from soda.runtime.preprocess import MAX_PIXELS, load_picture
 
 SIDE, TILE = 64, 4
@@ -119,7 +120,7 @@ def _tiles(values: np.ndarray, side: int = TILE) -> np.ndarray:
 
 def _is_plain(path: Path, max_pixels: int) -> bool:
     try:
-        with Image.open(path) as image:
+        with allowing(max_pixels), Image.open(path) as image:
             still = getattr(image, "n_frames", 1) == 1
             return (
                 still and image.mode in _PLAIN and "transparency" not in image.info and image.width * image.height <= max_pixels

@@ -221,6 +221,13 @@ def test_a_folder_is_held_to_a_reference_and_the_most_unlike_are_shown(
     assert found["alarm"] and found["rows"] == 60
     first = [page.index(f">{number:02d}.png<") for number in range(20)]
     assert max(first) < min(page.index(f">{number:02d}.png<") for number in range(20, 60))
+    for number in range(5):
+        Image.fromarray(images[number]).resize((40, 40)).save(tmp_path / f"new/{number:02d}.png")
+    main(["drift", *given, "--max-pixels", str(32 * 32)])
+    assert json.loads((tmp_path / "page.json").read_text())["rows"] == 55
+    with pytest.raises(SystemExit):
+        main(["drift", *given, "--max-pixels", "0"])
+    assert "--max-pixels" in capsys.readouterr().err
 
 
 def test_a_reference_is_of_pictures_that_were_not_trained_on(tmp_path: Path) -> None:

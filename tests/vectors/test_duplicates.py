@@ -87,6 +87,16 @@ def kinds(paths: list[Path]) -> dict[str, tuple[str, str | None]]:
     return {paths[each.place].name: (each.kind, None if each.of is None else paths[each.of].name) for each in members}
 
 
+def test_pictures_above_pillows_own_limit_are_looked_at_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / "a.png", tmp_path / "b.bmp"]
+    for path in paths:
+        photo(1).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30_000)  # of twice as many it makes an error
+    first, second = (member.look for member in told_apart(paths))
+    assert first.plain and first.digest == second.digest
+    assert [each.look for each in told_apart(paths, 320 * 240 - 1)] == [None, None]
+
+
 def test_exact_near_and_similar_are_told_apart(album: Path) -> None:
     (album / "broken.png").write_bytes(b"no")
     assert kinds(sorted(album.iterdir())) == {
