@@ -2,11 +2,13 @@
 
 Deterministic: the same raw data and settings give the same bytes, whatever the number of worker processes. Splits are written
 one after the other, test first, so that a copy of a picture is always met after the one that is to be kept. Where they are drawn
-by content (`dataset.splits`), all pictures are decoded before any has its split.
+by content (`dataset.splits`), all pictures are decoded before any has its split. A run that was killed goes on with what it had
+decoded (unfinished.py).
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 from collections import Counter
@@ -28,10 +30,11 @@ from soda.data.by_content import Waiting
 from soda.data.columns import FACTOR, SPLITS
 from soda.data.manifest import PreparedWriter
 from soda.data.parallel import ordered_map, process_pool, worker_count
-from soda.data.pixels import BLANK, ChangedError, Measured, process
+from soda.data.pixels import BLANK, ChangedError, Measured
 from soda.data.seen import Seen
 from soda.data.sources import Item, Opened, Source, get_source
 from soda.data.sources.base import split_of
+from soda.data.unfinished import WORTH, files_of, folder_of, process_once
 
 logger = logging.getLogger(__name__)
 
@@ -69,13 +72,15 @@ def prepare(config: DatasetConfig, raw: Path, prepared: Path) -> dict[str, Any]:
             waiting = None
             if config.splits != "official":
                 waiting = stack.enter_context(Waiting(new / "waiting", shape, config.shard_size, columns))
-            _write_all(config, opened, writer, tally, waiting)
+            files = files_of(prepared) if opened.count >= WORTH else itertools.repeat(None)
+            _write_all(config, opened, writer, tally, waiting, files)
         if not tally.count or tally.rejected > config.max_unreadable * tally.total:
             shutil.copyfile(new / "rejected.csv", kept_list)
             raise PrepareError(_too_many(config, tally, kept_list))
         summary = _summary(config, source, new, writer, tally)
         write_json(new / "summary.json", summary)
     kept_list.unlink(missing_ok=True)
+    shutil.rmtree(folder_of(prepared), ignore_errors=True)
     if tally.rejected:
         logger.warning("%d of %d pictures cannot be used: %s", tally.rejected, tally.total, prepared / "rejected.csv")
     if tally.blank:
@@ -114,25 +119,33 @@ class _Tally:
         return self.count + self.rejected + self.blank + self.duplicates
 
 
-def _write_all(config: DatasetConfig, opened: Opened, writer: PreparedWriter, tally: _Tally, waiting: Waiting | None) -> None:
+def _write_all(
+    config: DatasetConfig,
+    opened: Opened,
+    writer: PreparedWriter,
+    tally: _Tally,
+    waiting: Waiting | None,
+    files: Iterator[Path | None],
+) -> None:
     size = max(1, min(_CHUNK, _CHUNK_BYTES // (config.image_size**2 * config.channels)))
     workers = min(worker_count(config.workers), -(-opened.count // size))
+    chunks = _chunks(config, opened, size, SPLIT_ORDER if waiting is None else ("",))
     jobs = (
-        (chunk, ([item.load for _, item in chunk], [item.file for _, item in chunk], config))
-        for chunk in _chunks(config, opened, size, SPLIT_ORDER if waiting is None else ("",))
+        (chunk, (file, [item.load for _, item in chunk], [item.file for _, item in chunk], config))
+        for chunk, file in zip(chunks, files, strict=False)
     )
     with ExitStack() as stack:
         pool: Executor | None = stack.enter_context(process_pool(workers)) if workers > 1 else None
         bar = stack.enter_context(Bar(total=opened.count, desc="prepare", unit="picture", leave=False))
-        read = 0
+        read, before = 0, 0
         try:
-            for chunk, (results, pixels) in ordered_map(pool, process, jobs, workers * _IN_FLIGHT):
+            for chunk, (results, pixels, kept) in ordered_map(pool, process_once, jobs, workers * _IN_FLIGHT):
                 for row, item, picture in _usable(chunk, results, pixels, writer, tally):
                     if waiting is None:
                         _keep(config, row, item.split, picture, writer, tally)
                     else:
                         waiting.add(row, item.split, picture)
-                read += len(chunk)
+                read, before = read + len(chunk), before + len(chunk) * kept
                 bar.update(len(chunk))
         except BrokenProcessPool:
             raise PrepareError(
@@ -141,6 +154,8 @@ def _write_all(config: DatasetConfig, opened: Opened, writer: PreparedWriter, ta
             ) from None
         except ChangedError as error:
             raise PrepareError(str(error)) from None
+    if before:
+        logger.info("%d of %d pictures had been decoded by a run that did not end", before, read)
     if waiting is not None:
         for row, official, picture in waiting.drawn(config):
             _keep(config, row, official, picture, writer, tally)

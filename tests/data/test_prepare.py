@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import logging
 import os
+import re
 import signal
 import tracemalloc
 from collections.abc import Iterator
@@ -24,9 +26,10 @@ from soda.data import prepare as prepare_module
 from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.parallel import ordered_map
-from soda.data.pixels import statistics
+from soda.data.pixels import PixelsInFile, statistics
 from soda.data.prepare import PrepareError, prepare, split_of
 from soda.data.sources import Item, Opened
+from soda.data.unfinished import process_once
 from soda.runtime.preprocess import load_picture, to_square
 from tests.support.samples import IdxSet, MakeConfig, bomb_png, picture, snapshot
 
@@ -267,6 +270,46 @@ def test_a_killed_worker_is_a_clear_error(tmp_path: Path, dataset_config: MakeCo
     with pytest.raises(PrepareError, match=r"a worker process was killed after \d of 9 pictures.*try dataset\.workers=1"):
         prepare(dataset_config(workers=2), tmp_path, tmp_path / "prepared")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_was_killed_goes_on_with_what_it_had_decoded(
+    tmp_path: Path, dataset_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(prepare_module, "_CHUNK", 2)
+    monkeypatch.setattr(prepare_module, "WORTH", 1)
+    items = [Item(f"{i}", "", Plain(i)) for i in range(40)]
+    use_source(monkeypatch, [*items[:31], Item("x", "", Killed()), *items[31:]])
+    with pytest.raises(PrepareError, match="was killed"):
+        prepare(dataset_config(workers=2), tmp_path, tmp_path / "prepared")
+    use_source(monkeypatch, items)
+    prepare(dataset_config(), tmp_path, tmp_path / "alone")
+    with caplog.at_level(logging.INFO):
+        prepare(dataset_config(workers=2, max_unreadable=0.5), tmp_path, tmp_path / "prepared")
+    said = re.search(r"(\d+) of 40 pictures had been decoded by a run that did not end", caplog.text)
+    assert said and 2 <= int(said[1]) < 40
+    for name in ("manifest.parquet", "summary.json", "shards/00000.npy"):
+        assert (tmp_path / "prepared" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"prepared", "alone"}
+
+
+@pytest.mark.parametrize("change", ["pixels", "settings", "file", "torn"])
+def test_what_was_decoded_counts_for_the_same_pictures_alone(change: str, tmp_path: Path, dataset_config: MakeConfig) -> None:
+    kept, raw, config = tmp_path / "0.npz", tmp_path / "raw", dataset_config()
+    raw.write_bytes(bytes(range(64)) * 2)
+    loaders = [PixelsInFile(raw, 0, (8, 8)), PixelsInFile(raw, 1, (8, 8))]
+    results, pixels, before = process_once(kept, loaders, ["a", "b"], config)
+    again = process_once(kept, loaders, ["a", "b"], dataset_config(workers=3))
+    assert not before and again[2] and again[0] == results and (again[1] == pixels).all()
+    if change == "pixels":
+        loaders.reverse()
+    elif change == "settings":
+        config = dataset_config(image_size=12)
+    elif change == "file":
+        raw.write_bytes(bytes(range(64)) * 3)
+    else:
+        kept.write_bytes(kept.read_bytes()[:-100])
+    assert not process_once(kept, loaders, ["a", "b"], config)[2]
+    assert process_once(kept, loaders, ["a", "b"], config)[2]
 
 
 class LazyPool(Executor):
