@@ -63,7 +63,7 @@ lint: setup ## ruff, mypy and the layers of the architecture
 test: lint browser-tools system-tools ## All tests, after lint
 	@python -m pytest -q $(ARGS)
 
-test-oldest: ## The runtime's tests with the oldest and the newest versions of the base install that pyproject.toml allows
+test-oldest: ## The runtime's tests with the oldest and the newest base install that pyproject.toml allows, and a flow beside FastAPI
 	@$(if $(PYTHON),$(PYTHON),python3.11) tests/support/allowed_versions.py $(ARGS)
 
 dist: setup ## Wheel and sdist of the package in dist/, to be installed anywhere: docs/your-own-images.md

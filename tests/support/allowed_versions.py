@@ -1,13 +1,16 @@
-"""`make test-oldest`: the runtime's tests with the oldest and with the newest base install that pyproject.toml allows.
+"""`make test-oldest`: the runtime's tests with the oldest and with the newest base install that pyproject.toml allows, and a flow
+by the oldest and the newest Prefect beside the oldest and the newest FastAPI.
 
-Each environment is made once, in .venv-oldest and .venv-newest, and holds pytest besides.
+Each environment is made once, in .venv-oldest, .venv-newest, .venv-oldest-flows and .venv-newest-flows.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -22,23 +25,46 @@ def oldest(requirement: str) -> str:
     return f"{name}=={bound}"
 
 
+FLOW = """
+from prefect import flow
+
+@flow
+def half(number: int) -> float:
+    return number / 2
+
+print("a flow with a server of its own:", half(3))
+"""
+
+
+def environment(name: str, requirements: list[str]) -> Path:
+    """The Python of `.venv-<name>`, which has these; prints their versions."""
+    folder = ROOT / f".venv-{name}"
+    python = folder / "bin/python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--upgrade", *requirements], check=True)
+    frozen = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True).stdout
+    named = {re.split(r"[^\w.-]", each)[0] for each in requirements} - {"pytest", "pytest-timeout"}
+    print(f"{name}: {', '.join(line for line in frozen.split() if line.split('==')[0].lower() in named)}", flush=True)
+    return python
+
+
 def main(wanted: list[str]) -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = {"oldest": [oldest(each) for each in project["dependencies"]], "newest": project["dependencies"]}
+    flows = [each for each in project["optional-dependencies"]["pipeline"] if each.startswith(("fastapi", "prefect"))]
     failed = 0
-    for which in wanted or list(requirements):
-        folder = ROOT / f".venv-{which}"
-        python = folder / "bin/python"
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--upgrade"]
-        subprocess.run([*pip, *requirements[which], "pytest", "pytest-timeout"], check=True)
-        frozen = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True).stdout
-        versions = [line for line in frozen.split() if line.startswith(("numpy=", "onnxruntime=", "pillow="))]
-        print(f"{which}: {', '.join(versions)}", flush=True)
+    for which in wanted or ("oldest", "newest"):
+        base, beside = project["dependencies"], flows
+        if which == "oldest":
+            base, beside = [oldest(each) for each in base], [oldest(each) for each in beside]
+        python = environment(which, [*base, "pytest", "pytest-timeout"])
         tests = [f"tests/runtime/{name}.py" for name in TESTS]
         command = [python, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", *tests]
         failed |= subprocess.run(command, cwd=ROOT, check=False).returncode
+        with tempfile.TemporaryDirectory() as home:
+            alone = {**os.environ, "PREFECT_HOME": home, "PREFECT_LOGGING_LEVEL": "ERROR", "NO_PROXY": "127.0.0.1"}
+            command = [environment(f"{which}-flows", beside), "-c", FLOW]
+            failed |= subprocess.run(command, cwd=home, env=alone, timeout=300, check=False).returncode
     return failed
 
 
