@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -53,7 +54,7 @@ def draw_curve(claim: Claim, results: Results, path: Path) -> None:
 def write_page(path: Path, images: Path, results: Results, *, command: str) -> list[Decision]:
     """Write the page and its curves for what has been measured so far. Returns the decisions that it states."""
     decisions = decide(results)
-    lines = ["# The paper's claims, tried", "", _summary(decisions), "", _protocol(command), ""]
+    lines = ["# The paper's claims, tried", "", _summary(decisions), "", f"{_protocol(command)} {_where(results)}", ""]
     for each in decisions:
         picture = images / f"claim_{each.claim.name}.png"
         draw_curve(each.claim, results, picture)
@@ -82,6 +83,15 @@ def _protocol(command: str) -> str:
         "page; a claim is decided below .05. Sections' spread: best section minus worst at telling a factor. Use of z: loss with "
         "another image's z over that with its own, minus 1."
     )
+
+
+def _where(results: Results) -> str:
+    """How many runs were trained on what: noise and masks of one seed differ between kinds of device."""
+    arms = {
+        (row["study"], row["arm"], row["seed"], row["device"]) for row in results.rows if row["images"] and row["arm"] != TEST
+    }
+    counts = Counter(device for *_, device in arms)
+    return f"Trained on: {', '.join(f'{device} {count} runs' for device, count in sorted(counts.items()))}." if counts else ""
 
 
 def _sentence(each: Decision) -> str:

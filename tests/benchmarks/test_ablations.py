@@ -46,7 +46,7 @@ def test_holm_is_false_discovery_free_and_monotone() -> None:
 def rows(study: str, arm: str, values: list[float], metric: str = "probe", images: int = 100) -> list[dict]:
     each = enumerate(values)
     return [
-        {"study": study, "arm": arm, "seed": seed, "images": images, "key": "k", "metrics": {metric: value}}
+        {"study": study, "arm": arm, "seed": seed, "images": images, "key": "k", "device": "cpu", "metrics": {metric: value}}
         for seed, value in each
     ]
 
