@@ -27,7 +27,7 @@ WAIT = 60.0
 """Seconds to wait for room while other processes use all that there is."""
 _CHUNK = 4 << 20  # bytes read at once
 _HEADER = 128  # of a .npy file of this shape
-_POLL = 0.05
+_POLL = 0.02
 
 
 class ShardCache:
@@ -112,8 +112,12 @@ class ShardCache:
         path = self._path(str(entry["sha256"]))
         self.folder.mkdir(parents=True, exist_ok=True)
         while (handle := locked(path, shared=True)) is None:
-            part = locked(path.with_suffix(".part"), create=True)  # waits for whoever brings it
-            assert part is not None
+            # Whoever brings it gives this very file its name, and then keeps it locked while it is used: to wait for the lock
+            # would be to wait for the end of that.
+            part = locked(path.with_suffix(".part"), create=True, wait=False)
+            if part is None:
+                time.sleep(_POLL)
+                continue
             try:
                 if not path.exists():
                     self._room_for(part, nbytes + _HEADER, patience)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,6 +176,29 @@ def test_a_shard_that_several_want_is_brought_once(bare: Path, memory: str, tmp_
     for each in at_work:
         each.join()
     assert sorted(brought) == sorted(entry["file"] for entry in entries)
+
+
+def test_who_waits_for_a_shard_has_it_while_whoever_brought_it_goes_on_using_it(
+    bare: Path, prepared: Path, memory: str, tmp_path: Path
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    entry = PreparedData(bare).summary["shards"][0]
+    (tmp_path / "cache").mkdir()
+    name = tmp_path / f"cache/{entry['sha256']}.npy"
+    bringing = locked(name.with_suffix(".part"), create=True)
+    assert bringing is not None
+    cache, found = ShardCache(memory, tmp_path / "cache", 100 * SHARD), list[np.ndarray]()
+    waiting = threading.Thread(target=lambda: found.append(cache.get(entry, SHARD - 128)), daemon=True)
+    waiting.start()
+    time.sleep(0.3)
+    assert not found
+    os.pwrite(bringing, (prepared / entry["file"]).read_bytes(), 0)
+    os.replace(name.with_suffix(".part"), name)
+    fcntl.flock(bringing, fcntl.LOCK_SH)  # in use from now on
+    waiting.join(10)
+    assert len(found) == 1 and (found[0] == np.load(prepared / entry["file"])).all()
+    os.close(bringing)
+    cache.close()
 
 
 def test_processes_share_a_cache_that_is_too_small_for_all_they_read(prepared: Path, bare: Path, tmp_path: Path) -> None:
