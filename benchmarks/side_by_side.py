@@ -2,6 +2,7 @@
 
     python -m benchmarks.side_by_side --plan plan.yaml --compose runs.json   # where Hydra is
     python -m benchmarks.side_by_side --settings runs.json --out DIR         # where the GPU is
+    python -m benchmarks.side_by_side --judge PREPARED --out DIR             # anywhere: DIR/judged.json, on validation
 
 The plan: name -> {prepared: a folder of prepared data, overrides: [...]}. Each run ends as a model folder DIR/NAME. It takes no
 verdict of a gate and keeps no checkpoint.
@@ -20,11 +21,12 @@ from typing import Any
 import torch
 import yaml
 
+from benchmarks.claims.training import Judges, judge_encoder
 from benchmarks.gpu_step import reader_of
 from soda.common.files import write_json
 from soda.config import Config, compose, from_dict
 from soda.data.dataset import PreparedData
-from soda.training.checkpoint import save_model
+from soda.training.checkpoint import load_model, save_model
 from soda.training.resident import BLOCK, Resident, ResidentRun, interleaved
 from soda.training.step import start_run
 from soda.training.teacher import lessons_of
@@ -67,6 +69,20 @@ def run_plan(plan: dict[str, dict[str, Any]], out: Path, device: torch.device, a
         pass
 
 
+def judge(out: Path, prepared: Path) -> dict[str, dict[str, float]]:
+    """What is read off each model's z, on validation, by the judges of the ablations. Goes on where it was."""
+    file = out / "judged.json"
+    found: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    judges = Judges.of(PreparedData(prepared))
+    for folder in sorted(each.parent for each in out.glob("*/model.safetensors")):
+        if folder.name not in found:
+            model, _ = load_model(folder)
+            found[folder.name] = judge_encoder(model.encoder, judges, model.sections, torch.device("cpu"))
+            write_json(file, found)
+            print(folder.name + ": " + ", ".join(f"{key} {value:.3f}" for key, value in found[folder.name].items()), flush=True)
+    return found
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.side_by_side", description=__doc__)
     parser.add_argument("--plan", type=Path, help="YAML, as above")
@@ -76,7 +92,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where a teacher's vectors are kept")
     parser.add_argument("--at-once", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--judge", type=Path, metavar="PREPARED", help="judge the models of --out on these data, train none")
     args = parser.parse_args(argv)
+    if args.judge:
+        judge(args.out, args.judge)
+        return
     if args.plan:
         given = yaml.safe_load(args.plan.read_text(encoding="utf-8"))
         plan = {n: {"prepared": each["prepared"], "settings": compose(each["overrides"])} for n, each in given.items()}
