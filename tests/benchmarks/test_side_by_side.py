@@ -34,7 +34,7 @@ def test_a_plan_becomes_models_that_are_judged_once(tmp_path: Path, capsys: pyte
     main(["--plan", str(tmp_path / "plan.yaml"), "--compose", settings])
     assert not (tmp_path / "out").exists()
     main(["--settings", settings, "--device", "cpu", *out])
-    assert {name: load_model(tmp_path / "out" / name)[0].latent_dim for name in plan} == {"a": 16, "b": 8}
+    assert {name: load_model(tmp_path / "out" / name)[0].latent_dim for name in plan} == sizes
     main(["--judge", str(prepared), *out])
     judged = json.loads((tmp_path / "out/judged.json").read_text())
     assert judged.keys() == plan.keys() and all({"probe", "factor_probe", "dci_d"} <= each.keys() for each in judged.values())
