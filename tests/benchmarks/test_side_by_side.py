@@ -25,10 +25,8 @@ def test_a_plan_becomes_models_that_are_judged_once(tmp_path: Path, capsys: pyte
 
     prepared = make_prepared(tmp_path / "prepared", pixels=render(colour, shape), edit=edit)
     small = ["dataset.image_size=16", "dataset.channels=3", "model.channels=16", "train.batch_size=16", "train.images=64"]
-    plan = {
-        name: {"prepared": str(prepared), "overrides": [*small, f"model.latent_dim={size}"]}
-        for name, size in (("a", 16), ("b", 8))
-    }
+    sizes = {"a": 16, "b": 8}
+    plan = {name: {"prepared": str(prepared), "overrides": [*small, f"model.latent_dim={size}"]} for name, size in sizes.items()}
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
     out, settings = ["--out", str(tmp_path / "out")], str(tmp_path / "runs.json")
     main(["--plan", str(tmp_path / "plan.yaml"), "--compose", settings])
