@@ -42,8 +42,8 @@ def run_job(job: Job, *, folder: Path, images: int, device: str, key: str) -> li
 
     def row(seen: int, metrics: dict[str, float], name: str = arm) -> dict[str, Any]:
         rounded = {metric: round(value, 6) for metric, value in metrics.items()}
-        row = {"study": study, "arm": name, "seed": seed, "images": seen, "key": key, "device": on.type}
-        return {**row, "metrics": rounded}
+        about = {"study": study, "arm": name, "seed": seed, "images": seen, "key": key, "device": on.type}
+        return {**about, "metrics": rounded}
 
     if arm == PIXELS:
         return [row(0, judge_pixels(judges))]

@@ -132,7 +132,7 @@ def _write_all(
     chunks = _chunks(config, opened, size, SPLIT_ORDER if waiting is None else ("",))
     jobs = (
         (chunk, (file, [item.load for _, item in chunk], [item.file for _, item in chunk], config))
-        for chunk, file in zip(chunks, files, strict=False)
+        for chunk, file in zip(chunks, files, strict=False)  # files never end
     )
     with ExitStack() as stack:
         pool: Executor | None = stack.enter_context(process_pool(workers)) if workers > 1 else None
