@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ from benchmarks.gpu_step import reader_of
 from soda.common.files import write_json
 from soda.config import Config, compose, from_dict
 from soda.data.dataset import PreparedData
+from soda.evaluation.baselines.untrained import initial_encoder
+from soda.evaluation.image_metrics import FixedNetwork
+from soda.evaluation.view_synthesis import Splits, measure_novel_views
+from soda.inference.drawer import Drawer
+from soda.model.network import SodaNetwork
 from soda.training.checkpoint import load_model, save_model
 from soda.training.resident import BLOCK, Resident, ResidentRun, interleaved
 from soda.training.step import start_run
@@ -69,15 +75,29 @@ def run_plan(plan: dict[str, dict[str, Any]], out: Path, device: torch.device, a
         pass
 
 
+def views_of(model: SodaNetwork, config: Config, data: PreparedData) -> dict[str, float]:
+    """How well views of validation objects are drawn: one target of each task, two samples."""
+    instrument = FixedNetwork(initial_encoder(from_dict(compose(["model=tiny", f"dataset.channels={data.channels}"]))))
+    val = data.split("val")  # test stays unseen
+    protocol = replace(config.evaluate, view_targets=1, view_samples=2, seed=0)
+    found = measure_novel_views(Drawer(model, batch_size=200), Splits(data.split("train"), val, val), instrument, protocol)
+    return {} if found is None else {key: value for key, value in found.metrics.items() if isinstance(value, float)}
+
+
 def judge(out: Path, prepared: Path) -> dict[str, dict[str, float]]:
-    """What is read off each model's z, on validation, by the judges of the ablations. Goes on where it was."""
+    """What is read off each model's z, on validation, by the judges of the ablations, and what views a model with cameras draws.
+
+    Goes on where it was."""
     file = out / "judged.json"
     found: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    judges = Judges.of(PreparedData(prepared))
+    data = PreparedData(prepared)
+    judges = Judges.of(data)
     for folder in sorted(each.parent for each in out.glob("*/model.safetensors")):
         if folder.name not in found:
-            model, _ = load_model(folder)
+            model, config = load_model(folder)
             found[folder.name] = judge_encoder(model.encoder, judges, model.sections, torch.device("cpu"))
+            if config.model.cameras.pose:
+                found[folder.name] |= views_of(model.eval(), config, data)
             write_json(file, found)
             print(folder.name + ": " + ", ".join(f"{key} {value:.3f}" for key, value in found[folder.name].items()), flush=True)
     return found

@@ -21,15 +21,30 @@ LEAST_CHANNELS = 16
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Bring all singular values of (N, rows, columns) near 1 by five rounds of Newton-Schulz; a matrix of zeros stays so."""
-    a, b, c = NEWTON_SCHULZ
+    """Bring all singular values of (N, rows, columns) near 1 by five rounds of Newton-Schulz; a matrix of zeros stays so.
+
+    Each round multiplies X by a polynomial of X X^T from the left. So the rounds are done on that square of the shorter side,
+    and their product meets the matrix once: a convolution's longer side is nine times the shorter.
+    """
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.transpose(1, 2)
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(ROUNDS):
-        gram = x @ x.transpose(1, 2)  # (N, r, r), r the shorter side
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    gram = x @ x.transpose(1, 2)  # (N, r, r), r the shorter side
+    product = factor = _polynomial(gram)
+    for _ in range(ROUNDS - 1):
+        gram = factor @ gram @ factor
+        factor = _polynomial(gram)
+        product = factor @ product
+    x = product @ x
     return x if wide else x.transpose(1, 2)
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """What one round multiplies by."""
+    a, b, c = NEWTON_SCHULZ
+    found = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    found.diagonal(dim1=1, dim2=2).add_(a)
+    return found
 
 
 def inner_convolutions(network: nn.Module) -> list[Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from soda.model.network import build_model
-from soda.training.muon import Muon, orthogonalise
+from soda.training.muon import NEWTON_SCHULZ, ROUNDS, Muon, orthogonalise
 from soda.training.optim import build_optimizer, learning_rate, set_learning_rate
 from tests.support.settings import make_config
 
@@ -22,6 +22,21 @@ def test_singular_values_come_near_one_and_the_directions_stay(shape):
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
     assert torch.nn.functional.cosine_similarity(found.flatten(1), (u @ v).flatten(1)).min() > 0.97
     assert orthogonalise(torch.zeros(1, *shape)).abs().max() == 0
+
+
+@pytest.mark.parametrize("shape", [(48, 432), (40, 24)])
+def test_the_rounds_on_the_square_are_the_rounds_on_the_matrix(shape):
+    """Singular values from 1 down to 1e-7, of which the square loses the smaller half in float32."""
+    generator, short = torch.Generator().manual_seed(0), min(shape)
+    u, v = (torch.linalg.qr(torch.randn(2, side, short, generator=generator).double())[0] for side in shape)
+    matrices = u @ torch.diag(torch.logspace(0, -7, short, dtype=torch.float64)) @ v.transpose(1, 2)
+    x = matrices / matrices.norm(dim=(1, 2), keepdim=True)
+    for _ in range(ROUNDS):
+        a, b, c = NEWTON_SCHULZ
+        gram = x @ x.transpose(1, 2)
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    assert (orthogonalise(matrices) - x).abs().max() < 1e-6
+    assert (orthogonalise(matrices.float()) - x).abs().max() < 2e-3 * x.abs().max()
 
 
 def test_a_matrix_is_stepped_as_torch_steps_it():
