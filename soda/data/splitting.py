@@ -15,6 +15,9 @@ from soda.config import DatasetConfig
 
 LEAST = {"test": 2, "val": 2}
 """Pictures that a drawn split has at least, as far as there are any: of few pictures a tenth may be none."""
+CROWD, ENOUGH = 0.1, 0.5
+"""Of the pictures that a split is to hold: a group of more than CROWD stays in train, since figures would be of it alone; where
+the split is left with less than ENOUGH, crowds are taken, too."""
 
 
 def place_of(seed: int, group: str) -> float:
@@ -52,8 +55,12 @@ def split_by_content(
     for name, share in shares.items():
         if name in said:
             continue
-        stop = start + share
-        _draw(name, stop, order, places, groups, kept, splits)
+        stop, wanted = start + share, share * len(order)
+        for most in (int(CROWD * wanted), len(order) // 2):
+            chosen = _chosen(stop, LEAST[name], max(LEAST[name], most), order[splits[order] == "train"], places, groups, kept)
+            if len(chosen) >= ENOUGH * wanted:
+                break
+        splits[chosen] = name
         start = stop
     return splits
 
@@ -76,19 +83,18 @@ def _kept_in_train(order: np.ndarray, groups: np.ndarray, labels: np.ndarray) ->
     return set(groups[last[np.unique(labels[last], return_index=True)[1]]].tolist())
 
 
-def _draw(
-    name: str, stop: float, order: np.ndarray, places: np.ndarray, groups: np.ndarray, kept: set[int], splits: np.ndarray
-) -> None:
-    """Give `splits` the split `name` for groups still in train, by place: up to `stop`, and further while it has too few."""
-    count, current, most = 0, -1, max(LEAST[name], len(order) // 2)
+def _chosen(
+    stop: float, least: int, most: int, order: np.ndarray, places: np.ndarray, groups: np.ndarray, kept: set[int]
+) -> list[int]:
+    """Rows of `order` whose groups, of at most `most` pictures, lie below `stop`, and further ones while there are too few."""
     sizes = np.bincount(groups[order])
-    taken = False
+    chosen: list[int] = []
+    current, taken = -1, False
     for row in order:
         group = int(groups[row])
         if group != current:
             current = group
-            free = splits[row] == "train" and group not in kept and sizes[group] <= most
-            taken = free and (places[row] < stop or count < LEAST[name])
+            taken = group not in kept and sizes[group] <= most and (places[row] < stop or len(chosen) < least)
         if taken:
-            splits[row] = name
-            count += 1
+            chosen.append(row)
+    return chosen

@@ -118,6 +118,22 @@ def test_a_picture_stays_in_its_split_when_others_come(dataset_config: MakeConfi
     assert Counter(many.tolist())["test"] == pytest.approx(200, abs=40)
 
 
+def test_a_crowd_of_near_copies_makes_up_no_held_out_split(dataset_config: MakeConfig) -> None:
+    """Of 300 unlike pictures and 100 of one thing: figures on the latter alone would be said of all."""
+    config = dataset_config(val_fraction=0.1, test_fraction=0.1)
+    groups = np.append(np.arange(300), np.full(100, 300))
+    for seed in range(20):
+        splits = split_by_content(config, [f"{seed}-{number}" for number in range(400)], groups, [""] * 400, [""] * 400)
+        assert set(splits[300:]) == {"train"} and all(Counter(splits.tolist())[name] > 15 for name in LEAST)
+
+
+def test_where_all_pictures_are_of_crowds_these_are_held_out(dataset_config: MakeConfig) -> None:
+    config = dataset_config(val_fraction=0.1, test_fraction=0.1)
+    for seed in range(20):  # bursts of five
+        splits = split_by_content(config, [f"{seed}-{n}" for n in range(60)], np.arange(60) // 5, [""] * 60, [""] * 60)
+        assert set(splits) == {"train", "val", "test"} and all(len(set(burst)) == 1 for burst in splits.reshape(12, 5))
+
+
 def test_of_few_pictures_every_split_has_some_and_train_every_label(dataset_config: MakeConfig) -> None:
     config = dataset_config(val_fraction=0.1, test_fraction=0.1)
     for seed in range(20):
