@@ -61,7 +61,7 @@ lint: setup ## ruff, mypy and the layers of the architecture
 	@lint-imports
 
 test: lint browser-tools system-tools ## All tests, after lint
-	@python -m pytest -q $(ARGS)
+	@python -m pytest -q $(or $(ARGS),-n 2 --dist loadfile)
 
 test-oldest: ## The runtime's tests with the oldest and the newest base install that pyproject.toml allows, and a flow beside FastAPI
 	@$(if $(PYTHON),$(PYTHON),python3.11) tests/support/allowed_versions.py $(ARGS)
