@@ -16,7 +16,7 @@ from flows.form import chosen
 from flows.params import split_overrides
 from flows.workspace import project_of
 from soda.common.errors import SodaError
-from soda.config import CONF_DIR, PARAMS_FILE, compose, load
+from soda.config import CONF_DIR, PARAMS_FILE, compose, from_dict, load
 from soda.config.chosen import chosen_overrides
 from soda.layout import RELEASES
 from soda.release.store import current_folder, facts_of
@@ -29,7 +29,7 @@ def run_name(root: Path, from_stage: str | None = None) -> str:
 
     The experiment is "settings of its own" where params.yaml was made in another way than by overrides.
     """
-    overrides = chosen_overrides(root)
+    overrides = _known(root)
     experiment = "settings of its own" if overrides is None else _experiment(overrides)
     return _joined(load(root / PARAMS_FILE).dataset.name, experiment, _version(root), f"from {from_stage}" if from_stage else "")
 
@@ -91,7 +91,7 @@ def _planned(given: Mapping[str, Any], root: Path) -> str:
     recipe, further = chosen(given.get("experiment")), given.get("overrides") or []
     try:
         asked = [*([f"experiment={recipe}"] if recipe else []), *split_overrides(further)]
-        known = asked or chosen_overrides(root)
+        known = asked or _known(root)
         if known is None:
             dataset = load(root / PARAMS_FILE).dataset.name
         else:
@@ -99,6 +99,14 @@ def _planned(given: Mapping[str, Any], root: Path) -> str:
         return _joined(str(dataset), "settings of its own" if known is None else _experiment(known))
     except (SodaError, OSError):  # the run will say what is wrong with them
         return " ".join([recipe or "", *([further] if isinstance(further, str) else further)]).strip()[:_LONGEST]
+
+
+def _known(root: Path) -> list[str] | None:
+    """What params.yaml was composed with: nothing where it is what conf/ alone gives, as in a fresh clone; None: nobody knows."""
+    overrides = chosen_overrides(root)
+    if overrides is None and load(root / PARAMS_FILE) == from_dict(compose([], root / CONF_DIR)):
+        return []
+    return overrides
 
 
 def _experiment(overrides: list[str]) -> str:

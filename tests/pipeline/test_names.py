@@ -31,16 +31,16 @@ def test_names_that_prefect_draws_are_told_from_those_that_somebody_gave() -> No
 @pytest.mark.parametrize(
     ("flow", "given", "name"),
     [
-        ("pipeline", {}, "fashion_mnist, settings of its own"),
+        ("pipeline", {}, "fashion_mnist, default"),
         ("pipeline", {"experiment": "as before", "overrides": "train=smoke"}, "fashion_mnist, train=smoke"),
         ("pipeline", {"experiment": "avatars", "from_stage": "evaluate"}, "avatars, avatars, from evaluate"),
         ("pipeline", {"experiment": "avatars", "overrides": "train='"}, "avatars train='"),
         ("ingest", {"source": "camera", "experiment": "avatars"}, "ingest of camera, folder, avatars"),
         ("embed", {"folder": "photos"}, "embed photos, shapes v1.1.0"),
         ("monitor", {"sample": "drift/sample.npz"}, "monitor drift/sample.npz, shapes v1.1.0"),
-        ("release", {"part": "minor"}, "release, fashion_mnist, settings of its own"),
+        ("release", {"part": "minor"}, "release, fashion_mnist, default"),
         ("rollback", {"to": "v1.0.0"}, "rollback to v1.0.0, from shapes v1.1.0"),
-        ("tidy", {}, "tidy, fashion_mnist, settings of its own"),
+        ("tidy", {}, "tidy, fashion_mnist, default"),
     ],
 )
 def test_a_name_has_data_set_experiment_and_release(flow: str, given: dict[str, Any], name: str, project: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_run_that_waits_is_named_and_a_name_of_somebodys_own_stays(project: Pa
         assert is_by_lot(client.read_flow_run(run["soda-pipeline"]).name)
         named = name_waiting(client, "names", project)
         assert named.keys() == set(run.values())
-        assert client.read_flow_run(run["soda-pipeline"]).name == "fashion_mnist, settings of its own"
+        assert client.read_flow_run(run["soda-pipeline"]).name == "fashion_mnist, default"
         assert client.read_flow_run(run["soda-ingest"]).name == "ingest of camera, folder"
         assert client.read_flow_run(own).name == "the one for Ann"
         assert is_by_lot(client.read_flow_run(elsewhere.id).name)

@@ -41,6 +41,12 @@ def test_a_run_without_overrides_stays_with_the_experiment_and_follows_conf(proj
     assert run_name(project, "evaluate") == "fashion_mnist, fashion_mnist, from evaluate"
 
 
+def test_a_fresh_clone_has_the_default_settings(project: Path) -> None:
+    main(["compose"])
+    (project / ".dvc/tmp/chosen.json").unlink()
+    assert run_name(project) == "fashion_mnist, default"
+
+
 def test_settings_that_were_made_in_another_way_stay(project: Path) -> None:
     write_composed(project, ["experiment=avatars"])
     edited = (project / "params.yaml").read_text().replace("opset: 18", "opset: 19")
