@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from soda.common.files import whole_file
 from soda.common.fingerprint import code_fingerprint
 from soda.config import DatasetConfig
 from soda.data.pixels import Loader, Measured, process
@@ -90,7 +91,5 @@ def _write(file: Path, key: str, done: Done) -> None:
     said = {"key": key, "results": [each if isinstance(each, str) else asdict(each) for each in results]}
     content = io.BytesIO()
     np.savez(content, pixels=pixels, results=np.frombuffer(json.dumps(said).encode(), np.uint8))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}")
-    part.write_bytes(content.getbuffer())
-    os.replace(part, file)
+    with whole_file(file) as part:
+        part.write_bytes(content.getbuffer())
