@@ -24,7 +24,8 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     """Bring all singular values of (N, rows, columns) near 1 by five rounds of Newton-Schulz; a matrix of zeros stays so.
 
     Each round multiplies X by a polynomial of X X^T from the left. So the rounds are done on that square of the shorter side,
-    and their product meets the matrix once: a convolution's longer side is nine times the shorter.
+    and their product meets the matrix once: a convolution's longer side is nine times the shorter. Not in bfloat16: in its eight
+    bits the square of a small singular value comes out negative, which the rounds blow up.
     """
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.transpose(1, 2)
