@@ -15,6 +15,7 @@ from torch import nn
 from benchmarks.gpu_speed import ON_DEVICE, WAYS
 from benchmarks.gpu_step import Trainer, reader_of
 from benchmarks.gpu_world import World, median_ms
+from benchmarks.novel_views import on_validation
 from soda.common.images import to_float
 from soda.config import Config, to_dict
 from soda.data.dataset import PreparedData
@@ -27,7 +28,7 @@ from soda.evaluation.measures.latent import use_of_z
 from soda.evaluation.novel_figures import novel_sheet, turntables
 from soda.evaluation.reconstruct import reconstruct
 from soda.evaluation.samples import draw_positions, draw_sample, embed, pixels
-from soda.evaluation.view_synthesis import Splits, measure_novel_views
+from soda.evaluation.view_synthesis import measure_novel_views
 from soda.inference.drawer import Drawer
 from soda.model.network import SodaNetwork
 from soda.viz.grids import reconstruction_grid
@@ -142,8 +143,7 @@ def views(world: World) -> dict[str, Any]:
     instrument = FixedNetwork(initial_encoder(replace(world.config("tiny"), dataset=config.dataset)).to(world.device))
     drawer = Drawer(model, batch_size=400)
     protocol = replace(config.evaluate, view_targets=1, view_samples=1 if world.smoke else 4, seed=0)
-    val = data.split("val")
-    measured = measure_novel_views(drawer, Splits(data.split("train"), val, val), instrument, protocol)
+    measured = measure_novel_views(drawer, on_validation(data), instrument, protocol)
     if measured is None:
         return found | {"measures": "too few objects"}
     if not world.smoke:

@@ -24,12 +24,13 @@ import yaml
 
 from benchmarks.claims.training import Judges, judge_encoder
 from benchmarks.gpu_step import reader_of
+from benchmarks.novel_views import on_validation
 from soda.common.files import write_json
 from soda.config import Config, compose, from_dict
 from soda.data.dataset import PreparedData
 from soda.evaluation.baselines.untrained import initial_encoder
 from soda.evaluation.image_metrics import FixedNetwork
-from soda.evaluation.view_synthesis import Splits, measure_novel_views
+from soda.evaluation.view_synthesis import measure_novel_views
 from soda.inference.drawer import Drawer
 from soda.model.network import SodaNetwork
 from soda.training.checkpoint import load_model, save_model
@@ -78,9 +79,8 @@ def run_plan(plan: dict[str, dict[str, Any]], out: Path, device: torch.device, a
 def views_of(model: SodaNetwork, config: Config, data: PreparedData) -> dict[str, float]:
     """How well views of validation objects are drawn: one target of each task, two samples."""
     instrument = FixedNetwork(initial_encoder(from_dict(compose(["model=tiny", f"dataset.channels={data.channels}"]))))
-    val = data.split("val")  # test stays unseen
     protocol = replace(config.evaluate, view_targets=1, view_samples=2, seed=0)
-    found = measure_novel_views(Drawer(model, batch_size=200), Splits(data.split("train"), val, val), instrument, protocol)
+    found = measure_novel_views(Drawer(model, batch_size=200), on_validation(data), instrument, protocol)
     return {} if found is None else {key: value for key, value in found.metrics.items() if isinstance(value, float)}
 
 
