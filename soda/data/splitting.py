@@ -1,6 +1,7 @@
 """Splits drawn by what a picture shows, not by what it is called: copies and near copies go to one split.
 
-A group's place in [0, 1) is the hash of the least content hash in it, so that it stays when other pictures come or go. What
+A group's place in [0, 1) is the hash of the least content hash in it, so that it stays when other pictures come or go; only a
+group that grows into a crowd moves, to train. What
 folders called train, val and test say is kept; only what they leave open is drawn.
 """
 
