@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from soda.config.validated import Before, Count, Flag, Share, Whole, check, settings
 
+LITE_FEATURES = 768
+"""Numbers that `efficientnet_lite0` makes z of: the means of its last two maps, 80 and 112 channels, at 2 x 2 places."""
+
 
 @settings("model.cameras")
 class CamerasConfig:
@@ -42,7 +45,7 @@ class CamerasConfig:
 class ModelConfig:
     """Encoder and denoiser. The number of sections follows from the U-Net and is no setting (`sections`)."""
 
-    encoder: Literal["tiny", "resnet18", "resnet50"]
+    encoder: Literal["tiny", "resnet18", "resnet50", "efficientnet_lite0"]
     # Channels of the first stage; `tiny` only, the others have their own. torch crashes on narrower ones than 8.
     encoder_width: Annotated[Whole, Field(ge=8)]
     encoder_stem: Literal["auto", "small", "large"]  # small: 3x3, stride 1, no pool; large: 7x7, stride 2, max-pool
@@ -71,8 +74,15 @@ class ModelConfig:
             width = self.channels * self.channel_mult[level]
             check(width % self.head_dim == 0, "head_dim", self.head_dim, f"a divisor of the {width} channels of level {level}")
         if self.encoder_head == "map":
-            check(self.encoder == "tiny", "encoder_head", self.encoder_head, "linear where model.encoder is not tiny")
-            check(self.latent_dim % 16 == 0, "latent_dim", self.latent_dim, "a multiple of 16 where model.encoder_head is map")
+            mapped = {"tiny": self.latent_dim % 16 == 0, "efficientnet_lite0": self.latent_dim == LITE_FEATURES}
+            check(
+                self.encoder in mapped,
+                "encoder_head",
+                self.encoder_head,
+                "linear where model.encoder is neither tiny nor efficientnet_lite0",
+            )
+            wanted = "a multiple of 16" if self.encoder == "tiny" else str(LITE_FEATURES)
+            check(mapped[self.encoder], "latent_dim", self.latent_dim, f"{wanted} where model.encoder_head is map")
         needed = self.layer_modulation or self.section_drop > 0  # else no section is ever taken by itself
         check(
             not needed or self.latent_dim % self.sections == 0,

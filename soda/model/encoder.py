@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from soda.config import ModelConfig
 from soda.model.conditions import RayInput
+from soda.model.lite import LITE, MAP_STAGES, STAGES, LiteEncoder
 
 LARGE_IMAGE = 64
 """px; pictures larger than this get the usual ImageNet stem under encoder_stem=auto."""
@@ -57,9 +58,18 @@ class TinyEncoder(nn.Module):
         self.squeeze = nn.Sequential(_conv_bn(4 * width, squeezed, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(SIDE), nn.Flatten())
         self.head = nn.Linear(SIDE**2 * width, latent_dim) if head == "linear" else nn.Identity()
 
+    def features(self, images: Tensor) -> Tensor:
+        """images: (B, C, S, S) in [-1, 1] -> (B, F), what z is made of."""
+        return self.squeeze(self.stages(self.stem(images)))
+
+    def features_and_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The features, and the map (B, map_channels, h, w) of the last stage but one."""
+        before = self.stages[:2](self.stem(images))
+        return self.squeeze(self.stages[2](before)), before
+
     def forward(self, images: Tensor) -> Tensor:
         """images: (B, C, S, S) in [-1, 1] -> (B, D)."""
-        return self.head(self.squeeze(self.stages(self.stem(images))))
+        return self.head(self.features(images))
 
 
 def _torchvision_resnet(name: str, channels: int, latent_dim: int, small_stem: bool) -> nn.Module:
@@ -86,12 +96,12 @@ class PosedEncoder(nn.Module):
         return self.encoder(self.rays(images, cameras))
 
     def with_map(self, images: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """z (B, D), and the feature map (B, map_channels, h, w) of the last stage but one on the way there."""
+        """z (B, D), and a feature map (B, map_channels, h, w) on the way there."""
         net: Any = self.encoder
         h = self.rays(images, cameras)
-        if isinstance(net, TinyEncoder):
-            features = net.stages[:2](net.stem(h))
-            return net.head(net.squeeze(net.stages[2](features))), features
+        if isinstance(net, (TinyEncoder, LiteEncoder)):
+            features, seen = net.features_and_map(h)
+            return net.head(features), seen
         features = net.layer3(net.layer2(net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(h)))))))
         return net.fc(net.avgpool(net.layer4(features)).flatten(1)), features
 
@@ -102,7 +112,7 @@ def last_layer(encoder: nn.Module) -> nn.Module:
     With encoder_head=map it changes nothing: the features are z itself.
     """
     net: Any = encoder.encoder if isinstance(encoder, PosedEncoder) else encoder
-    layer = net.head if isinstance(net, TinyEncoder) else net.fc
+    layer = net.head if isinstance(net, (TinyEncoder, LiteEncoder)) else net.fc
     assert isinstance(layer, (nn.Linear, nn.Identity))
     return layer
 
@@ -115,8 +125,8 @@ def encode_with_features(encoder: nn.Module, images: Tensor, cameras: Tensor | N
     net: Any = encoder
     if isinstance(encoder, PosedEncoder):
         net, images = encoder.encoder, encoder.rays(images, cameras)
-    if isinstance(net, TinyEncoder):
-        features = net.squeeze(net.stages(net.stem(images)))
+    if isinstance(net, (TinyEncoder, LiteEncoder)):
+        features = net.features(images)
     else:
         h = net.maxpool(net.relu(net.bn1(net.conv1(images))))
         features = net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(h))))).flatten(1)
@@ -125,7 +135,7 @@ def encode_with_features(encoder: nn.Module, images: Tensor, cameras: Tensor | N
 
 def map_channels(model: ModelConfig) -> int:
     """Channels of the feature map that `PosedEncoder.with_map` gives of an encoder of these settings."""
-    return {"tiny": 2 * model.encoder_width, "resnet18": 256, "resnet50": 1024}[model.encoder]
+    return {"tiny": 2 * model.encoder_width, "resnet18": 256, "resnet50": 1024, LITE: STAGES[MAP_STAGES - 1][3]}[model.encoder]
 
 
 def _see_colours(rgb: nn.Conv2d) -> None:
@@ -155,6 +165,8 @@ def build_encoder(model: ModelConfig, *, image_size: int, channels: int) -> nn.M
             small_stem=small_stem,
             head=model.encoder_head,
         )
+    elif model.encoder == LITE:
+        encoder = LiteEncoder(channels=channels, latent_dim=model.latent_dim, head=model.encoder_head)
     else:
         encoder = _torchvision_resnet(model.encoder, channels, model.latent_dim, small_stem)
     for module in encoder.modules():

