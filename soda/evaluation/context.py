@@ -19,7 +19,7 @@ from soda.config import Config, EvaluateConfig
 from soda.data.columns import SPLITS
 from soda.data.dataset import PreparedData
 from soda.evaluation.baselines.supervised import SupervisedNetwork, train_supervised
-from soda.evaluation.baselines.untrained import calibrated_encoder, initial_encoder, untrained_encoder
+from soda.evaluation.baselines.untrained import begun_encoder, calibrated_encoder, initial_encoder, untrained_encoder
 from soda.evaluation.factors import Factors, read_factors
 from soda.evaluation.image_metrics import FixedNetwork, ImageJudge
 from soda.evaluation.linear_probe import Features
@@ -140,6 +140,11 @@ class EvaluationContext:
         if calibrated:
             return calibrated_encoder(self.trained, self.samples["train"], self.device, draw)
         return initial_encoder(self.trained, draw).to(self.device)
+
+    def embed_begun(self) -> dict[str, Features] | None:
+        """z of every split by the encoder that training began with, where that was another model's."""
+        encoder = begun_encoder(self.trained)
+        return None if encoder is None else self.embed(encoder.to(self.device))
 
     @cached_property
     def supervised(self) -> SupervisedNetwork | None:

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from soda.config import ModelConfig
+from soda.config import LITE, ModelConfig
 from soda.model.conditions import RayInput
-from soda.model.lite import LITE, MAP_STAGES, STAGES, LiteEncoder
+from soda.model.lite import MAP_STAGES, STAGES, LiteEncoder
 
 LARGE_IMAGE = 64
 """px; pictures larger than this get the usual ImageNet stem under encoder_stem=auto."""

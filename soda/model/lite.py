@@ -8,9 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LITE = "efficientnet_lite0"
-"""What the settings call it, as the teacher that it is the beginning of."""
-
 STEM = 32
 STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3))
 """EfficientNet-Lite0's first five stages of seven (Tan & Le 2019, arXiv 1905.11946, in the form without squeeze-and-excitation,

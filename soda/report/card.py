@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from soda.config import Config
+from soda.config import LITE, Config, TrainConfig
 from soda.evaluation.registry import Figure, Measure, measures
 from soda.report.presentation import Metrics, text_tables
 
@@ -51,6 +52,7 @@ def card(shipped: Shipped) -> str:
                 + (f": `{shipped.made_by}`" if shipped.made_by else ""),
                 f"batch {config.train.batch_size}, no labels; encoder {config.model.encoder}, {config.model.sections} sections; "
                 f"{config.diffusion.prediction}-prediction, {config.diffusion.schedule} schedule; all settings in config.yaml",
+                *_begun_with(config.train),
                 f"data version {facts.get('data_version', 'unknown')}, code {facts.get('code_version', 'unknown')}",
             ]
         ),
@@ -59,7 +61,9 @@ def card(shipped: Shipped) -> str:
         "## Limits",
         f"It saw images of {config.dataset.image_size} px"
         + (", grey" if config.dataset.channels == 1 else "")
-        + f" of {config.dataset.name} and nothing else: others get a vector too, but what it tells is untested. One seed, so the "
+        + f" of {config.dataset.name} and nothing else"
+        + (", but for what came from elsewhere" if _begun_with(config.train) else "")
+        + ": others get a vector too, but what it tells is untested. One seed, so the "
         "figures have no spread over seeds. Reconstructions are drawn from the latent and a seed, and differ in detail from "
         "their originals.",
         "Licence of the model: MIT, as the software"
@@ -67,6 +71,17 @@ def card(shipped: Shipped) -> str:
         + (f" and, with the authors of all that is shown, [{shipped.credits}]({shipped.credits})." if shipped.credits else "."),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _begun_with(settings: TrainConfig) -> list[str]:
+    """Where weights and lessons came from that are not of this training."""
+    named = {LITE: "EfficientNet-Lite0, which learned ImageNet's photographs with their labels (Google, Apache-2.0)"}
+    lines = []
+    if settings.init:
+        lines.append(f"its weights began as those of {named.get(settings.init, settings.init + ', whose card says more')}")
+    if settings.teacher.path:
+        lines.append(f"its teacher was {named.get(settings.teacher.path, Path(settings.teacher.path).name)}")
+    return lines
 
 
 def _figures(chosen: list[Measure], metrics: Metrics) -> list[str]:

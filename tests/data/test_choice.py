@@ -27,6 +27,15 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to compose in: no general model is there to begin with."""
+    root = tmp_path / "project"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    return root
+
+
 def composed(*overrides: str) -> tuple[dict[str, Any], str]:
     values = compose(list(overrides), CONF)
     said = choose(values, overrides)
@@ -52,6 +61,34 @@ def test_what_is_named_is_not_chosen(folder: Path) -> None:
     assert values["train"] == compose([*here, "train=smoke"], CONF)["train"] and "train." not in said
     values, said = composed("experiment=folder", f"dataset.path={folder}")
     assert values["train"]["images"] == 20_000 and said
+
+
+@pytest.fixture
+def general(project: Path) -> dict[str, Any]:
+    """The settings of a general model, whose config.yaml is there."""
+    values = compose(["dataset=folder", "dataset.path=x", "dataset.image_size=64", "model=lite"], CONF)
+    (project / "zoo/icons").mkdir(parents=True)
+    (project / "zoo/icons/config.yaml").write_text(yaml.safe_dump(values))
+    return values
+
+
+def test_a_folder_begins_with_the_general_model_and_learns_shorter(folder: Path, general: dict[str, Any]) -> None:
+    values, said = composed("dataset=folder", f"dataset.path={folder}")
+    assert values["model"] == general["model"] and values["dataset"]["image_size"] == 64
+    assert values["train"]["init"] == "zoo/icons" and values["train"]["images"] == 6_000
+    assert "train.init=zoo/icons" in said
+    values, said = composed("dataset=folder", f"dataset.path={folder}", "train.images=3000", "dataset.image_size=32")
+    assert values["model"] == general["model"] and values["dataset"]["image_size"] == 32
+    assert values["train"]["init"] == "zoo/icons" and values["train"]["images"] == 3000
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["model=tiny", "model.latent_dim=64", "train=smoke", "train.init=", "dataset.channels=1", "dataset.image_size=40"],
+)
+def test_who_shapes_the_model_begins_with_none(folder: Path, general: dict[str, Any], named: str) -> None:
+    values, said = composed("dataset=folder", f"dataset.path={folder}", named)
+    assert values["train"]["init"] == "" and values["model"]["encoder"] == "tiny" and "init" not in said
 
 
 def test_nothing_is_chosen_for_other_data_or_a_folder_that_is_not_there(tmp_path: Path) -> None:

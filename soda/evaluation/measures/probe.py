@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from soda.common.errors import SodaError
 from soda.evaluation.paired import paired_quantities, paired_table
 from soda.evaluation.registry import Figure, Headline, Measure, Quantity, Row, Table
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 OF = {
     "": "SODA latent",
     "features_": "SODA features before z",
+    "begun_": "Where its training began",
     "pixels_": "Raw pixels",
     "random_": "Untrained encoder, z",
     "random_features_": "Untrained encoder, features before z",
@@ -67,6 +69,13 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     test, train = samples["test"].labels, samples["train"].labels
     of_pixels = {n: pixels(sample, config.batch_size) for n, sample in samples.items()}
     sets = {"": context.latents, "features_": context.features, "pixels_": of_pixels}
+    notes = _notes(context)
+    try:
+        if (begun := context.embed_begun()) is not None:
+            sets["begun_"] = begun
+            notes.append(f"Where its training began: z of {context.trained.train.init}, not trained on these pictures.")
+    except SodaError as error:
+        notes.append(f"Where its training began is not shown: {error}.")
     once = {prefix: found[0] for prefix, found in probe_all(context, ((p, each, None) for p, each in sets.items())).items()}
     ours, drawn = once[""], untrained_probes(context)
     figures = {prefix: each.figures() for prefix, each in once.items()} | {p: mean_figures(each) for p, each in drawn.items()}
@@ -86,7 +95,6 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         "test_labels": int((test >= 0).sum()),
         "paired": against(right(ours.linear), {p.rstrip("_"): right(result) for p, result in others.items()}),
     }
-    notes = _notes(context)
     if context.supervised is not None:
         found |= _supervised(context)
         room = found["supervised_top1"] - found["random_linear_top1"]
@@ -116,7 +124,7 @@ def _supervised(context: EvaluationContext) -> dict[str, float]:
 def _about_supervised(context: EvaluationContext) -> str:
     settings = context.trained.train
     return (
-        f"Supervised network: the same encoder with a linear layer, from the same initial weights, "
+        f"Supervised network: the same encoder with a linear layer, from the weights that this run drew, "
         f"{-(-settings.images // settings.batch_size):,} steps of {settings.batch_size} with labels as SODA had without, plain "
         "pictures, cross-entropy, AdamW at the run's own rate, cosine decay; nothing tuned."
     )
@@ -132,7 +140,7 @@ def _notes(context: EvaluationContext) -> list[str]:
         f"multinomial logistic regression with an L2 of {', '.join(f'{v:g}' for v in sorted(config.probe_l2))}, the nearest "
         f"neighbours vote by exp(cosine / 0.1) with k of {', '.join(map(str, sorted(config.knn_k)))}; both are chosen on "
         "validation, for every feature set by itself.",
-        f"Untrained encoder: the mean of {config.untrained_draws} draws of its weights, the first of which training started from "
+        f"Untrained encoder: the mean of {config.untrained_draws} draws of its weights, the first of which are this run's own "
         "(the others take the settings over that the first chose), and the paired test is against that one; BatchNorm with "
         + (f"statistics of {CALIBRATION_IMAGES} training pictures" if context.untrained[1] else "its initial statistics")
         + ", the better of the two on validation. Features before z: what the encoder's last layer makes z of.",

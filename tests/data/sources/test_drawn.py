@@ -342,3 +342,25 @@ def test_the_shipped_lists_can_be_read() -> None:
     for option, values in style.options.items():
         if option.endswith("Variant"):
             assert set(values) <= set(about["components"][option.removesuffix("Variant")]["variants"])
+
+
+# --- icons
+
+
+def test_icons_are_those_of_every_package_with_its_licence(tmp_path: Path, dataset_config: MakeConfig, packages: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for path in packages.iterdir():
+        (raw / path.name).write_bytes(path.read_bytes())
+    config = dataset_config(name="icons", path=str(packages.parent / "list.sha512"), labels="package", image_size=8)
+    assert fetch(config, raw)["icons"] == (len(CODES) + 40 + 2) + (len(CODES) + 40 + 1), "what one package lacks is kept, too"
+    prepare(config, raw, tmp_path / "prepared")
+    data = PreparedData(tmp_path / "prepared")
+    assert set(data.label_names) == {"red", "blue-flat"}
+    licences = set(zip(data.column("factor.package"), data.column("licence"), strict=True))
+    assert licences == {("red", "red-licence"), ("blue-flat", "blue-flat-licence")}
+    assert set(data.column("factor.category")) == {"Signs"}
+
+
+def test_the_shipped_list_of_icons_is_well_formed() -> None:
+    assert len(iconify.read_checksums(ROOT / "conf/dataset/icons.sha512")) == 25
