@@ -17,7 +17,7 @@ from PIL import Image
 
 from soda import layout as at
 from soda.common.files import whole_folder, write_json
-from soda.config import Config
+from soda.config import LITE, Config
 from soda.data.dataset import PreparedData
 from soda.export import ExportError
 from soda.export.variants import LIST
@@ -29,7 +29,7 @@ from soda.report.results import write_table
 from soda.runtime import Decoder, Encoder, ModelError
 from soda.training.checkpoint import load_model, model_metadata
 
-MAX_BYTES, MAX_BYTES_POSED = 10_000_000, 15_000_000  # the latter of models that are told of cameras
+MAX_BYTES, MAX_BYTES_LARGE = 10_000_000, 15_000_000  # the latter of models that are told of cameras or have a general encoder
 """Of a shipped folder: the repository carries it."""
 
 COLOURS = 64  # of the card's image
@@ -62,7 +62,7 @@ def ship(name: str, root: Path = Path(), *, made_by: str = "") -> dict[str, Any]
             (new / CREDITS).write_text(authors, encoding="utf-8")
         (new / "README.md").write_text(card(told), encoding="utf-8")
         sizes = {file.name: file.stat().st_size for file in sorted(new.iterdir())}
-        most = MAX_BYTES_POSED if config.model.cameras.rays else MAX_BYTES
+        most = MAX_BYTES_LARGE if config.model.cameras.rays or config.model.encoder == LITE else MAX_BYTES
         if sum(sizes.values()) > most:
             raise ExportError(f"{folder}: {sum(sizes.values()):,} bytes ({sizes}), at most {most:,} are shipped")
     write_json(root / at.RESULTS / f"{name}.json", metrics)

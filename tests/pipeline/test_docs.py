@@ -129,7 +129,7 @@ def test_the_first_figures_of_the_readme_are_of_runs() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["avatars", "emoji", "fashion_mnist", "furniture"])
+@pytest.mark.parametrize("name", ["avatars", "emoji", "fashion_mnist", "furniture", "icons"])
 def test_the_command_on_a_card_composes_what_the_model_was_trained_with(name: str) -> None:
     (command,) = re.findall(r'make pipeline OVERRIDES="([^"]+)"', TEXTS[f"zoo/{name}/README.md"])
     stated, kept = (
@@ -147,7 +147,7 @@ def test_the_command_on_a_card_composes_what_the_model_was_trained_with(name: st
     assert {part: stated[part] for part in TRAINING} == {part: kept[part] for part in TRAINING}
 
 
-@pytest.mark.parametrize("name", ["avatars", "emoji", "fashion_mnist", "furniture"])
+@pytest.mark.parametrize("name", ["avatars", "emoji", "fashion_mnist", "furniture", "icons"])
 def test_figures_of_a_shipped_model_are_of_its_weights(name: str) -> None:
     train, counted = json.loads((ROOT / f"docs/results/{name}.json").read_text())["train"], {"encoder": 0, "denoiser": 0}
     with safe_open(str(ROOT / f"zoo/{name}/model.safetensors"), "np") as weights:
