@@ -25,6 +25,8 @@ GENERAL = layout.ZOO / "icons"
 """What others begin with, if it is there: its encoder has seen a million photographs, and the whole model many icons."""
 SHARE = 0.3
 """Of the length of training, where it begins with that: its steps take longer, and have less to teach."""
+ENCODER_RATE = 0.03
+"""Of the rate of learning, for its encoder: at the whole rate a few thousand images teach it to forget (docs/results.md)."""
 LENGTHS = ((200, 20_000), (500, 50_000), (2_000, 100_000))
 """Below so many pictures, so many images: some hundred times each. Steps, so that a folder may grow without a new choice."""
 LONGEST = 200_000
@@ -102,7 +104,8 @@ def chosen_for(count: int, side: int, general: Config | None = None) -> dict[str
     }
     if general is not None:
         # A supervised network would be drawn anew, and would take longer than all the rest of the evaluation.
-        chosen |= {"train.init": str(GENERAL), "evaluate.supervised": False, "dataset.image_size": general.dataset.image_size}
+        chosen |= {"train.init": str(GENERAL), "train.encoder_lr_factor": ENCODER_RATE, "evaluate.supervised": False}
+        chosen["dataset.image_size"] = general.dataset.image_size
         chosen["train.images"] = images = int(SHARE * images)
     if images < LONGEST:
         chosen |= {f"train.{name}": images // part for name, part in _PARTS.items()}
