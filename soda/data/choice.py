@@ -27,6 +27,8 @@ SHARE = 0.3
 """Of the length of training, where it begins with that: its steps take longer, and have less to teach."""
 ENCODER_RATE = 0.03
 """Of the rate of learning, for its encoder: at the whole rate a few thousand images teach it to forget (docs/results.md)."""
+PREDICTION = "x_0"
+"""Its U-Net folds 4 x 4 pixels of three colours into 32 channels: noise does not pass, an image does."""
 LENGTHS = ((200, 20_000), (500, 50_000), (2_000, 100_000))
 """Below so many pictures, so many images: some hundred times each. Steps, so that a folder may grow without a new choice."""
 LONGEST = 200_000
@@ -71,6 +73,8 @@ def choose(values: dict[str, Any], overrides: Sequence[str]) -> str:
         return ""
     if "train.init" in chosen and general is not None:
         values["model"] = to_dict(general)["model"]
+        if not any(key.split(".")[0] == "diffusion" for key in named):
+            values["diffusion"]["prediction"] = PREDICTION
     for key, value in chosen.items():
         group, name = key.split(".")
         values[group][name] = value

@@ -76,10 +76,13 @@ def test_a_folder_begins_with_the_general_model_and_learns_shorter(folder: Path,
     values, said = composed("dataset=folder", f"dataset.path={folder}")
     assert values["model"] == general["model"] and values["dataset"]["image_size"] == 64
     assert values["train"]["init"] == "zoo/icons" and values["train"]["images"] == 6_000
-    assert "train.init=zoo/icons" in said
-    values, said = composed("dataset=folder", f"dataset.path={folder}", "train.images=3000", "dataset.image_size=32")
+    assert "train.init=zoo/icons" in said and values["diffusion"]["prediction"] == "x_0"
+    values, said = composed(
+        "dataset=folder", f"dataset.path={folder}", "train.images=3000", "dataset.image_size=32", "diffusion=quick"
+    )
     assert values["model"] == general["model"] and values["dataset"]["image_size"] == 32
     assert values["train"]["init"] == "zoo/icons" and values["train"]["images"] == 3000
+    assert values["diffusion"]["prediction"] == "v"
 
 
 @pytest.mark.parametrize(
