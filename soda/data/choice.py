@@ -23,8 +23,8 @@ from soda.data.sources.folder import list_pictures
 
 GENERAL = layout.ZOO / "icons"
 """What others begin with, if it is there: its encoder has seen a million photographs, and the whole model many icons."""
-SHARE = 0.3
-"""Of the length of training, where it begins with that: its steps take longer, and have less to teach."""
+LONGEST_GENERAL = 60_000
+"""Images at most, where it begins with that: its steps take three times as long, and have less to teach."""
 ENCODER_RATE = 0.03
 """Of the rate of learning, for its encoder: at the whole rate a few thousand images teach it to forget (docs/results.md)."""
 PREDICTION = "x_0"
@@ -110,7 +110,7 @@ def chosen_for(count: int, side: int, general: Config | None = None) -> dict[str
         # A supervised network would be drawn anew, and would take longer than all the rest of the evaluation.
         chosen |= {"train.init": str(GENERAL), "train.encoder_lr_factor": ENCODER_RATE, "evaluate.supervised": False}
         chosen["dataset.image_size"] = general.dataset.image_size
-        chosen["train.images"] = images = int(SHARE * images)
+        chosen["train.images"] = images = min(images, LONGEST_GENERAL)
     if images < LONGEST:
         chosen |= {f"train.{name}": images // part for name, part in _PARTS.items()}
     return chosen
