@@ -174,11 +174,15 @@ def judge_of(name: str, folder: Path | None, where: Path) -> Judge:
     """The data of a data set that needs no download by hand, or of a folder of pictures by category; prepared in `where`."""
     chosen = ["dataset=folder", f"dataset.path={folder.resolve()}"] if folder else [f"dataset={name}"]
     config = from_dict(compose([*chosen, *ONE_THREAD]))
-    prepared = where / name / "prepared"
+    return Judge(_prepared(config, where / name / "raw", where / name / "prepared"), config, folder)
+
+
+def _prepared(config: Config, raw: Path, prepared: Path) -> PreparedData:
+    """The data of these settings, fetched and prepared where they were not yet."""
     if not (prepared / "summary.json").exists():
-        fetch(config.dataset, where / name / "raw")
-        prepare(config.dataset, where / name / "raw", prepared)
-    return Judge(PreparedData(prepared), config, folder)
+        fetch(config.dataset, raw)
+        prepare(config.dataset, raw, prepared)
+    return PreparedData(prepared)
 
 
 def at_general_size(judge: Judge, where: Path) -> Judge:
@@ -195,11 +199,8 @@ def at_general_size(judge: Judge, where: Path) -> Judge:
     overrides = ["dataset=folder", f"dataset.path={tree.resolve()}"]
     values = compose([*overrides, *ONE_THREAD])
     choice.choose(values, overrides)
-    config, prepared = from_dict(values), where / "general"
-    if not (prepared / "summary.json").exists():
-        fetch(config.dataset, where / "general_raw")
-        prepare(config.dataset, where / "general_raw", prepared)
-    return Judge(PreparedData(prepared), config, judge.pictures)
+    config = from_dict(values)
+    return Judge(_prepared(config, where / "general_raw", where / "general"), config, judge.pictures)
 
 
 def written(rows: list[Row], out: Path) -> list[Row]:

@@ -64,17 +64,15 @@ def choose(values: dict[str, Any], overrides: Sequence[str]) -> str:
         return ""
     side = median_side(root, names)
     general = _general(values, named)
-    chosen = {key: value for key, value in chosen_for(len(names), side, general).items() if key not in named}
-    if "train" in named:
-        chosen = {key: value for key, value in chosen.items() if not key.startswith("train.")}
+    left = named.keys() - {"dataset"}  # dataset=folder is why anything is chosen
     if "train.images" in named:
-        chosen = {key: value for key, value in chosen.items() if key in _SAID}
+        left |= {f"train.{name}" for name in _PARTS}
+    chosen = chosen_for(len(names), side, general)
+    chosen = {key: value for key, value in chosen.items() if key not in left and key.split(".")[0] not in left}
     if not chosen:
         return ""
-    if "train.init" in chosen and general is not None:
+    if general is not None:
         values["model"] = to_dict(general)["model"]
-        if not any(key.split(".")[0] == "diffusion" for key in named):
-            values["diffusion"]["prediction"] = PREDICTION
     for key, value in chosen.items():
         group, name = key.split(".")
         values[group][name] = value
@@ -109,7 +107,7 @@ def chosen_for(count: int, side: int, general: Config | None = None) -> dict[str
     if general is not None:
         # A supervised network would be drawn anew, and would take longer than all the rest of the evaluation.
         chosen |= {"train.init": str(GENERAL), "train.encoder_lr_factor": ENCODER_RATE, "evaluate.supervised": False}
-        chosen["dataset.image_size"] = general.dataset.image_size
+        chosen |= {"diffusion.prediction": PREDICTION, "dataset.image_size": general.dataset.image_size}
         chosen["train.images"] = images = min(images, LONGEST_GENERAL)
     if images < LONGEST:
         chosen |= {f"train.{name}": images // part for name, part in _PARTS.items()}

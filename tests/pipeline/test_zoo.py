@@ -39,11 +39,11 @@ def test_its_onnx_files_compute_what_its_weights_do(folder: Path) -> None:
 @pytest.mark.parametrize("folder", MODELS, ids=lambda path: path.name)
 def test_its_files_are_small_and_of_operators_that_every_runtime_has(folder: Path) -> None:
     model = load_model(folder)[1].model
-    large = model.cameras.rays or model.encoder == "efficientnet_lite0"
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= (15_000_000 if large else 10_000_000)
+    lite = model.encoder == "efficientnet_lite0"  # many small layers, whose scales 8 bits keep
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= (15_000_000 if model.cameras.rays or lite else 10_000_000)
     small = folder / "encoder.int8.onnx"
     if small.exists():
-        assert small.stat().st_size <= 0.35 * (folder / "encoder.onnx").stat().st_size
+        assert small.stat().st_size <= (0.35 if lite else 0.3) * (folder / "encoder.onnx").stat().st_size
     for path in folder.glob("*.onnx"):
         graph = onnx.load(path)
         assert [(entry.domain, entry.version) for entry in graph.opset_import if entry.domain not in ("", "ai.onnx")] == []
