@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from soda.model.depthwise import pays, small_depthwise
+
 STEM = 32
 STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3))
 """EfficientNet-Lite0's first five stages of seven (Tan & Le 2019, arXiv 1905.11946, in the form without squeeze-and-excitation,
@@ -27,6 +29,8 @@ class SameConv2d(nn.Conv2d):
         """(B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride))."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         if stride == 1:
+            if self.groups > 1 and pays(x, self.weight):
+                return small_depthwise(x, self.weight)
             return F.conv2d(x, self.weight, None, 1, kernel // 2, 1, self.groups)
         height, width = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:])
         x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))

@@ -35,11 +35,16 @@ def test_an_experiment_chooses_what_its_data_are_best_trained_with() -> None:
     assert furniture.evaluate.vae_share == 0 and furniture.gate.held_apart == "model"
 
 
-def test_a_rooms_z_is_a_map_and_no_other_recipes() -> None:
-    rooms = composed("experiment=shapes3d_like")
+def test_whose_z_is_a_map() -> None:
+    rooms, icons = composed("experiment=shapes3d_like"), composed("experiment=icons")
     assert (rooms.model.encoder_head, rooms.model.latent_dim, rooms.train.optimizer) == ("map", 1024, "muon")
-    others = [file.stem for file in (CONF / "experiment").glob("*.yaml") if file.stem not in ("shapes3d_like", "folder")]
-    assert {composed(*experiment_overrides(name)).model.encoder_head for name in others} == {"linear"}
+    assert (icons.model.encoder_head, icons.model.encoder, icons.train.init) == (
+        "map",
+        "efficientnet_lite0",
+        "efficientnet_lite0",
+    )
+    others = {file.stem for file in (CONF / "experiment").glob("*.yaml")} - {"shapes3d_like", "icons", "folder"}
+    assert {composed(*experiment_overrides(name)).model.encoder_head for name in sorted(others)} == {"linear"}
 
 
 def test_what_is_named_beside_an_experiment_wins() -> None:

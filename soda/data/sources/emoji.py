@@ -11,7 +11,7 @@ from typing import Any
 
 from soda.config import DatasetConfig
 from soda.data.sources import iconify
-from soda.data.sources.base import Opened
+from soda.data.sources.base import Opened, SourceError
 from soda.data.sources.drawings import COLUMNS, Drawing, open_drawings, write_drawings
 from soda.data.sources.iconify import SCOPE, IconSet
 from soda.data.sources.places import made_with
@@ -40,6 +40,8 @@ def fetch(config: DatasetConfig, raw: Path, earlier: Path) -> dict[str, Any]:
     """
     names, place = iconify.fetch_packages("the emoji", Path(config.path), raw, earlier)
     styles = [iconify.read_package(raw / name) for name in names]
+    if not styles[0].categories:
+        raise SourceError(f"{raw / names[0]}: no categories of its emoji (metadata.json of the package)")
     common = sorted(set.intersection(*(set(style.codes) for style in styles)))
     total = write_drawings(raw, _drawings(styles, common), FACTORS, made_with(config))
     return {"emoji": total, "code_points": len(common), "styles": [style.prefix for style in styles], "from": place}

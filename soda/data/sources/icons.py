@@ -20,7 +20,7 @@ __all__ = ["COLUMNS", "LICENCE", "fetch", "opened", "origin"]
 
 LICENCE = "by package, as each states it: Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, CC0-1.0, MIT"
 """Of conf/dataset/icons.sha512; the licence of each picture is in the manifest."""
-FACTORS = ("package", "category")
+FACTORS = ("package",)
 
 
 def origin(config: DatasetConfig) -> str:
@@ -45,5 +45,4 @@ def opened(config: DatasetConfig, raw: Path) -> Opened:
 def _drawings(package: IconSet) -> Iterator[Drawing]:
     for name in package.names():
         where = f"{package.prefix}/{name}"
-        factors = {"package": package.prefix, "category": package.categories.get(name, "")}
-        yield Drawing(where, f"{SCOPE}/{where}", package.svg(name), package.licence, factors)
+        yield Drawing(where, f"{SCOPE}/{where}", package.svg(name), package.licence, {"package": package.prefix})
