@@ -132,19 +132,20 @@ def _encoder_of(folder: Path) -> object:
 
 def make(candidate: Candidate, judged: Judged, releases: Path, private: Path) -> Path:
     """Write the folder of a release, whole or not at all, signed with that key. Returns it."""
+    name = f"encoder@{judged.version}"
     if judged.folder is not None:
         verify_files(judged.folder)
-        sign(judged.folder, private)
+        sign(judged.folder, private, name)
         return judged.folder
     folder = releases / judged.version
     with whole_folder(folder) as new:
-        for name, path in candidate.files.items():
-            shutil.copyfile(path, new / name)
+        for file, path in candidate.files.items():
+            shutil.copyfile(path, new / file)
         (new / CARD).write_text(candidate.card(judged.version), encoding="utf-8")
         write_json(new / METRICS, dict(candidate.metrics))
-        write_json(new / SBOM, bill({name: new / name for name in candidate.files}, version=judged.version))
+        write_json(new / SBOM, bill({file: new / file for file in candidate.files}, version=judged.version))
         listed = {each.name: {"sha256": file_sha256(each), "bytes": each.stat().st_size} for each in sorted(new.iterdir())}
         gates = [str(gate) for gate in judged.gates]
         write_json(new / FACTS, {"version": judged.version, **candidate.about, "gates": gates, "files": listed})
-        sign(new, private)
+        sign(new, private, name)
     return folder

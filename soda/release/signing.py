@@ -1,24 +1,37 @@
-"""Signatures of releases: Ed25519 with a key file of one's own, no network, no certificate.
+"""Signatures of releases, as OpenSSF Model Signing writes them: ECDSA with a key file of one's own, no network, no certificate.
 
-`release.json` has the SHA-256 of every file of the release; the signature is over that file's bytes. Who verifies needs the
-public key from elsewhere than the folder of releases: whoever can change the one could change the other.
+The signature is over the SHA-256 of every file of the folder. Who verifies needs the public key from elsewhere than the folder of
+releases: whoever can change the one could change the other.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soda.common.files import file_sha256, whole_file, write_json
 from soda.release import ReleaseError
 from soda.release.store import FACTS, facts_of
-from soda.runtime.signed import SIGNATURE, SignatureError, crypto, signed_facts
+from soda.runtime.signed import (
+    BUNDLE,
+    PAYLOAD,
+    PREDICATE,
+    SIGNATURE,
+    SignatureError,
+    crypto,
+    hash_for,
+    root_digest,
+    signed_hashes,
+    signed_message,
+)
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def make_key(private: Path) -> Path:
@@ -27,19 +40,18 @@ def make_key(private: Path) -> Path:
     A key that is there stays; its public part is written again when it is missing.
     """
     serialization = crypto()
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric import ec
 
     public = private.with_name(f"{private.name}.pub")
     if not private.exists():
-        made = Ed25519PrivateKey.generate()
+        made = ec.generate_private_key(ec.SECP256R1())
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         with whole_file(private) as temporary:
             temporary.touch(mode=0o600)
             temporary.write_bytes(made.private_bytes(pem, pkcs8, serialization.NoEncryption()))
     if not public.exists():
-        form = serialization.PublicFormat.SubjectPublicKeyInfo
         with whole_file(public) as temporary:
-            temporary.write_bytes(_read_private(private).public_key().public_bytes(serialization.Encoding.PEM, form))
+            temporary.write_bytes(_public_pem(_read_private(private)))
     return public
 
 
@@ -54,43 +66,79 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
         raise ReleaseError(f"{path}: not a {kind} key ({error})") from None
 
 
-def _read_private(path: Path) -> Ed25519PrivateKey:
+def _read_private(path: Path) -> ec.EllipticCurvePrivateKey:
     serialization = crypto()
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric import ec
 
     with _reading(path, "private"):
         if path.stat().st_mode & 0o077:
             raise ReleaseError(f"{path}: others can read this key; chmod 600 {path}")
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ReleaseError(f"{path}: it must be an Ed25519 key")
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("it must be one of an elliptic curve, as P-256")
+        hash_for(key)
     return key
 
 
-def sign(folder: Path, private: Path) -> None:
-    """Sign the release in that folder, whose release.json has the hashes of its files."""
-    signature = _read_private(private).sign((folder / FACTS).read_bytes())
-    write_json(folder / SIGNATURE, {"algorithm": "ed25519", "of": FACTS, "signature": base64.b64encode(signature).decode()})
+def _public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    serialization = crypto()
+    made: bytes = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return made
+
+
+def sign(folder: Path, private: Path, name: str) -> None:
+    """Sign every file of the folder of a release. name: what the model is called in the statement."""
+    key = _read_private(private)
+    payload = json.dumps(_statement(name, {each: file_sha256(folder / each) for each in _files(folder)}), indent=2).encode()
+    envelope = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": PAYLOAD,
+        "signatures": [{"sig": base64.b64encode(key.sign(signed_message(payload), hash_for(key))).decode(), "keyid": ""}],
+    }
+    material = {"publicKey": {"hint": hashlib.sha256(_public_pem(key)).hexdigest()}, "tlogEntries": []}
+    write_json(folder / SIGNATURE, {"mediaType": BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope})
+
+
+def _statement(name: str, hashes: Mapping[str, str]) -> dict[str, Any]:
+    how = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": [SIGNATURE]}
+    resources = [{"name": file, "algorithm": "sha256", "digest": digest} for file, digest in hashes.items()]
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": name, "digest": {"sha256": root_digest(hashes.values())}}],
+        "predicateType": PREDICATE,
+        "predicate": {"serialization": how, "resources": resources},
+    }
+
+
+def _files(folder: Path) -> list[str]:
+    """All files of a release but its signature, sorted."""
+    present = {each.relative_to(folder).as_posix() for each in folder.rglob("*") if not each.is_dir()}
+    return sorted(present - {SIGNATURE})
+
+
+def _hold(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Raises ReleaseError naming the first file of the folder that is missing, changed or added."""
+    present = _files(folder)
+    for name in sorted({*present, *hashes}):
+        if name not in hashes:
+            raise ReleaseError(f"{folder / name}: this file was added after the release was made")
+        if name not in present or file_sha256(folder / name) != hashes[name]:
+            raise ReleaseError(f"{folder / name}: {'changed' if name in present else 'gone'} since the release was made")
 
 
 def verify_files(folder: Path) -> None:
-    """Hold the files of a release to its release.json. Raises ReleaseError naming what is missing, changed or added."""
+    """Hold the files of a release to its release.json, signed or not. Raises ReleaseError naming what is missing, changed or
+    added."""
     listed = facts_of(folder).get("files")
     if not isinstance(listed, dict):
         raise ReleaseError(f"{folder / FACTS}: it lists no files")
-    present = {each.relative_to(folder).as_posix() for each in folder.rglob("*") if not each.is_dir()}
-    present -= {FACTS, SIGNATURE}
-    for name in sorted(present | set(listed)):
-        if name not in listed:
-            raise ReleaseError(f"{folder / name}: this file was added after the release was made")
-        if name not in present or file_sha256(folder / name) != listed[name]["sha256"]:
-            raise ReleaseError(f"{folder / name}: {'changed' if name in present else 'gone'} since the release was made")
+    _hold(folder, {name: each["sha256"] for name, each in listed.items()} | {FACTS: file_sha256(folder / FACTS)})
 
 
 def verify(folder: Path, public: Path) -> None:
     """Hold a release to the public key: its signature, and the hash of each file. Raises ReleaseError when anything differs."""
     try:
-        signed_facts(folder, public)
+        hashes = signed_hashes(folder, public)
     except SignatureError as error:
         raise ReleaseError(str(error)) from None
-    verify_files(folder)
+    _hold(folder, hashes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dvc.repo import Repo
 
 from soda.cli import main
@@ -189,7 +193,7 @@ def test_a_signature_holds_every_file_and_another_key_does_not_do(places: tuple[
     assert key.stat().st_mode & 0o777 == 0o600
     verify(folder, public)
     other = make_key(tmp_path / "other.key")
-    with pytest.raises(ReleaseError, match="is not of the key"):
+    with pytest.raises(ReleaseError, match="not of the key"):
         verify(folder, other)
     before = {name: (folder / name).read_bytes() for name in ("encoder.onnx", "README.md", "release.json")}
     for name, content in before.items():
@@ -201,12 +205,45 @@ def test_a_signature_holds_every_file_and_another_key_does_not_do(places: tuple[
     with pytest.raises(ReleaseError, match="added"):
         verify(folder, public)
     (folder / "more.onnx").unlink()
-    (folder / "signature.json").unlink()
+    (folder / "model.sig").unlink()
     with pytest.raises(ReleaseError, match="not signed"):
         verify(folder, public)
     key.chmod(0o644)
     with pytest.raises(ReleaseError, match="chmod 600"):
-        sign(folder, key)
+        sign(folder, key, "encoder@v1.0.0")
+
+
+def test_what_openssfs_own_tool_signed_is_verified(tmp_path: Path) -> None:
+    """tests/support/openssf was signed by `model_signing sign key` of model-signing 1.1.1."""
+    folder = shutil.copytree(PROJECT / "tests/support/openssf", tmp_path / "model")
+    public = PROJECT / "tests/support/openssf.pub"
+    verify(folder, public)
+    bundle = json.loads((folder / "model.sig").read_text())
+    forged = base64.b64decode(bundle["dsseEnvelope"]["payload"]).replace(b'"README.md"', b'"README.mk"')
+    bundle["dsseEnvelope"]["payload"] = base64.b64encode(forged).decode()
+    (folder / "README.md").rename(folder / "README.mk")
+    (folder / "model.sig").write_text(json.dumps(bundle))
+    with pytest.raises(ReleaseError, match="was changed"):
+        verify(folder, public)
+
+
+@pytest.mark.skipif(shutil.which("model_signing") is None, reason="model-signing is not installed")
+def test_openssfs_own_tool_verifies_what_we_signed(places: tuple[Path, Path, Path]) -> None:
+    releases, key, _ = places
+    folder = current_folder(releases)
+    line = ["model_signing", "verify", "key", folder, "--signature", folder / "model.sig", "--public_key", f"{key}.pub"]
+    assert subprocess.run(line, capture_output=True, check=False).returncode == 0
+    (folder / "encoder.onnx").write_bytes(b"another")
+    assert subprocess.run(line, capture_output=True, check=False).returncode != 0
+
+
+def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
+    private = tmp_path / "signing.key"
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private.write_bytes(Ed25519PrivateKey.generate().private_bytes(pem, form, serialization.NoEncryption()))
+    private.chmod(0o600)
+    with pytest.raises(ReleaseError, match=r"signing\.key: not a private key \(it must be one of an elliptic curve"):
+        make_key(private)
 
 
 def test_the_bill_of_materials_has_every_package_once_and_the_files() -> None:
