@@ -24,6 +24,7 @@ from flows.shared import PICTURES, embed_over
 from flows.stopping import leave, stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
+from soda.runtime import Encoder
 
 _LEFT = Left(
     "What it had embedded stays; the same run goes on from there", "its --batch-size and --workers, by hand", trains=False
@@ -39,6 +40,7 @@ def embed(
     workers: int = 2,
     address: str = "",
     pictures: int = PICTURES,
+    verify: str = "",
 ) -> State[Any]:
     """Embed every picture of a folder, or of the tars in it; a run that was broken off goes on where it was.
 
@@ -50,6 +52,7 @@ def embed(
         workers: of a cluster that is started for this run, on this machine.
         address: of a cluster that is there, instead (tcp://host:8786, ray://host:10001); its workers must see this disk.
         pictures: of one task, about.
+        verify: the public key that the encoder's release must be signed with; empty: it is taken as it is.
     """
     calm_logs()
     log, project = get_run_logger(), project_of(Path.cwd())
@@ -57,6 +60,8 @@ def embed(
     table = project / output if output else source.with_name(f"{source.name}.parquet")
     try:
         model = project / encoder if encoder else released_encoder(project)
+        if verify:
+            Encoder(model, verify=project / verify, threads=1)
         if engine == THREADS:
             run_soda(["embed", str(source), "-o", str(table), "--encoder", str(model)], project, log.info, _LEFT)
             return Completed(message=f"{table}: made with {model}")
@@ -81,6 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes of a cluster on this machine (2)")
     parser.add_argument("--address", default="", help="of a cluster that is there, instead")
     parser.add_argument("--pictures", type=int, default=PICTURES, help=f"of one task, about ({PICTURES})")
+    parser.add_argument(
+        "--verify", default="", metavar="PUB", help="the public key that the encoder's release must be signed with"
+    )
     given = parser.parse_args(arguments)
     return by_hand(lambda: embed(**vars(given), return_state=True))
 

@@ -21,14 +21,16 @@ from PIL import Image
 from prefect import flow
 
 from flows.embed import embed
-from flows.engines import runner_of
+from flows.engines import Engine, runner_of
 from flows.shared import embed_share
 from soda.common.errors import InputError, NotInstalledError
+from soda.release.signing import make_key
 from soda.runtime import Encoder
 from soda.vectors import VectorsError, pieces
 from soda.vectors.job import embed_folder
 from soda.vectors.shares import Share, make, missing, opened_job
 from soda.vectors.store import read_vectors
+from tests.support.releases import release
 from tests.support.running import ENCODER
 
 COUNT, PART = 300, 16
@@ -200,6 +202,18 @@ def test_a_tar_that_is_cut_off_or_packed_is_named(pictures: list[bytes], tmp_pat
     cut.write_bytes(b"\x1f\x8b" + cut.read_bytes()[2:400])
     with pytest.raises(VectorsError, match=r"01\.tar: no tar that can be read"):
         embed_folder(Encoder(ENCODER, threads=1), tmp_path / "tars", tmp_path / "v.npz")
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("engine", ["threads", "dask"])
+def test_an_encoder_that_is_not_signed_by_the_key_embeds_nothing(photos: Path, tmp_path: Path, engine: Engine) -> None:
+    encoder = release(tmp_path, "v1.0.0", ENCODER) / "encoder.onnx"
+    table, key, other = tmp_path / "v.npz", tmp_path / "signing.key.pub", make_key(tmp_path / "other.key")
+    state = embed(str(photos), str(table), str(encoder), engine=engine, verify=str(other), return_state=True)
+    assert state.is_failed() and "not of the key" in str(state.message) and not table.exists()
+    if engine == "threads":
+        state = embed(str(photos), str(table), str(encoder), verify=str(key), return_state=True)
+        assert state.is_completed() and len(read_vectors(table).files) == COUNT
 
 
 def test_what_cannot_carry_the_tasks_out_is_named() -> None:
