@@ -27,8 +27,6 @@ LONGEST_GENERAL = 60_000
 """Images at most, where it begins with that: its steps take three times as long, and have less to teach."""
 ENCODER_RATE = 0.03
 """Of the rate of learning, for its encoder: at the whole rate a few thousand images teach it to forget (docs/results.md)."""
-PREDICTION = "x_0"
-"""Its U-Net folds 4 x 4 pixels of three colours into 32 channels: noise does not pass, an image does."""
 LENGTHS = ((200, 20_000), (500, 50_000), (2_000, 100_000))
 """Below so many pictures, so many images: some hundred times each. Steps, so that a folder may grow without a new choice."""
 LONGEST = 200_000
@@ -107,7 +105,7 @@ def chosen_for(count: int, side: int, general: Config | None = None) -> dict[str
     if general is not None:
         # A supervised network would be drawn anew, and would take longer than all the rest of the evaluation.
         chosen |= {"train.init": str(GENERAL), "train.encoder_lr_factor": ENCODER_RATE, "evaluate.supervised": False}
-        chosen |= {"diffusion.prediction": PREDICTION, "dataset.image_size": general.dataset.image_size}
+        chosen |= {"diffusion.prediction": general.diffusion.prediction, "dataset.image_size": general.dataset.image_size}
         chosen["train.images"] = images = min(images, LONGEST_GENERAL)
     if images < LONGEST:
         chosen |= {f"train.{name}": images // part for name, part in _PARTS.items()}

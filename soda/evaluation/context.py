@@ -106,6 +106,11 @@ class EvaluationContext:
         return self._embedded[0]
 
     @property
+    def z_is_features(self) -> bool:
+        """Whether no layer lies between the two, so that to measure both is to measure one twice."""
+        return self.trained.model.encoder_head == "map"
+
+    @property
     def features(self) -> dict[str, Features]:
         """The features before z of every split."""
         return self._embedded[1]

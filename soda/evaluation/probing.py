@@ -76,14 +76,15 @@ def probe_all(
 
 
 def untrained_probes(context: EvaluationContext) -> dict[str, list[Probed]]:
-    """z and features of the untrained encoder ("random_", "random_features_"), each probed for several draws of its weights.
+    """z and, where they are not z, features of the untrained encoder ("random_", "random_features_"), each probed for several
+    draws of its weights.
 
     Settings are chosen for the first draw, and the others take them over.
     """
-    names = ("random_", "random_features_")
+    names = ("random_",) if context.z_is_features else ("random_", "random_features_")
 
     def drawn(draw: int) -> list[tuple[str, dict[str, Features]]]:
-        return list(zip(names, context.embed_features(context.untrained_draw(draw)), strict=True))
+        return list(zip(names, context.embed_features(context.untrained_draw(draw)), strict=False))  # the features stay over
 
     first = probe_all(context, ((name, sets, None) for name, sets in drawn(0)))
     more = probe_all(

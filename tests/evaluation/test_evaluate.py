@@ -98,6 +98,17 @@ def test_the_model_that_training_began_with_is_probed_beside(tmp_path: Path) -> 
     assert "begun_linear_top1" not in found and any("zoo/gone" in note for note in found["notes"])
 
 
+def test_features_that_are_z_are_not_probed_twice(tmp_path: Path) -> None:
+    config = make_config(
+        "dataset.channels=3", *FAST, "evaluate.supervised=false", "model.encoder_head=map", "model.latent_dim=128"
+    )
+    prepared = make_prepared(tmp_path / "data", pixels=bars_and_dots(), labels=("bar", "dot"))
+    found = run(tmp_path, config, prepared)[0]["probe"]
+    assert {"linear_top1", "random_linear_top1", "random_linear_top1_std"} < set(found)
+    assert not [key for key in found if "features" in key] and set(found["paired"]) == {"pixels", "random"}
+    assert any("z is the encoder's features." in note for note in found["notes"])
+
+
 def test_without_labels_everything_else_is_there(tmp_path: Path) -> None:
     prepared = make_prepared(tmp_path / "data", pixels=bars_and_dots(channels=1), labels=None)
     found, figures = run(tmp_path, make_config(*FAST), prepared)

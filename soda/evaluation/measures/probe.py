@@ -68,7 +68,8 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     config, samples = context.config, context.samples
     test, train = samples["test"].labels, samples["train"].labels
     of_pixels = {n: pixels(sample, config.batch_size) for n, sample in samples.items()}
-    sets = {"": context.latents, "features_": context.features, "pixels_": of_pixels}
+    features = {} if context.z_is_features else {"features_": context.features}
+    sets = {"": context.latents, **features, "pixels_": of_pixels}
     notes = _notes(context)
     try:
         if (begun := context.embed_begun()) is not None:
@@ -143,7 +144,8 @@ def _notes(context: EvaluationContext) -> list[str]:
         f"Untrained encoder: the mean of {config.untrained_draws} draws of its weights, the first of which are this run's own "
         "(the others take the settings over that the first chose), and the paired test is against that one; BatchNorm with "
         + (f"statistics of {CALIBRATION_IMAGES} training pictures" if context.untrained[1] else "its initial statistics")
-        + ", the better of the two on validation. Features before z: what the encoder's last layer makes z of.",
+        + ", the better of the two on validation. "
+        + ("z is the encoder's features." if context.z_is_features else "Features before z: what its last layer makes z of."),
     ]
     if len(train) < len(train.split):
         notes.append(f"Probes are fitted on {len(train):,} of the {len(train.split):,} training pictures, drawn at random.")
