@@ -66,7 +66,9 @@ def test_what_is_named_is_not_chosen(folder: Path) -> None:
 @pytest.fixture
 def general(project: Path) -> dict[str, Any]:
     """The settings of a general model, whose config.yaml is there."""
-    values = compose(["dataset=folder", "dataset.path=x", "dataset.image_size=64", "model=lite", "diffusion.prediction=x_0"], CONF)
+    values = compose(
+        ["dataset=folder", "dataset.path=x", "dataset.image_size=64", "model=lite", "diffusion.prediction=x_0"], CONF
+    )
     (project / "zoo/icons").mkdir(parents=True)
     (project / "zoo/icons/config.yaml").write_text(yaml.safe_dump(values))
     return values
