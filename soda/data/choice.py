@@ -23,7 +23,7 @@ from soda.data.sources.folder import list_pictures
 
 GENERAL = layout.ZOO / "icons"
 """What others begin with, if it is there: its encoder has seen a million photographs, and the whole model many icons."""
-LONGEST_GENERAL = 60_000
+LONGEST_GENERAL = 40_000
 """Images at most, where it begins with that: its steps take three times as long, and have less to teach."""
 ENCODER_RATE = 0.03
 """Of the rate of learning, for its encoder: at the whole rate a few thousand images teach it to forget (docs/results.md)."""

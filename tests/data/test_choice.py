@@ -78,7 +78,7 @@ def test_a_folder_begins_with_the_general_model(folder: Path, general: dict[str,
     values, said = composed("dataset=folder", f"dataset.path={folder}")
     assert values["model"] == general["model"] and values["dataset"]["image_size"] == 64
     assert values["train"]["init"] == "zoo/icons" and values["train"]["images"] == 20_000
-    assert chosen_for(8121, 210, from_dict(general))["train.images"] == 60_000
+    assert chosen_for(8121, 210, from_dict(general))["train.images"] == 40_000
     assert "train.init=zoo/icons" in said and values["diffusion"]["prediction"] == "x_0"
     values, said = composed(
         "dataset=folder", f"dataset.path={folder}", "train.images=3000", "dataset.image_size=32", "diffusion=quick"
