@@ -24,7 +24,6 @@ from flows.shared import PICTURES, embed_over
 from flows.stopping import leave, stopped
 from flows.workspace import project_of
 from soda.common.errors import SodaError
-from soda.release.signing import verify as verify_release
 
 _LEFT = Left(
     "What it had embedded stays; the same run goes on from there", "its --batch-size and --workers, by hand", trains=False
@@ -61,7 +60,7 @@ def embed(
     try:
         model = project / encoder if encoder else released_encoder(project)
         if verify:
-            verify_release(model.parent, project / verify)
+            run_soda(["verify", str(model.parent), "--key", str(project / verify)], project, log.info)
         if engine == THREADS:
             run_soda(["embed", str(source), "-o", str(table), "--encoder", str(model)], project, log.info, _LEFT)
             return Completed(message=f"{table}: made with {model}")
