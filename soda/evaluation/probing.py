@@ -75,23 +75,28 @@ def probe_all(
     return found
 
 
+def z_and_features(
+    context: EvaluationContext, prefix: str, z: dict[str, Features], features: dict[str, Features]
+) -> dict[str, dict[str, Features]]:
+    """Both under their names, `prefix` and `prefix`features_; z alone where the features are z, so that none is probed twice."""
+    return {prefix: z} if context.z_is_features else {prefix: z, f"{prefix}features_": features}
+
+
 def untrained_probes(context: EvaluationContext) -> dict[str, list[Probed]]:
-    """z and, where they are not z, features of the untrained encoder ("random_", "random_features_"), each probed for several
-    draws of its weights.
+    """z and features of the untrained encoder ("random_", "random_features_"), each probed for several draws of its weights.
 
     Settings are chosen for the first draw, and the others take them over.
     """
-    names = ("random_",) if context.z_is_features else ("random_", "random_features_")
 
-    def drawn(draw: int) -> list[tuple[str, dict[str, Features]]]:
-        return list(zip(names, context.embed_features(context.untrained_draw(draw)), strict=False))  # the features stay over
+    def drawn(draw: int) -> dict[str, dict[str, Features]]:
+        return z_and_features(context, "random_", *context.embed_features(context.untrained_draw(draw)))
 
-    first = probe_all(context, ((name, sets, None) for name, sets in drawn(0)))
+    first = probe_all(context, ((name, sets, None) for name, sets in drawn(0).items()))
     more = probe_all(
         context,
-        ((name, sets, first[name][0]) for draw in range(1, context.config.untrained_draws) for name, sets in drawn(draw)),
+        ((name, sets, first[name][0]) for draw in range(1, context.config.untrained_draws) for name, sets in drawn(draw).items()),
     )
-    return {name: [*first[name], *more[name]] for name in names}
+    return {name: [*first[name], *more[name]] for name in first}
 
 
 def mean_figures(probed: list[Probed]) -> dict[str, float | None]:

@@ -22,7 +22,7 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         and weight.device.type == "cpu"
         and weight.dtype == x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and weight.shape[1] == 1
+        and weight.shape[:2] == (x.shape[1], 1)
         and weight.shape[2] == 5
         and x.shape[2] * x.shape[3] <= SMALL
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,9 +116,8 @@ def _files(folder: Path) -> list[str]:
     return sorted(present - {SIGNATURE})
 
 
-def _hold(folder: Path, hashes: Mapping[str, str]) -> None:
-    """Raises ReleaseError naming the first file of the folder that is missing, changed or added."""
-    present = _files(folder)
+def _hold(folder: Path, present: Sequence[str], hashes: Mapping[str, str]) -> None:
+    """Hold those files of the folder to their hashes. Raises ReleaseError naming the first that is missing, changed or added."""
     for name in sorted({*present, *hashes}):
         if name not in hashes:
             raise ReleaseError(f"{folder / name}: this file was added after the release was made")
@@ -132,7 +131,8 @@ def verify_files(folder: Path) -> None:
     listed = facts_of(folder).get("files")
     if not isinstance(listed, dict):
         raise ReleaseError(f"{folder / FACTS}: it lists no files")
-    _hold(folder, {name: each["sha256"] for name, each in listed.items()} | {FACTS: file_sha256(folder / FACTS)})
+    present = [name for name in _files(folder) if name != FACTS]
+    _hold(folder, present, {name: each["sha256"] for name, each in listed.items()})
 
 
 def verify(folder: Path, public: Path) -> None:
@@ -141,4 +141,4 @@ def verify(folder: Path, public: Path) -> None:
         hashes = signed_hashes(folder, public)
     except SignatureError as error:
         raise ReleaseError(str(error)) from None
-    _hold(folder, hashes)
+    _hold(folder, _files(folder), hashes)

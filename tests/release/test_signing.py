@@ -29,7 +29,7 @@ def test_a_signature_holds_every_file_and_another_key_does_not_do(tmp_path: Path
     assert key.stat().st_mode & 0o777 == 0o600
     verify(folder, public)
     other = make_key(tmp_path / "other.key")
-    with pytest.raises(ReleaseError, match="not of the key"):
+    with pytest.raises(ReleaseError, match="is not of the key"):
         verify(folder, other)
     before = {name: (folder / name).read_bytes() for name in ("encoder.onnx", "README.md", "release.json")}
     for name, content in before.items():

@@ -59,7 +59,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     """Probe z, features before it, raw pixels and untrained encoders alike, train the supervised network, draw bars."""
     from soda.evaluation.linear_probe import ci95
     from soda.evaluation.paired import against, right
-    from soda.evaluation.probing import mean_figures, probe_all, untrained_probes
+    from soda.evaluation.probing import mean_figures, probe_all, untrained_probes, z_and_features
     from soda.evaluation.samples import pixels
     from soda.viz.charts import Bar, confusion, probe_bars
 
@@ -68,8 +68,7 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
     config, samples = context.config, context.samples
     test, train = samples["test"].labels, samples["train"].labels
     of_pixels = {n: pixels(sample, config.batch_size) for n, sample in samples.items()}
-    features = {} if context.z_is_features else {"features_": context.features}
-    sets = {"": context.latents, **features, "pixels_": of_pixels}
+    sets = {**z_and_features(context, "", context.latents, context.features), "pixels_": of_pixels}
     notes = _notes(context)
     try:
         if (begun := context.embed_begun()) is not None:
