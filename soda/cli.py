@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from soda.commands import add_commands
+from soda.common.cores import wait_passively
 from soda.common.errors import is_expected
 from soda.serve import command as serving
 from soda.stages import STAGES, write_fingerprints
@@ -47,6 +48,7 @@ def _short(value: object) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Run one command. Exits 1 with one line on an error, 130 or 143 when asked to stop."""
+    wait_passively()
     args = _parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal's or file's encoding lacks is spelt out, and ends nothing
         if isinstance(stream, io.TextIOWrapper):

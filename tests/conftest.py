@@ -6,6 +6,9 @@ import os
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for others do not take the core from them
+if "PYTEST_XDIST_WORKER" in os.environ:  # each has a core; two of two threads each take several times as long
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

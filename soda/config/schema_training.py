@@ -110,7 +110,7 @@ class TrainConfig:
     batch_size: Annotated[Whole, Field(ge=2)]  # of all processes together; 2 or more: z is shuffled across the batch
     optimizer: Annotated[Literal["adamw", "muon"], Before("adamw")]  # muon: for convolutions between features; AdamW for the rest
     lr: Positive  # of the denoiser
-    encoder_lr_factor: Positive  # the encoder's learning rate over the denoiser's
+    encoder_lr_factor: NotNegative  # the encoder's learning rate over the denoiser's; 0: it stays as it begins
     muon_lr: Annotated[Positive, Before(0.02)]  # of the denoiser's convolutions between features
     muon_weight_decay: Annotated[NotNegative, Before(0.01)]
     weight_decay: NotNegative
@@ -144,4 +144,6 @@ class TrainConfig:
     @model_validator(mode="after")
     def _at_least_one_batch(self) -> TrainConfig:
         check(self.images >= self.batch_size, "images", self.images, f"at least one batch ({self.batch_size})")
+        taught = self.encoder_lr_factor > 0 or not self.teacher.path
+        check(taught, "encoder_lr_factor", self.encoder_lr_factor, "above 0 where there is a teacher, of whom the encoder learns")
         return self

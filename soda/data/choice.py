@@ -24,9 +24,9 @@ from soda.data.sources.folder import list_pictures
 GENERAL = layout.ZOO / "icons"
 """What others begin with, if it is there: its encoder has seen a million photographs, and the whole model many icons."""
 LONGEST_GENERAL = 40_000
-"""Images at most, where it begins with that: its steps take three times as long, and have less to teach."""
-ENCODER_RATE = 0.03
-"""Of the rate of learning, for its encoder: at the whole rate a few thousand images teach it to forget (docs/results.md)."""
+"""Images at most, where it begins with that: its steps take twice as long, and teach the denoiser alone."""
+ENCODER_RATE = 0.0
+"""Of the rate of learning, for its encoder: some thousand images would teach it to forget (docs/notebook/general-encoder.md)."""
 LENGTHS = ((200, 20_000), (500, 50_000), (2_000, 100_000))
 """Below so many pictures, so many images: some hundred times each. Steps, so that a folder may grow without a new choice."""
 LONGEST = 200_000
@@ -103,8 +103,9 @@ def chosen_for(count: int, side: int, general: Config | None = None) -> dict[str
         "train.images": images,
     }
     if general is not None:
-        # A supervised network would be drawn anew, and would take longer than all the rest of the evaluation.
-        chosen |= {"train.init": str(GENERAL), "train.encoder_lr_factor": ENCODER_RATE, "evaluate.supervised": False}
+        chosen |= {"train.init": str(GENERAL), "train.encoder_lr_factor": ENCODER_RATE}
+        # A supervised network would be drawn anew, and would take longer than all the rest of the evaluation; so do more draws.
+        chosen |= {"evaluate.supervised": False, "evaluate.untrained_draws": 1}
         chosen |= {"diffusion.prediction": general.diffusion.prediction, "dataset.image_size": general.dataset.image_size}
         chosen["train.images"] = images = min(images, LONGEST_GENERAL)
     if images < LONGEST:

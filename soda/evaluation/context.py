@@ -147,7 +147,7 @@ class EvaluationContext:
         return initial_encoder(self.trained, draw).to(self.device)
 
     def embed_begun(self) -> dict[str, Features] | None:
-        """z of every split by the encoder that training began with, where that was another model's."""
+        """z of every split by the encoder that training began with, where that was another model's and has learnt since."""
         encoder = begun_encoder(self.trained)
         return None if encoder is None else self.embed(encoder.to(self.device))
 

@@ -30,6 +30,13 @@ class SodaNetwork(nn.Module):
         self.denoiser = UNet(model, channels=channels, context_channels=map_channels(model))
         self.takes_cameras, self.attends_views = model.cameras.rays, bool(model.cameras.view_attention)
 
+    def train(self, mode: bool = True) -> SodaNetwork:
+        """As of any module; but an encoder that takes no gradients stays in eval mode: its batch norms learn nothing either."""
+        super().train(mode)
+        if not any(weight.requires_grad for weight in self.encoder.parameters()):
+            self.encoder.eval()
+        return self
+
     def encode(self, images: Tensor, cameras: Tensor | None = None) -> Tensor:
         """images: (B, C, S, S) in [-1, 1] -> z: (B, D). cameras: (B, 16), of a model with rays; None: unposed."""
         return self.encoder(images) if cameras is None else self.encoder(images, self._cameras(cameras))

@@ -47,11 +47,15 @@ class Recipe:
 
     @classmethod
     def of_run(cls, config: Config, images: int) -> Recipe:
-        """The SODA run's own batch size, rates, warm-up, weight decay and clipping, with cosine decay over `images`."""
+        """The SODA run's own batch size, rates, warm-up, weight decay and clipping, with cosine decay over `images`.
+
+        The rates are its encoder's; its denoiser's where that run's encoder does not learn.
+        """
         settings = replace(config.train, images=images, lr_decay="cosine")
+        factor = settings.encoder_lr_factor or 1.0
 
         def rate(step: int) -> float:
-            return learning_rate(settings, step * settings.batch_size) * settings.encoder_lr_factor
+            return learning_rate(settings, step * settings.batch_size) * factor
 
         return cls(
             steps=-(-images // settings.batch_size),

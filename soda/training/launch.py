@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from soda.common.cores import keep_freed_memory, usable_cores, wait_passively
+from soda.common.cores import keep_freed_memory, usable_cores
 from soda.config import Config, TrainConfig
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,6 @@ def train(
 
     Under torchrun it is one of those that this has started. Raises LostProcessError, and what that function raises.
     """
-    wait_passively()
     keep_freed_memory()
     places = (prepared, verdict, model_dir, runs, live, metrics)
     if int(os.environ.get("RANK", 0)) == 0:

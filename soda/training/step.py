@@ -77,12 +77,15 @@ class Run:
 def start_run(config: Config, key: str, device: torch.device, taught: int = 0) -> Run:
     """A run at step 0; the weights depend on the seed alone, and on `train.init` where there is one.
 
+    At a rate of 0 the encoder takes no gradients.
+
     taught: the length of the teacher's vectors; 0 without one.
     """
     torch.manual_seed(seed_of("weights", config.train.seed))
     model = build_model(config)
     if config.train.init:
         warm_start(model, config.train.init)
+    model.encoder.requires_grad_(config.train.encoder_lr_factor > 0)
     model = model.to(device)
     ema = ema_copy(model)
     assert isinstance(ema, SodaNetwork)

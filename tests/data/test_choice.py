@@ -85,7 +85,7 @@ def test_a_folder_begins_with_the_general_model(folder: Path, general: dict[str,
     )
     assert values["model"] == general["model"] and values["dataset"]["image_size"] == 32
     assert values["train"]["init"] == "zoo/icons" and values["train"]["images"] == 3000
-    assert values["diffusion"]["prediction"] == "v" and values["train"]["encoder_lr_factor"] == 0.03
+    assert values["diffusion"]["prediction"] == "v" and values["train"]["encoder_lr_factor"] == 0
     values, _ = composed("dataset=folder", f"dataset.path={folder}", "diffusion.sampling_steps=20")
     assert values["diffusion"]["prediction"] == "x_0" and values["diffusion"]["sampling_steps"] == 20
 

@@ -96,6 +96,10 @@ def test_the_model_that_training_began_with_is_probed_beside(tmp_path: Path) -> 
     gone = make_config("dataset.channels=3", *FAST, "train.init=zoo/gone", "evaluate.supervised=false")
     found = run(tmp_path, gone, prepared, "b")[0]["probe"]
     assert "begun_linear_top1" not in found and any("zoo/gone" in note for note in found["notes"])
+    frozen = (f"train.init={start}", "evaluate.supervised=false", "train.encoder_lr_factor=0")
+    kept = make_config("dataset.channels=3", *FAST, *frozen)
+    found = run(tmp_path, kept, prepared, "c")[0]["probe"]
+    assert "begun_linear_top1" not in found and any("the denoiser alone learnt" in note for note in found["notes"])
 
 
 def test_features_that_are_z_are_not_probed_twice(tmp_path: Path) -> None:

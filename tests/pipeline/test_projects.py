@@ -184,9 +184,9 @@ def test_wheel_and_sdist_are_built_and_serve_outside_any_clone(tmp_path: Path) -
 
 
 def run_side_by_side(soda: Path, folder: Path) -> None:
-    """`soda run` in three projects at once, outside any clone, behind a proxy that Prefect's client cannot use: in one of them to
-    the encoder and the page, in the others, which would only take longer, to the gate."""
-    pictures, dims = album(folder / "pictures of mine", 60), {"a": 9, "b": 15, "c d": 21}
+    """`soda run` in two projects at once, outside any clone, behind a proxy that Prefect's client cannot use: in one of them to
+    the encoder and the page, in the other, which would only take longer, to the gate."""
+    pictures, dims = album(folder / "pictures of mine", 60), {"a": 9, "c d": 21}
     for name, dim in dims.items():
         settings = [*MICRO, f"model.latent_dim={dim}"]
         run(soda, "new", folder / name, "--folder", pictures, "--set", *settings, cwd=folder, python_path=None)
@@ -194,7 +194,7 @@ def run_side_by_side(soda: Path, folder: Path) -> None:
     ends = {name: [] if name == "a" else ["--until-stage", "validate"] for name in dims}
     runs = [start(soda, "run", *ends[name], cwd=folder / name, python_path=None, **elsewhere) for name in dims]
     said = ["".join(each.communicate()) for each in runs]
-    assert [each.returncode for each in runs] == [0, 0, 0], "\n".join(said)
+    assert [each.returncode for each in runs] == [0, 0], "\n".join(said)
     for name, dim in dims.items():
         assert yaml.safe_load((folder / name / "params.yaml").read_text())["model"]["latent_dim"] == dim
         verdict = json.loads((folder / name / "reports/validation.json").read_text())

@@ -47,11 +47,12 @@ def initial_encoder(config: Config, draw: int = 0) -> nn.Module:
 
 
 def begun_encoder(config: Config) -> nn.Module | None:
-    """The encoder as training took it over from another model, in eval mode; None where it began with drawn weights.
+    """The encoder as training took it over from another model, in eval mode; None where it began with drawn weights, or is still
+    as it began.
 
     Raises SodaError where `train.init` is not here.
     """
-    if not config.train.init:
+    if not config.train.init or not config.train.encoder_lr_factor:
         return None
     model = build_model(config)
     warm_start(model, config.train.init)

@@ -74,6 +74,8 @@ def compute(context: EvaluationContext) -> dict[str, Any]:
         if (begun := context.embed_begun()) is not None:
             sets["begun_"] = begun
             notes.append(f"Where its training began: z of {context.trained.train.init}, not trained on these pictures.")
+        elif context.trained.train.init:
+            notes.append(f"z is that of {context.trained.train.init}: the denoiser alone learnt from these pictures.")
     except SodaError as error:
         notes.append(f"Where its training began is not shown: {error}.")
     once = {prefix: found[0] for prefix, found in probe_all(context, ((p, each, None) for p, each in sets.items())).items()}
@@ -140,8 +142,14 @@ def _notes(context: EvaluationContext) -> list[str]:
         f"multinomial logistic regression with an L2 of {', '.join(f'{v:g}' for v in sorted(config.probe_l2))}, the nearest "
         f"neighbours vote by exp(cosine / 0.1) with k of {', '.join(map(str, sorted(config.knn_k)))}; both are chosen on "
         "validation, for every feature set by itself.",
-        f"Untrained encoder: the mean of {config.untrained_draws} draws of its weights, the first of which are this run's own "
-        "(the others take the settings over that the first chose), and the paired test is against that one; BatchNorm with "
+        "Untrained encoder: "
+        + (
+            f"the mean of {config.untrained_draws} draws of its weights, the first of which are this run's own (the others take "
+            "the settings over that the first chose), and the paired test is against that one"
+            if config.untrained_draws > 1
+            else "one draw of its weights, this run's own"
+        )
+        + "; BatchNorm with "
         + (f"statistics of {CALIBRATION_IMAGES} training pictures" if context.untrained[1] else "its initial statistics")
         + ", the better of the two on validation. "
         + ("z is the encoder's features." if context.z_is_features else "Features before z: what its last layer makes z of."),
