@@ -1,6 +1,7 @@
 """Whether the stage `code` has anything new to say: fingerprints take two seconds of a processor, a look at times takes none.
 
-The stamp is over name, size and times of every file of the packages, over what the stage wrote, and the version of Python. It
+The stamp is over name, size and times of every file of the packages, over what dataset.path names, over what the stage wrote, and
+the version of Python. It
 lies in .dvc/tmp and is this copy's alone. Plain `dvc repro` does not ask it.
 """
 
@@ -13,14 +14,20 @@ from pathlib import Path
 from soda.common.files import whole_file
 from soda.common.fingerprint import PACKAGES
 from soda.common.safekeeping import LOCK
+from soda.common.watched import path_fingerprint
+from soda.config import PARAMS_FILE, load
 from soda.layout import CODE
 
 STAMP = Path(".dvc/tmp/code.stamp")
 
 
 def sources(root: Path) -> str:
-    """Of all that fingerprints are taken of, from the file system's own notes: a change of a file cannot keep its change time."""
+    """Of all that fingerprints are taken of, from the file system's own notes: a change of a file cannot keep its change time.
+
+    Raises ConfigError for a params.yaml that cannot be read.
+    """
     digest = hashlib.sha256(sys.version.encode())
+    digest.update(path_fingerprint(root / load(root / PARAMS_FILE).dataset.path).encode())
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*")):
             if "__pycache__" not in path.parts and path.is_file():

@@ -21,7 +21,6 @@ from prefect.states import Cancelled, Completed, Failed, State
 from flows.artifacts import publish
 from flows.by_hand import by_hand
 from flows.dvc_client import Dvc, StageError, StageResult
-from flows.folder import require_hashable
 from flows.form import AS_BEFORE, FIRST, LAST, Experiment, FromStage, UntilStage, chosen, declared_stages
 from flows.leftovers import sweep
 from flows.lock import settle_ends, workspace_lock
@@ -36,7 +35,7 @@ from flows.stopping import leave, stopped
 from soda.common.errors import SodaError
 from soda.common.safekeeping import mend
 from soda.common.without_git import allow_without_git
-from soda.config import CONF_DIR, PARAMS_FILE, ConfigError, advice, load
+from soda.config import CONF_DIR, ConfigError, advice
 from soda.layout import HTML
 
 HOUR = 3600.0
@@ -165,7 +164,6 @@ def _work(
                 if hint := advice(settings, root / CONF_DIR):
                     log.info("params.yaml: %s", hint)
             name_run(root, from_stage)  # the data set is known now
-            require_hashable(root / load(root / PARAMS_FILE).dataset.path)
             return _run_stages(_chosen_stages(dvc.stage_order(), from_stage, until_stage), dvc, force)
     except SodaError as error:
         return Failed(message=str(error))

@@ -17,6 +17,7 @@ from soda import layout as at
 from soda.common.files import whole_file
 from soda.common.fingerprint import code_fingerprint
 from soda.common.safekeeping import LOCK, keep_copies
+from soda.common.watched import WATCHED, path_fingerprint
 from soda.training.finished import drop_recorded
 
 if TYPE_CHECKING:  # the base package, which embeds and searches, has no YAML
@@ -89,8 +90,17 @@ def keep_safe() -> None:
 
 
 def write_fingerprints() -> None:
-    """Write the fingerprint of each stage's code to `.code/<stage>`, which is what dvc.yaml's stages depend on."""
+    """Write what dvc.yaml's stages depend on: the fingerprint of each stage's code to `.code/<stage>`, and of what dataset.path
+    names to `.code/pictures`.
+
+    Raises ConfigError for a params.yaml that cannot be read.
+    """
+    from soda.config import load
+
+    watched = Path(load().dataset.path)
     keep_safe()
+    with whole_file(at.CODE / WATCHED) as temporary:
+        temporary.write_text(path_fingerprint(watched) + "\n", encoding="ascii")
     for name, stage in STAGES.items():
         with whole_file(at.CODE / name) as temporary:
             temporary.write_text(code_fingerprint(stage.module) + "\n", encoding="ascii")

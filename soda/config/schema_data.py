@@ -56,7 +56,7 @@ class GateConfig:
     min_test: Count
     classes: Count | None  # how many labels there must be; null: any number
     labels: Annotated[tuple[str, ...], Field(min_length=1)] | None  # the names that they must have; null: any
-    max_imbalance: Annotated[Number, Field(ge=1)]  # the commonest label's count over the rarest's, in train
+    max_imbalance: Annotated[Number, Field(ge=1)] | None  # the commonest label's count over the rarest's, in train; null: any
     min_side: Count  # px, of the original images
     min_std: Share  # in [0, 1] grey levels; a flatter image counts as constant
     reference: str | None  # YAML of recorded mean and std of the train split; null: no comparison

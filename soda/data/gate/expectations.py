@@ -13,6 +13,8 @@ from soda.config import GateConfig
 from soda.data.columns import SPLITS
 
 AGAIN = "Prepare the data again (`soda prepare`)."
+RARE = 1000
+"""Times rarer than the commonest, beyond which a label is remarked where gate.max_imbalance sets no bound."""
 _TOLERANCE = 1e-4  # of mean and std in the manifest, in [0, 1]: far below one grey level
 
 
@@ -241,10 +243,15 @@ def label_count_checks(config: GateConfig) -> Iterator[Expectation]:
         "Labels without a picture",
         "Add pictures of them, or take them out of gate.labels and prepare the data again.",
     )
-    yield between("times_rarer", most=config.max_imbalance)(
-        f"In train no label is more than {config.max_imbalance:g} times rarer than the commonest.",
-        f"Labels more than {config.max_imbalance:g} times rarer than the commonest",
-        "Add pictures of them, leave them out, or raise gate.max_imbalance.",
+    unbounded = config.max_imbalance is None  # training needs no labels; only what is measured with them suffers
+    most = config.max_imbalance or RARE
+    yield between("times_rarer", most=most)(
+        f"In train no label is more than {most:g} times rarer than the commonest.",
+        f"Labels more than {most:g} times rarer than the commonest",
+        "Add pictures of them, or leave them out: probes cannot learn them."
+        if unbounded
+        else "Add pictures of them, leave them out, or raise gate.max_imbalance.",
+        remark=unbounded,
     )
 
 

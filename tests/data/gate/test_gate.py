@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from soda.config import ConfigError, GateConfig, compose, from_dict
+from soda.data.gate import expectations
 from soda.data.gate.thumbnails import MOST, thumbnails
 from soda.data.gate.validate import validate
 from soda.data.gate.verdict import GateError, require_verdict
@@ -220,6 +221,17 @@ def test_empty_splits_and_rare_labels_say_what_to_do(tmp_path: Path) -> None:
     assert [row["id"] for row in found["times_rarer"]["failing_rows"]] == ["dog"]
     assert "dataset.val_fraction" in message
     assert "gate.max_imbalance" in message
+
+
+def test_rare_labels_stop_only_what_sets_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training needs no labels: a folder of which one sub-folder is nearly empty is trained on."""
+    monkeypatch.setattr(expectations, "RARE", 10)
+    prepared = make_prepared(tmp_path / "prepared", labels=["cat"] * 29 + ["dog"])
+    verdict, _ = judge(prepared, gate_config("gate.max_imbalance=null"))
+    assert verdict["success"] is True
+    (remark,) = [line for line in verdict["remarks"] if "10 times rarer" in line]
+    assert "dog" in remark and "max_imbalance" not in remark
+    assert compose(["dataset=folder", "dataset.path=x"])["gate"]["max_imbalance"] is None
 
 
 def test_unlabelled_data_passes_and_says_that_labels_were_not_checked(tmp_path: Path) -> None:
