@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from soda.config import Config, to_dict
+from soda.config import Config, TrainConfig, to_dict
 from soda.evaluation.registry import flatten, measures, number
 from soda.report import format as fmt
 from soda.report.data import DataFacts
@@ -69,6 +69,20 @@ def _settings(config: Config) -> list[tuple[str, Rows]]:
     ]
 
 
+def _lead(settings: TrainConfig) -> str:
+    """What was learnt here, by whom, and what was brought along."""
+    if settings.init and not settings.encoder_lr_factor:
+        return (
+            f"The encoder of {settings.init} keeps something of each image, and a diffusion model learned to draw the image again "
+            "from that alone. The encoder itself learned nothing from these images."
+        )
+    brought = [f"began with the weights of {settings.init}"] if settings.init else []
+    brought += [f"had {Path(settings.teacher.path).name} as a teacher"] if settings.teacher.path else []
+    who = f"An encoder that {' and '.join(brought)}" if brought else "An encoder"
+    labels = "a single label of these images" if brought else "a single label"
+    return f"{who} learned, without {labels}, to keep of each image what a diffusion model needs to draw it again."
+
+
 def render(
     config: Config,
     parts: Parts,
@@ -97,6 +111,7 @@ def render(
         style=_asset("page.css"),
         script=script,
         title=TITLES.get(name, name.replace("_", " ")),
+        lead=_lead(config.train),
         latent_dim=latent_dim,
         parts=parts,
         arrows=ARROWS,

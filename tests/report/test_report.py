@@ -394,6 +394,21 @@ def test_settings_and_versions_are_there(inputs: Inputs, config: Config) -> None
     assert "training 4711" in text and "encoder_lr_factor" in text and "0.1.0+abc" in text and "v1" in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "An encoder learned, without a single label, to keep"),
+        (
+            {"init": "zoo/icons"},
+            "An encoder that began with the weights of zoo/icons learned, without a single label of these images,",
+        ),
+        ({"init": "zoo/icons", "encoder_lr_factor": 0.0}, "The encoder itself learned nothing from these images."),
+    ],
+)
+def test_the_page_says_first_who_learned_what(inputs: Inputs, config: Config, changes: dict[str, Any], said: str) -> None:
+    assert said in Page(inputs.run(replace(config, train=replace(config.train, **changes)))).text
+
+
 # The curves
 
 
