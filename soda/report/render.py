@@ -73,8 +73,8 @@ def _lead(settings: TrainConfig) -> str:
     """What was learnt here, by whom, and what was brought along."""
     if settings.init and not settings.encoder_lr_factor:
         return (
-            f"The encoder of {settings.init} keeps something of each image, and a diffusion model learned to draw the image again "
-            "from that alone. The encoder itself learned nothing from these images."
+            f"The encoder of {settings.init} keeps something of each image, and a diffusion model learned to draw the image "
+            "again from that alone. The encoder itself learned nothing from these images."
         )
     brought = [f"began with the weights of {settings.init}"] if settings.init else []
     brought += [f"had {Path(settings.teacher.path).name} as a teacher"] if settings.teacher.path else []
