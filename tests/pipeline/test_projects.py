@@ -49,6 +49,8 @@ def test_projects_side_by_side_have_settings_of_their_own(tmp_path: Path) -> Non
         codes.append({path.name: path.read_text() for path in (root / ".code").iterdir()})
         text = (root / "dvc.yaml").read_text() + (root / "prefect.yaml").read_text()
         assert "zoo" not in text and str(ROOT) not in text
+    watched = [code.pop("pictures") for code in codes]
+    assert watched[0] == watched[2] != watched[1]
     assert codes[0] == codes[1] == codes[2] and "train" in codes[0]
 
 
