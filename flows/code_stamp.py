@@ -1,8 +1,7 @@
 """Whether the stage `code` has anything new to say: fingerprints take two seconds of a processor, a look at times takes none.
 
 The stamp is over name, size and times of every file of the packages, over what dataset.path names, over what the stage wrote, and
-the version of Python. It
-lies in .dvc/tmp and is this copy's alone. Plain `dvc repro` does not ask it.
+the version of Python. It lies in .dvc/tmp and is this copy's alone. Plain `dvc repro` does not ask it.
 """
 
 from __future__ import annotations

@@ -32,7 +32,6 @@ from soda.evaluation.baselines.untrained import untrained_encoder
 from soda.runtime.foreign import ForeignEncoder
 from soda.runtime.foreign_settings import read_preprocessing
 from soda.training.checkpoint import load_model
-from soda.training.step import start_run
 from soda.training.teacher import teacher_of
 
 FOREIGN_SIZE = 128  # px, where the foreign encoder takes any
@@ -151,8 +150,6 @@ class Table:
     def _begun(self, seed: int) -> torch.nn.Module:
         config = self.general.config
         config = replace(config, train=replace(config.train, seed=seed))
-        if not config.train.encoder_lr_factor:  # whatever the denoiser learns, the encoder is this one
-            return start_run(config, "encoders", torch.device("cpu")).ema.encoder.eval()
         return train_ours(config, self.general.data, self.seconds, layout.RUNS)[0]
 
     def _untrained(self, seed: int) -> torch.nn.Module:

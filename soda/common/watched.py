@@ -26,9 +26,9 @@ def path_fingerprint(path: Path) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     for folder, names in _walk(path):
+        inside = os.path.relpath(folder, path)
         for name in names:
-            whole = os.path.join(folder, name)
-            digest.update(os.fsencode(os.path.relpath(whole, path)) + _state(whole).encode() + b"\n")
+            digest.update(os.fsencode(os.path.join(inside, name)) + _state(os.path.join(folder, name)).encode() + b"\n")
     return digest.hexdigest()
 
 
