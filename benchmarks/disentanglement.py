@@ -4,9 +4,9 @@
     python -m benchmarks.disentanglement --model zoo/avatars --prepared DIR  # another one
     python -m benchmarks.disentanglement --split val --only soda features --seeds 1 --points 3000  # to choose by
 
-Writes docs/results/disentanglement.json, {data: {method: figures}}, keeping what is there of other data, and prints the table. A
-seed is a draw of points (and of trees, votes, a rotation); the model is the same. VAEs are trained here, their beta chosen on
-validation; their trainings go on from where they were in runs/.
+Writes docs/results/disentanglement.json, {data: {method: figures}}, as each method is done, keeping what else is there, and prints
+the table. A seed is a draw of points (and of trees, votes, a rotation); the model is the same. VAEs are trained here, their beta
+chosen on validation; their trainings go on from where they were in runs/.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,19 +70,17 @@ def judged(data: PreparedData) -> tuple[dict[str, Sample], Factors]:
     return samples, known_factors(data, samples)
 
 
-def measure(beside: Beside, methods: list[str], points: Points, split: str, seeds: int) -> dict[str, dict[str, float]]:
-    """method -> the means of all scores over seeds, their deviations, and how they were come by. Prints each as it is done."""
-    found: dict[str, dict[str, float]] = {}
-    for method in methods:
-        started, runs, shape = time.process_time(), [], (0, 0)
-        for seed in range(seeds):
-            samples = draw_points(beside.data, points, split, seed)
-            vectors: Vectors = beside.methods[method](samples, seed)
-            runs.append(score_once(FactorData(vectors, known_factors(beside.data, samples).codes), seed=seed))
-            shape = vectors["train"].shape
-        found[method] = {**averaged(runs), "components": shape[1], "points": shape[0], "split": split}
-        took = time.process_time() - started
-        print(f"{method}: " + ", ".join(f"{key} {found[method][key]:.3f}" for key in SCORES) + f" ({took:.0f} s)", flush=True)
+def measure(beside: Beside, method: str, points: Points, split: str, seeds: int) -> dict[str, Any]:
+    """The means of all scores over seeds, their deviations, and how they were come by. Prints them."""
+    started, runs, shape = time.process_time(), [], (0, 0)
+    for seed in range(seeds):
+        samples = draw_points(beside.data, points, split, seed)
+        vectors: Vectors = beside.methods[method](samples, seed)
+        runs.append(score_once(FactorData(vectors, known_factors(beside.data, samples).codes), seed=seed))
+        shape = vectors["train"].shape
+    found = {**averaged(runs), "components": shape[1], "points": shape[0], "split": split}
+    took = time.process_time() - started
+    print(f"{method}: " + ", ".join(f"{key} {found[key]:.3f}" for key in SCORES) + f" ({took:.0f} s)", flush=True)
     return found
 
 
@@ -122,12 +121,13 @@ def main(argv: list[str] | None = None) -> None:
     if unknown := set(methods) - set(beside.methods):
         raise SystemExit(f"no such method: {', '.join(sorted(unknown))}; there are {', '.join(beside.methods)}")
     points = replace(Points(), train=args.points, test=args.points // 2)
-    found = measure(beside, methods, points, args.split, args.seeds)
     results = json.loads(args.out.read_text()) if args.out.exists() else {}
     name = args.name or data.summary["dataset"]
-    results[name] = {**results.get(name, {}), **found}
-    write_json(args.out, results)
-    print(table({name: results[name]}))
+    rows = results.setdefault(name, {})
+    for method in methods:
+        rows[method] = measure(beside, method, points, args.split, args.seeds)
+        write_json(args.out, results)
+    print(table({name: rows}))
 
 
 if __name__ == "__main__":

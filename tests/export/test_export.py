@@ -255,6 +255,26 @@ def test_an_8_bit_encoder_that_loses_too_much_is_not_written(workspace: Workspac
     assert "no encoder.int8.onnx is written" in caplog.text
 
 
+def test_the_nearest_8_bit_encoder_is_probed_first_and_if_it_passes_alone(workspace: Workspace, tmp_path: Path) -> None:
+    module = DeployedEncoder(workspace.model.encoder, image_size=16, channels=1, resize="crop", features=True).eval()
+    asked: list[str] = []
+
+    class Counting(Judge):
+        def probe(self, encoder: Encoder) -> float | None:
+            asked.append(encoder.metadata["precision"])
+            return 0.9
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants, "Judge", Counting)
+        config = replace(workspace.config.export, fp16=False)
+        variants.write_variants(config, module, workspace.encoder, workspace.data, tmp_path)
+    about = json.loads((tmp_path / "variants.json").read_text())["variants"]["encoder.int8.onnx"]
+    assert asked == ["fp32", "int8"]
+    assert len(about["tried"]) == len(CANDIDATES) and about["settings"] == about["tried"][0]["settings"]
+    assert [each["mean_cosine"] for each in about["tried"]] == sorted((e["mean_cosine"] for e in about["tried"]), reverse=True)
+    assert ["probe_val_top1" in each for each in about["tried"]] == [True, False, False, False]
+
+
 def test_the_runtime_gives_the_latents_of_the_trained_model(workspace: Workspace) -> None:
     pictures = workspace.data.split("test").gather(np.arange(30))
     wanted = workspace.model.encode(to_float(pictures)).numpy()
