@@ -4,7 +4,7 @@
     python -m benchmarks.disentanglement --model zoo/avatars --prepared DIR  # another one
     python -m benchmarks.disentanglement --split val --only soda features --seeds 1 --points 3000  # to choose by
 
-Writes docs/results/disentanglement.json, {data: {method: figures}}, as each method is done, keeping what else is there, and prints
+Writes docs/results/disentanglement.json, {data: {method: figures}}, as methods are done, keeping what else is there, and prints
 the table. A seed is a draw of points (and of trees, votes, a rotation); the model is the same. VAEs are trained here, their beta
 chosen on validation; their trainings go on from where they were in runs/.
 """

@@ -61,7 +61,7 @@ def train_ours(config: Config, data: PreparedData, seconds: float, runs: Path) -
     lessons = lessons_of(config.train.teacher, data, runs)
     run = start_run(config, "encoders", CPU, 0 if lessons is None else lessons.shape[1])
     network, settings = run.learner.train(), config.train
-    if not settings.encoder_lr_factor:  # whatever the denoiser learns, the encoder is this one
+    if not settings.encoder_learns:  # whatever the denoiser learns, the encoder is this one
         return run.ema.encoder.eval(), 0
     split = data.split("train")
     posed = config.model.cameras.rays

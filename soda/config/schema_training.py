@@ -144,6 +144,11 @@ class TrainConfig:
     @model_validator(mode="after")
     def _at_least_one_batch(self) -> TrainConfig:
         check(self.images >= self.batch_size, "images", self.images, f"at least one batch ({self.batch_size})")
-        taught = self.encoder_lr_factor > 0 or not self.teacher.path
+        taught = self.encoder_learns or not self.teacher.path
         check(taught, "encoder_lr_factor", self.encoder_lr_factor, "above 0 where there is a teacher, of whom the encoder learns")
         return self
+
+    @property
+    def encoder_learns(self) -> bool:
+        """False: it stays as it was drawn or as `init` has it, batch statistics included; the denoiser alone learns."""
+        return self.encoder_lr_factor > 0

@@ -79,7 +79,7 @@ def _begun_with(settings: TrainConfig) -> list[str]:
     lines = []
     if settings.init:
         lines.append(f"its weights began as those of {named.get(settings.init, settings.init + ', whose card says more')}")
-        if not settings.encoder_lr_factor:
+        if not settings.encoder_learns:
             lines.append("its encoder still is that one: the denoiser alone learnt from these pictures")
     if settings.teacher.path:
         lines.append(f"its teacher was {named.get(settings.teacher.path, Path(settings.teacher.path).name)}")

@@ -71,7 +71,7 @@ def _settings(config: Config) -> list[tuple[str, Rows]]:
 
 def _lead(settings: TrainConfig) -> str:
     """What was learnt here, by whom, and what was brought along."""
-    if settings.init and not settings.encoder_lr_factor:
+    if settings.init and not settings.encoder_learns:
         return (
             f"The encoder of {settings.init} keeps something of each image, and a diffusion model learned to draw the image "
             "again from that alone. The encoder itself learned nothing from these images."

@@ -85,7 +85,7 @@ def start_run(config: Config, key: str, device: torch.device, taught: int = 0) -
     model = build_model(config)
     if config.train.init:
         warm_start(model, config.train.init)
-    model.encoder.requires_grad_(config.train.encoder_lr_factor > 0)
+    model.encoder.requires_grad_(config.train.encoder_learns)
     model = model.to(device)
     ema = ema_copy(model)
     assert isinstance(ema, SodaNetwork)

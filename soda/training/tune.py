@@ -99,7 +99,7 @@ def _key(config: Config, asked: Way) -> str:
     settings = to_dict(config)
     about = [settings[group] for group in ("model", "diffusion", "views")]
     about += [config.dataset.image_size, config.dataset.channels, config.train.batch_size, config.train.batch_statistics]
-    about += [config.train.encoder_lr_factor > 0]
+    about += [config.train.encoder_learns]
     about += [dataclasses.asdict(asked), *_processor(), usable_cores(), str(torch.__version__), os.environ.get("OMP_WAIT_POLICY")]
     return hashlib.sha256(yaml.safe_dump(about, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -52,7 +52,7 @@ def begun_encoder(config: Config) -> nn.Module | None:
 
     Raises SodaError where `train.init` is not here.
     """
-    if not config.train.init or not config.train.encoder_lr_factor:
+    if not config.train.init or not config.train.encoder_learns:
         return None
     model = build_model(config)
     warm_start(model, config.train.init)
