@@ -32,7 +32,7 @@ import numpy as np
 
 from soda.evaluation.disentanglement.dci import FactorData
 from soda.evaluation.disentanglement.dci_boosted import boosted_dci
-from soda.evaluation.disentanglement.factor_vae_score import POINTS, VOTES, factor_vae_score
+from soda.evaluation.disentanglement.factor_vae_score import LEAST_SPREAD, POINTS, VOTES, factor_vae_score
 from soda.evaluation.disentanglement.information import BINS
 from soda.evaluation.disentanglement.mutual_information_gap import mutual_information_gap
 from soda.evaluation.disentanglement.ridgeway_mozer import explicitness, modularity
@@ -109,7 +109,13 @@ def compare(theirs: dict[str, Any], turn: float) -> list[tuple[str, float, float
     scale = World(turn).sample_observations_from_factors(world.sample_factors(20_000, state), state).std(0)
     for count in VOTES.values():
         batch = theirs["factor_vae"]._generate_training_batch(
-            world, lambda z: z / scale, POINTS, count // 5, state, spread, np.ones(DIM, bool)
+            world,
+            lambda z: z / scale,
+            POINTS,
+            count // 5,
+            state,
+            spread,
+            theirs["factor_vae"]._prune_dims(spread, LEAST_SPREAD),
         )
         votes.append(batch)
     right = votes[1][votes[0].argmax(0), np.arange(DIM)].sum() / votes[1].sum()

@@ -14,7 +14,7 @@ from soda.evaluation.disentanglement.by_section import first_components
 from soda.evaluation.disentanglement.dci import FactorData
 from soda.evaluation.disentanglement.dci_boosted import boosted_dci
 from soda.evaluation.disentanglement.dci_lasso import lasso_dci
-from soda.evaluation.disentanglement.factor_vae_score import factor_vae_score
+from soda.evaluation.disentanglement.factor_vae_score import LEAST_SPREAD, factor_vae_score
 from soda.evaluation.disentanglement.information import information_table
 from soda.evaluation.disentanglement.mutual_information_gap import mutual_information_gap
 from soda.evaluation.disentanglement.protocol import SCORES, averaged, score_once
@@ -115,6 +115,18 @@ def test_votes_go_to_the_component_that_holds_still() -> None:
     assert chance == pytest.approx(1 / 3, abs=0.03)
     with pytest.raises(InputError, match="constant"):
         factor_vae_score(np.ones((50, 2)), _even(50), seed=0)
+
+
+def test_components_that_hardly_ever_move_have_no_vote() -> None:
+    """disentanglement_lib leaves out what deviates by less than .05: else one that is nought in nearly all images wins."""
+    data = codes("apart")
+    x, y = data.x["train"], data.y["train"]
+    seldom = np.zeros((len(x), 1))
+    seldom[:: len(x) // 4] = 0.5  # std of about .02
+    assert 0 < seldom.std() < LEAST_SPREAD
+    assert factor_vae_score(np.concatenate([x, seldom], axis=1), y, seed=0) == 1
+    assert factor_vae_score(np.concatenate([x, 10 * seldom], axis=1), y, seed=0) < 0.9  # as large as others, it takes part
+    assert factor_vae_score(x * 0.01 / x.std(0), y, seed=0) == 0, "none has a vote"
 
 
 def _even(count: int) -> dict[str, np.ndarray]:

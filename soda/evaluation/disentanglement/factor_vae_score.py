@@ -11,6 +11,11 @@ import numpy as np
 
 from soda.common.errors import InputError
 
+LEAST_SPREAD = 0.05
+"""Standard deviation below which a component has no vote: disentanglement_lib's `prune_dims.threshold` for this score. Meant
+for components that a VAE let collapse. One that is nought but in a few images would else win nearly all votes, since among 64
+points it does not vary at all."""
+
 VOTES = {"train": 10_000, "test": 5_000}  # disentanglement_lib's
 POINTS = 64  # of a vote
 _CHUNK = 250  # votes at once
@@ -20,13 +25,16 @@ def factor_vae_score(x: np.ndarray, y: dict[str, np.ndarray], *, seed: int) -> f
     """The share of right votes, in [0, 1]; .5 with two factors that are told no better than by chance.
 
     x: (N, D); y: factor -> (N,), -1 where it is missing. Points of a vote are drawn with replacement from those with its value.
-    Constant components cannot vote. Raises InputError when all are.
+    Components that deviate by less than LEAST_SPREAD have no vote; where none has one the score is 0. Raises InputError when all
+    are constant.
     """
-    spread = x.var(0, ddof=1)
-    active = spread > 1e-12 * (1 + np.square(x.mean(0)))
-    if not active.any():
+    spread = x.std(0, ddof=1)
+    if not (spread > 1e-6 * (1 + np.abs(x.mean(0)))).any():
         raise InputError("every component is constant: none can vote")
-    scaled = (x[:, active] - x[:, active].mean(0)) / np.sqrt(spread[active])
+    active = spread >= LEAST_SPREAD
+    if not active.any():
+        return 0.0
+    scaled = (x[:, active] - x[:, active].mean(0)) / spread[active]
     generator = np.random.default_rng(seed)
     train, test = (_votes(scaled, y, count, generator) for count in VOTES.values())
     factor_of = train.argmax(0)  # (D,)
