@@ -129,6 +129,16 @@ def test_components_that_hardly_ever_move_have_no_vote() -> None:
     assert factor_vae_score(x * 0.01 / x.std(0), y, seed=0) == 0, "none has a vote"
 
 
+def test_of_components_that_do_not_vary_at_all_the_first_has_the_vote() -> None:
+    """As in disentanglement_lib. Centred before, rounding would choose the second, which then stood for both factors."""
+    half = np.arange(2000) < 1000
+    sign = np.where(np.arange(2000) % 2, 1.0, -1.0)
+    first = np.where(half, 0.0, 0.3 + np.random.default_rng(0).standard_normal(2000))
+    x = np.stack([first, np.where(half, 0.0, sign)], axis=1)
+    y = {"f0": np.where(half, 0, -1), "f1": np.where(half, -1, sign > 0)}
+    assert factor_vae_score(x, y, seed=0) == 1
+
+
 def _even(count: int) -> dict[str, np.ndarray]:
     return {f"f{k}": np.random.default_rng(k).integers(0, 3, count) for k in range(3)}
 

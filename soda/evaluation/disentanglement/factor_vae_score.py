@@ -34,15 +34,17 @@ def factor_vae_score(x: np.ndarray, y: dict[str, np.ndarray], *, seed: int) -> f
     active = spread >= LEAST_SPREAD
     if not active.any():
         return 0.0
-    scaled = (x[:, active] - x[:, active].mean(0)) / spread[active]
     generator = np.random.default_rng(seed)
-    train, test = (_votes(scaled, y, count, generator) for count in VOTES.values())
+    train, test = (_votes(x[:, active], spread[active], y, count, generator) for count in VOTES.values())
     factor_of = train.argmax(0)  # (D,)
     return float(test[factor_of, np.arange(test.shape[1])].sum() / test.sum())
 
 
-def _votes(x: np.ndarray, y: dict[str, np.ndarray], count: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each component varied least when each factor was held: (F, D)."""
+def _votes(x: np.ndarray, spread: np.ndarray, y: dict[str, np.ndarray], count: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each component varied least when each factor was held, by its own `spread` (D,): (F, D).
+
+    Of those that do not vary at all the first has the vote. So components are not centred before: rounding would draw among them.
+    """
     table = np.zeros((len(y), x.shape[1]), np.int64)
     orders = [np.argsort(values, kind="stable") for values in y.values()]
     ordered = [values[order] for values, order in zip(y.values(), orders, strict=True)]
@@ -55,6 +57,6 @@ def _votes(x: np.ndarray, y: dict[str, np.ndarray], count: int, generator: np.ra
             asked = values[generator.integers(first_known, len(values), size=votes)]  # values as often as points have them
             low, high = np.searchsorted(values, asked, "left"), np.searchsorted(values, asked, "right")
             points = order[generator.integers(low[:, None], high[:, None], size=(votes, POINTS))]  # (votes, POINTS)
-            least = x[points].var(1, ddof=1).argmin(1) if votes else np.zeros(0, np.int64)
+            least = (x[points].std(1, ddof=1) / spread).argmin(1) if votes else np.zeros(0, np.int64)
             np.add.at(table[k], least, 1)
     return table
